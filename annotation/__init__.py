@@ -1,0 +1,1 @@
+"""Regions of a picture and the questions and answers about them."""

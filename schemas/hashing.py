@@ -1,0 +1,29 @@
+"""Canonical JSON, content keys and the only source of randomness: generators seeded by what they are for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+
+
+def canonical_json(value: Any) -> str:
+    """`value` as JSON with sorted keys and no spaces: equal values give equal text. NaN and infinity raise ValueError."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def content_key(*parts: Any) -> str:
+    """SHA-256 (64 hex digits) over the canonical JSON of `parts`."""
+    return hashlib.sha256(canonical_json(list(parts)).encode()).hexdigest()
+
+
+def derived_seed(seed: int, *names: str) -> int:
+    """A 64-bit seed from the build's seed and names such as stage, sample id, region id; order of names matters."""
+    return int.from_bytes(hashlib.sha256(canonical_json([seed, *names]).encode()).digest()[:8], "little")
+
+
+def rng(seed: int, *names: str) -> np.random.Generator:
+    """A generator of its own for (seed, names): independent of any other draw, worker and order."""
+    return np.random.default_rng(derived_seed(seed, *names))
