@@ -1,0 +1,1 @@
+"""Prefect flows: one file a stage, the build, runners, schedule and the command line."""

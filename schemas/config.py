@@ -60,6 +60,14 @@ class RegionsConfig(Section):
     max_area: Annotated[float, Field(gt=0, le=1)] = 0.6
     max_regions: Annotated[int, Field(ge=1, le=500)] = 10
 
+    @model_validator(mode="before")
+    @classmethod
+    def _default_labeller(cls, values: Any) -> Any:
+        """The labeller that goes with the proposer: annotations bring labels, segmentations don't."""
+        if isinstance(values, dict) and values.get("labeller") is None:
+            return {**values, "labeller": "given" if values.get("proposer") == "coco" else "appearance"}
+        return values
+
 
 class SamplesConfig(Section):
     """How many samples of each kind to plan for one photograph."""

@@ -85,26 +85,30 @@ def position_words(grid: PositionGrid = "thirds") -> tuple[str, ...]:
 
 
 def _run_total(counts: str) -> int:
-    """Sum of the runs of a compressed COCO string (base 48 varints, differences from the run before last)."""
-    total, runs, i = 0, [], 0
-    while i < len(counts):
-        value, shift = 0, 0
-        while True:
-            if i >= len(counts):
-                raise ValueError("mask counts end inside a run")
-            code = ord(counts[i]) - 48
-            if not 0 <= code < 64:
-                raise ValueError(f"mask counts hold the invalid character {counts[i]!r}")
-            value |= (code & 0x1F) << (5 * shift)
-            i, shift = i + 1, shift + 1
-            if not code & 0x20:
-                if code & 0x10:
-                    value |= -1 << (5 * shift)
-                break
-        if len(runs) > 2:
-            value += runs[-2]
-        if value < 0:
-            raise ValueError("mask counts hold a negative run")
-        runs.append(value)
-        total += value
-    return total
+    """Sum of the runs of a compressed COCO string.
+
+    The format (pycocotools, maskApi.c rleToString): numbers of 5-bit groups, lowest first, bit 5 set on all but a number's
+    last group, bit 4 of the last group its sign; from the fourth run on a number is the difference to the run before last.
+    """
+    try:
+        groups = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - 48
+    except UnicodeEncodeError as error:
+        raise ValueError("mask counts hold a character that is not ASCII") from error
+    if groups.size == 0 or groups.min() < 0 or groups.max() > 63:
+        raise ValueError("mask counts are empty or hold an invalid character")
+    last = np.flatnonzero((groups & 0x20) == 0)
+    if last.size == 0 or last[-1] != groups.size - 1:
+        raise ValueError("mask counts end inside a run")
+    first = np.concatenate(([0], last[:-1] + 1))
+    lengths = last - first + 1
+    if lengths.max() > 7:
+        raise ValueError("mask counts hold a run that is too long")
+    place = np.arange(groups.size) - np.repeat(first, lengths)
+    numbers = np.add.reduceat((groups & 0x1F) << (5 * place), first)
+    numbers -= np.where(groups[last] & 0x10, np.int64(1) << (5 * lengths), 0)
+    runs = numbers.copy()
+    runs[1::2] = np.cumsum(numbers[1::2])
+    runs[2::2] = np.cumsum(numbers[2::2])
+    if runs.min() < 0:
+        raise ValueError("mask counts hold a negative run")
+    return int(runs.sum())

@@ -135,7 +135,7 @@ class Sample(Record):
 
 
 class Row(Record):
-    """One training sample without its picture bytes: `image_sha256` are hashes of decoded pixels, one an image."""
+    """One training sample without its picture bytes, which the published Parquet holds in the column `images`."""
 
     id: str
     source: str

@@ -1,0 +1,110 @@
+"""Checks of how a text points: region labels, position words, one region in grounding answers, whole-image claims."""
+
+from __future__ import annotations
+
+import re
+
+from annotation.qa import truth
+from annotation.qa.asks import says
+from annotation.qa.forms import Failure
+from annotation.qa.places import PICTURE
+from annotation.qa.reading import Clause, Reading, Reference
+from annotation.qa.scene import Scene
+
+_WHOLE = re.compile(
+    rf"\b(?:(?:whole|entire|full|complete)\s+{PICTURE}|(?:everywhere|throughout|all over|across|all of|every (?:part|corner|area|region|bit|inch) of|"
+    rf"all (?:parts|areas|regions|corners) of)\s+(?:in\s+)?(?:the|this)\s+(?:whole\s+|entire\s+)?{PICTURE}|{PICTURE}\s+as a whole|entirety of (?:the|this) {PICTURE})\b"
+)
+_EVERYWHERE = re.compile(r"\b(?:everywhere(?! else)|all over|no part is spared|wherever you look)\b")
+_NOT_A_CLAIM = re.compile(
+    r"(?:\b(?:not|rather than|instead of|never|nor)\s+(?:just\s+)?(?:in|on|over|across)?\s*(?:the\s+|this\s+)?$)|"
+    r"\bquality of (?:the|this)\s+$"
+)
+
+
+def _grounding(scene: Scene) -> bool:
+    return scene.task.startswith("grounding")
+
+
+def check_pointing(scene: Scene) -> list[Failure]:
+    """Labels and places belong to the right region; the answer of a grounding row carries exactly its one region."""
+    failures = _check_places(scene)
+    if scene.subject is None:
+        if scene.whole_image and _grounding(scene) and any(list(reading.references()) for reading in scene.answers):
+            failures.append(Failure("one_region", "the answer is the whole image, but a single region is named"))
+        return failures
+    failures.extend(_check_subject(scene))
+    if _grounding(scene):
+        failures.extend(_check_grounding(scene))
+    return failures
+
+
+def _check_places(scene: Scene) -> list[Failure]:
+    failures = []
+    for role, reading in scene.messages:
+        for reference in reading.references():
+            true_places = {scene.regions[i].position for i in reference.regions}
+            if scene.subject is not None and not reference.labelled:
+                true_places = {scene.regions[scene.subject].position}
+            wrong = [words for words in reference.positions if words not in true_places]
+            if wrong and not (role == "user" and _grounding(scene) and reading is scene.question):
+                failures.append(Failure("position", f"'{wrong[0]}' is not where the region is"))
+    return failures
+
+
+def _own(scene: Scene, reading: Reading) -> list[Reference]:
+    """References that can only mean the subject, or its label where others share it."""
+    return [r for r in reading.references() if scene.subject in r.regions and r.labelled]
+
+
+def _check_subject(scene: Scene) -> list[Failure]:
+    """The label of the subject is named, in the answer of a grounding row; a shared label comes with its place."""
+    subject = scene.regions[scene.target]
+    readings = scene.answers if _grounding(scene) else [reading for _, reading in scene.messages]
+    own = [reference for reading in readings for reference in _own(scene, reading)]
+    if not own:
+        return [Failure("region_label", f"the text never names the {subject.label}")]
+    if truth.shares_label(subject, scene.regions) and all(len(reference.regions) > 1 for reference in own):
+        return [Failure("position_missing", f"several regions are called {subject.label}; the place must be named")]
+    if _grounding(scene):
+        return []
+    strangers = [r for reading in scene.questions for r in reading.references() if r.labelled and scene.subject not in r.regions]
+    return [Failure("region_wrong", "the question names another region")] if strangers else []
+
+
+def _check_grounding(scene: Scene) -> list[Failure]:
+    failures = []
+    subject = scene.regions[scene.target]
+    references = [r for reading in scene.answers for r in reading.references()]
+    if any(r.labelled and scene.subject not in r.regions for r in references):
+        failures.append(Failure("one_region", "the answer names another region than the target"))
+    if not any(subject.position in r.positions and scene.subject in r.regions for r in references):
+        failures.append(Failure("position_missing", f"the answer doesn't say that the region is at '{subject.position}'"))
+    first = scene.question.references()
+    if any(not r.labelled or scene.subject in r.regions for r in first):
+        failures.append(Failure("leak", "the question gives the region or its place away"))
+    return failures
+
+
+def check_whole(scene: Scene) -> list[Failure]:
+    """Only rows about the whole image say that the damage is everywhere, and they do say it."""
+    claims = [text for reading in scene.answers for clause in reading.clauses if (text := _whole_claim(clause, scene))]
+    if scene.whole_image:
+        return [] if claims else [Failure("whole_missing", "the answer doesn't say that the whole image is affected")]
+    if not scene.distorted or not claims:
+        return []
+    return [Failure("whole_image", f"'{claims[0]}' claims the whole image, but single regions are affected")]
+
+
+def _whole_claim(clause: Clause, scene: Scene) -> str | None:
+    loose = scene.whole_image or _grounding(scene)
+    match = _WHOLE.search(clause.text) or (_EVERYWHERE.search(clause.text) if loose else None)
+    if match is None or _NOT_A_CLAIM.search(clause.text[: match.start()]):
+        return None
+    if not scene.whole_image and re.search(r"\b(?:of|in|across|from)\s+(?:the|this)\s+$", clause.text[: match.start()]):
+        superlative = says(clause.text, "most") or says(clause.text, "least")
+        if superlative:
+            return None
+    if re.search(r"\bno\b[^,:]*$", clause.text[: match.start()]):
+        return None
+    return match[0]

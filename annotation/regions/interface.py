@@ -1,0 +1,144 @@
+"""What a region proposer, a labeller and a filter rule are, and the registries that find them by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from schemas import masks
+from schemas.config import RegionsConfig
+from schemas.errors import InputError
+from schemas.masks import BoolMask
+from schemas.records import Mask
+
+Picture = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One proposed mask, run-length encoded at the picture's size, so that hundreds stay small in memory.
+
+    `score` is the proposer's confidence in 0..1 (1.0 where it has none to give). `label` and `label_score`
+    (0..1) are None until somebody names the mask. `facts` holds what a proposer measured and a filter may
+    read, by name: "crowd" (0 or 1), "predicted_iou", "stability_score" and so on.
+    """
+
+    mask: Mask
+    area: int
+    bbox: tuple[int, int, int, int]
+    score: float = 1.0
+    label: str | None = None
+    label_score: float | None = None
+    facts: Mapping[str, float] = field(default_factory=dict)
+
+    def named(self, label: str | None, score: float | None) -> Candidate:
+        """The same mask with another name."""
+        return replace(self, label=label, label_score=score)
+
+    def rle(self) -> dict[str, object]:
+        """The mask as pycocotools takes it."""
+        return {"size": self.mask.size, "counts": self.mask.counts.encode("ascii")}
+
+    def pixels(self) -> BoolMask:
+        """The mask as a boolean (H, W) array; its runs are trusted, as `candidate` wrote them."""
+        return np.asarray(coco_mask.decode([self.rle()])[..., 0]).view(np.bool_)
+
+
+def candidate(
+    mask: BoolMask,
+    score: float = 1.0,
+    label: str | None = None,
+    label_score: float | None = None,
+    facts: Mapping[str, float] | None = None,
+) -> Candidate:
+    """A Candidate from a boolean (H, W) mask, which may be empty."""
+    x, y, width, height = masks.bounding_box(mask)
+    return Candidate(
+        mask=masks.encode(mask),
+        area=int(np.count_nonzero(mask)),
+        bbox=(x, y, width, height),
+        score=score,
+        label=label,
+        label_score=label_score,
+        facts=dict(facts or {}),
+    )
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a proposer or labeller may know beside the pixels: settings, and candidates made elsewhere."""
+
+    config: RegionsConfig
+    given: tuple[Candidate, ...] | None = None
+
+
+class Proposer(Protocol):
+    """Finds masks. One object serves a whole worker process, so a model is loaded once, in the factory."""
+
+    def __call__(self, image: Picture, context: Context) -> list[Candidate]:
+        """Masks of a (H, W, 3) uint8 RGB picture, at its size, in a fixed order. May return none; draws no
+        randomness.
+        """
+        ...
+
+
+class Labeller(Protocol):
+    """Names masks. One object serves a whole worker process."""
+
+    def __call__(self, image: Picture, candidates: Sequence[Candidate], context: Context) -> list[Candidate]:
+        """The same candidates in the same order, each `.named(label, score)`; label None means "can't tell".
+
+        A label is an English noun phrase without an article that reads well after "the"; it says nothing
+        about the mask's place. Labels need not be unique: `annotation.regions.names` tells equal ones apart.
+        """
+        ...
+
+
+class Rule(Protocol):
+    """One filter rule, a plain function; the chain counts drops by the reason it returns."""
+
+    def __call__(self, item: Candidate, kept: Sequence[Candidate], config: RegionsConfig) -> str | None:
+        """Why `item` is dropped, as a short slug ("too-small"), or None to keep it. `kept` passed this rule
+        before.
+        """
+        ...
+
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Named factories with one object per name and settings, made at the first use."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._factories: dict[str, Callable[[RegionsConfig], T]] = {}
+        self._made: dict[tuple[str, str], T] = {}
+
+    def add(self, name: str, factory: Callable[[RegionsConfig], T]) -> None:
+        """Register `factory`. Raises ValueError when the name is taken."""
+        if name in self._factories:
+            raise ValueError(f"the {self._what} {name!r} is registered already")
+        self._factories[name] = factory
+
+    def get(self, name: str, config: RegionsConfig) -> T:
+        """The object for `name` and `config`. Raises InputError naming the known ones when there is none."""
+        if name not in self._factories:
+            raise InputError(f"no {self._what} is called {name!r}; known: {', '.join(self.names())}")
+        key = (name, config.model_dump_json())
+        if key not in self._made:
+            self._made[key] = self._factories[name](config)
+        return self._made[key]
+
+    def names(self) -> tuple[str, ...]:
+        """The registered names, sorted."""
+        return tuple(sorted(self._factories))
+
+
+PROPOSERS: Registry[Proposer] = Registry("region proposer")
+LABELLERS: Registry[Labeller] = Registry("region labeller")

@@ -1,0 +1,213 @@
+"""Blurs: Gaussian, motion, glass, lens (disk), zoom, jitter. All lengths are in pixels of the picture at hand."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from distortions import fields
+from distortions.frame import Frame, Image
+from schemas.hashing import rng
+
+_BOX_SIGMA = 5.0
+_BOXES = 3
+
+
+def gaussian(pixels: Image, frame: Frame, sigma: float) -> Image:
+    """Gaussian blur of standard deviation `sigma`; from 5 pixels on as three box filters of the same variance."""
+    del frame
+    if sigma < _BOX_SIGMA:
+        return smooth(pixels, sigma)
+    out = pixels
+    for size in box_sizes(sigma):
+        out = cv2.blur(out, (size, size), borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(out, dtype=np.uint8)
+
+
+def gaussian_padding(frame: Frame, sigma: float) -> int:
+    """Reach in pixels."""
+    del frame
+    return sum(size // 2 for size in box_sizes(sigma)) if sigma >= _BOX_SIGMA else smooth_reach(sigma)
+
+
+def smooth(pixels: Image, sigma: float) -> Image:
+    """Exact small Gaussian; a sigma at which the kernel is one pixel copies."""
+    size = 2 * smooth_reach(sigma) + 1
+    if size == 1:
+        return pixels.copy()
+    blurred = cv2.GaussianBlur(pixels, (size, size), sigma, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(blurred, dtype=np.uint8)
+
+
+def smooth_reach(sigma: float) -> int:
+    """Half the width of `smooth`'s kernel: three and a half sigma."""
+    return math.ceil(3.5 * sigma) if sigma > 0.15 else 0
+
+
+@lru_cache(maxsize=256)
+def box_sizes(sigma: float) -> tuple[int, ...]:
+    """Odd widths of three box filters whose variances sum to about sigma squared (W. Wells, 1986; P. Kovesi, 2010)."""
+    ideal = math.sqrt(12 * sigma * sigma / _BOXES + 1)
+    low = math.floor(ideal)
+    low -= 1 - low % 2
+    count = round((12 * sigma**2 - _BOXES * low**2 - 4 * _BOXES * low - 3 * _BOXES) / (-4 * low - 4))
+    return tuple(low if i < count else low + 2 for i in range(_BOXES))
+
+
+def motion(pixels: Image, frame: Frame, radius: float, sigma: float) -> Image:
+    """One-sided motion blur of length 2 radius at an angle drawn from the seed, fading as a Gaussian of `sigma`."""
+    kernel = _motion_kernel(max(1, round(2 * radius)) + 1, sigma, _motion_angle(frame.seed))
+    blurred = cv2.filter2D(pixels, -1, kernel, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(blurred, dtype=np.uint8)
+
+
+def motion_padding(frame: Frame, radius: float, sigma: float) -> int:
+    """Reach in pixels."""
+    del frame, sigma
+    return max(1, round(2 * radius)) + 1
+
+
+def _motion_angle(seed: int) -> float:
+    return float(rng(seed, "motion").uniform(-90, 90))
+
+
+def _motion_kernel(length: int, sigma: float, angle: float) -> NDArray[np.float32]:
+    """A square kernel with Gaussian-weighted taps on a line that starts at the centre."""
+    steps = np.arange(length)
+    weights = np.exp(-(steps**2) / (2 * sigma * sigma))
+    direction = math.radians(angle)
+    dy = np.ceil(steps * math.sin(direction) - 0.5).astype(int)
+    dx = np.ceil(steps * math.cos(direction) - 0.5).astype(int)
+    reach = int(max(np.abs(dy).max(), np.abs(dx).max()))
+    kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
+    np.add.at(kernel, (reach + dy, reach + dx), (weights / weights.sum()).astype(np.float32))
+    return kernel
+
+
+def lens(pixels: Image, frame: Frame, radius: float, edge: float) -> Image:
+    """Out-of-focus blur: a disk of `radius` pixels with an edge softened by a Gaussian of `edge` pixels."""
+    del frame
+    kernel = _disk(round(radius, 3), round(edge, 3))
+    blurred = cv2.filter2D(pixels, -1, kernel, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(blurred, dtype=np.uint8)
+
+
+def lens_padding(frame: Frame, radius: float, edge: float) -> int:
+    """Reach in pixels."""
+    del frame
+    return _disk(round(radius, 3), round(edge, 3)).shape[0] // 2
+
+
+@lru_cache(maxsize=64)
+def _disk(radius: float, edge: float) -> NDArray[np.float32]:
+    """A normalised antialiased disk kernel, float32, odd side."""
+    reach = max(1, math.ceil(radius + 0.5 + 2 * edge))
+    fine = 8
+    axis = (np.arange((2 * reach + 1) * fine) + 0.5) / fine - (reach + 0.5)
+    inside = ((axis[:, None] ** 2 + axis[None, :] ** 2) <= radius * radius).astype(np.float32)
+    kernel = cv2.resize(inside, (2 * reach + 1, 2 * reach + 1), interpolation=cv2.INTER_AREA)
+    if edge > 0:
+        kernel = cv2.GaussianBlur(kernel, (0, 0), edge, borderType=cv2.BORDER_CONSTANT)
+    if kernel.sum() <= 0:
+        kernel[reach, reach] = 1
+    return np.asarray(kernel / kernel.sum(), dtype=np.float32)
+
+
+def zoom(pixels: Image, frame: Frame, last: float, step: float) -> Image:
+    """Mean of the picture and of its enlargements about the picture's centre by 1, 1 + step, ... below `last`."""
+    factors = zoom_factors(last, step)
+    height, width = pixels.shape[:2]
+    total = pixels.astype(np.float32) * 2
+    for factor in factors[1:]:
+        inverse = 1 / factor
+        shift_x = (frame.width - 1) / 2 * (1 - inverse) + frame.left * (inverse - 1)
+        shift_y = (frame.height - 1) / 2 * (1 - inverse) + frame.top * (inverse - 1)
+        matrix = np.array([[inverse, 0, shift_x], [0, inverse, shift_y]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        layer = cv2.warpAffine(pixels, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        cv2.accumulate(layer, total)
+    return np.asarray(cv2.convertScaleAbs(total, alpha=1 / (len(factors) + 1)), dtype=np.uint8)
+
+
+def zoom_factors(last: float, step: float) -> list[float]:
+    """The enlargements: 1, 1 + step, ... while below `last` (at least 1 itself)."""
+    return [1 + i * step for i in range(max(1, math.ceil((last - 1) / step - 1e-9)))]
+
+
+def zoom_padding(frame: Frame, last: float, step: float) -> int:
+    """Reach in pixels: how far the largest enlargement moves the box's farthest corner."""
+    largest = zoom_factors(last, step)[-1]
+    far_y = max(abs(frame.top - frame.height / 2), abs(frame.bottom - frame.height / 2))
+    far_x = max(abs(frame.left - frame.width / 2), abs(frame.right - frame.width / 2))
+    return math.ceil(max(far_x, far_y) * (1 - 1 / largest)) + 2
+
+
+def jitter(pixels: Image, frame: Frame, shift: float, grain: float, passes: float, share: float) -> Image:
+    """A local shuffle: pixels (cells of `grain` pixels) change places with others up to about `shift` pixels away.
+
+    Each of `passes` passes swaps pairs along both axes at a whole and at half the distance, a pair with probability
+    `share`.
+    """
+    out = pixels.copy()
+    cell = max(1, round(grain))
+    for number in range(max(1, round(passes))):
+        for part, distance in enumerate(_jitter_distances(shift, cell)):
+            for axis in (0, 1):
+                _swap(out, frame, f"jitter-{number}-{part}-{axis}", axis, distance, cell, share)
+    return out
+
+
+def jitter_padding(frame: Frame, shift: float, grain: float, passes: float, share: float) -> int:
+    """Reach in pixels: all distances of all passes, in case every swap goes the same way, and one pair more."""
+    del frame, share
+    cell = max(1, round(grain))
+    distances = _jitter_distances(shift, cell)
+    return max(1, round(passes)) * sum(distances) + 2 * max(distances)
+
+
+def _jitter_distances(shift: float, cell: int) -> tuple[int, ...]:
+    """Distances of the swaps along each axis, multiples of `cell`: a whole and a half shift."""
+    whole = max(1, round(shift / cell))
+    return (whole * cell, max(1, whole // 2) * cell)
+
+
+def _swap(out: Image, frame: Frame, name: str, axis: int, distance: int, cell: int, share: float) -> None:
+    """In place: exchange pixels with those `distance` further along `axis`, each pair with probability `share`.
+
+    Pixels pair up in blocks of two distances laid on the picture's grid, so every pixel moves at most once and none is
+    lost: the result is a permutation. Pairs that reach over the picture's (or box's) edge stay.
+    """
+    phase = int(rng(frame.seed, name).integers(0, 2 * distance // cell)) * cell
+    start = frame.top if axis == 0 else frame.left
+    length = out.shape[axis]
+    offset = np.arange(length) + start + phase
+    first = np.flatnonzero((offset % (2 * distance) < distance) & (np.arange(length) + distance < length))
+    if first.size == 0:
+        return
+    bits = fields.cells(frame, name, 1, cell)[:, :, 0]
+    chosen = np.where(np.take(bits, first, axis=axis) < share * 65536, np.uint8(255), np.uint8(0))[:, :, None]
+    index_a: tuple[slice | NDArray[np.intp], ...] = (first,) if axis == 0 else (slice(None), first)
+    index_b: tuple[slice | NDArray[np.intp], ...] = (
+        (first + distance,) if axis == 0 else (slice(None), first + distance)
+    )
+    a, b = out[index_a], out[index_b]
+    change = (a ^ b) & chosen
+    out[index_a] = a ^ change
+    out[index_b] = b ^ change
+
+
+def glass(
+    pixels: Image, frame: Frame, sigma: float, shift: float, grain: float, passes: float, share: float
+) -> Image:
+    """Frosted glass: a small blur, a local shuffle, the same small blur."""
+    shuffled = jitter(smooth(pixels, sigma), frame, shift, grain, passes, share)
+    return smooth(shuffled, sigma)
+
+
+def glass_padding(frame: Frame, sigma: float, shift: float, grain: float, passes: float, share: float) -> int:
+    """Reach in pixels."""
+    return 2 * smooth_reach(sigma) + jitter_padding(frame, shift, grain, passes, share)

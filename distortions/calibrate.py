@@ -1,0 +1,208 @@
+"""Writes levels.yaml: parameters at which level 1 to 5 of every type has the same strength on real photographs.
+
+Run `python -m distortions.calibrate` (a few minutes); `--check` compares with the committed table instead and exits 1 when a
+level has left its band.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from distortions.frame import Frame, Image
+from distortions.perceptual import strengths
+from distortions.registry import Entry, catalog, read_table
+from schemas.hashing import derived_seed
+
+TARGETS = (0.6, 1.05, 1.6, 2.2, 2.75)
+BANDS = ((0.4, 0.8), (0.8, 1.3), (1.3, 1.9), (1.9, 2.5), (2.5, 3.41))
+_STEPS = 49
+_HEADER = """\
+# Calibrated levels, written by `python -m distortions.calibrate` from real photographs; don't edit by hand.
+# name -> short side of the pictures (pixels) -> parameter -> its value at levels 1 to 5.
+# Mean strengths aimed at: {targets}; "measured" is what the table gives at that side. A type that
+# can't reach the last target has its levels spread in proportion up to its strongest.
+"""
+
+
+def photographs(short_side: int) -> list[Image]:
+    """Seven photographs that come with scikit-image and scikit-learn, resized to a short side in pixels."""
+    from skimage import data
+    from sklearn.datasets import load_sample_image
+
+    pictures = [
+        data.astronaut(),
+        data.chelsea(),
+        data.coffee(),
+        data.rocket(),
+        data.stereo_motorcycle()[0],
+        load_sample_image("china.jpg"),
+        load_sample_image("flower.jpg"),
+    ]
+    return [_fitted(picture, short_side) for picture in pictures]
+
+
+def path_parameters(path: Mapping[str, Any], t: float) -> dict[str, float | str]:
+    """An entry's parameters at `t` on its path, 0 (no effect) to 1 (strongest)."""
+    parameters: dict[str, float | str] = {}
+    for name, value in path.items():
+        if not isinstance(value, list):
+            parameters[name] = value if isinstance(value, str) else float(value)
+        elif value[2] == "log":
+            parameters[name] = float(value[0] * (value[1] / value[0]) ** t)
+        else:
+            parameters[name] = float(value[0] + (value[1] - value[0]) * t)
+    return parameters
+
+
+def mean_strength(entry: Entry, parameters: Mapping[str, float | str], pictures: Sequence[Image]) -> float:
+    """Mean strength over pictures of one short side, at parameters for exactly that side."""
+    total = 0.0
+    for number, picture in enumerate(pictures):
+        frame = Frame.whole(picture, derived_seed(0, "calibrate", str(number)))
+        distorted = entry.function.run(picture, frame, **parameters)
+        total += strengths(picture, [distorted])[0]
+    return total / len(pictures)
+
+
+def calibrated(
+    entry: Entry, path: Mapping[str, Any], pictures: Sequence[Image]
+) -> list[dict[str, float | str]]:
+    """Parameters of the five levels at the pictures' short side."""
+    grid = np.linspace(0, 1, _STEPS)
+    curve = np.array([mean_strength(entry, path_parameters(path, t), pictures) for t in grid])
+    curve = np.maximum.accumulate(curve)
+    strongest = curve[-1]
+    if strongest < BANDS[-1][0]:
+        targets = strongest * np.array(TARGETS) / TARGETS[-1]
+    else:
+        targets = np.minimum(TARGETS, strongest)
+    steps = np.searchsorted(curve, targets)
+    levels = []
+    for target, right in zip(targets, np.clip(steps, 1, _STEPS - 1), strict=True):
+        rise = curve[right] - curve[right - 1]
+        share = (target - curve[right - 1]) / rise if rise > 0 else 1.0
+        t = grid[right - 1] + float(np.clip(share, 0, 1)) * (grid[right] - grid[right - 1])
+        levels.append({k: _short(v) for k, v in path_parameters(path, t).items()})
+    return levels
+
+
+def tables(entries: Sequence[Entry], sides_of: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[int, Any]]:
+    """Levels by name and short side, with measured strengths under "measured"."""
+    pictures: dict[int, list[Image]] = {}
+    out: dict[str, dict[int, Any]] = {}
+    for entry in entries:
+        path = dict(sides_of[entry.name])
+        for side in path.pop("sides"):
+            shown = pictures.setdefault(side, photographs(side))
+            levels = calibrated(entry, path, shown)
+            columns: dict[str, Any] = {}
+            for name in levels[0]:
+                values = [level[name] for level in levels]
+                columns[name] = values[0] if len(set(values)) == 1 else values
+            measured = [round(mean_strength(entry, level, shown), 2) for level in levels]
+            out.setdefault(entry.name, {})[side] = (columns, measured)
+            print(f"{entry.name} at {side}: {measured} {columns}", file=sys.stderr)
+    return out
+
+
+def paths() -> dict[str, Mapping[str, Any]]:
+    """Each entry's path, as the catalogue's data file gives it."""
+    return {item["name"]: item["path"] for item in read_table("catalogue.yaml")["entries"]}
+
+
+def measured_levels(entry: Entry, short_side: int, pictures: Sequence[Image]) -> list[float]:
+    """Mean strength of levels 1 to 5 with the entry's own tables."""
+    return [mean_strength(entry, entry.parameters(level, short_side), pictures) for level in range(1, 6)]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--check", action="store_true", help="measure the committed table; exit 1 if a level left its band"
+    )
+    parser.add_argument("--names", nargs="*", help="only these types; the others keep their committed levels")
+    options = parser.parse_args(arguments)
+    cv2.setNumThreads(1)
+    chosen = [entry for entry in catalog() if not options.names or entry.name in options.names]
+    if options.check:
+        return _check(chosen)
+    made = tables(chosen, paths())
+    _write(Path(__file__).with_name("levels.yaml"), made)
+    return 0
+
+
+def _check(entries: Sequence[Entry]) -> int:
+    """Measure each type at every side it was calibrated at, and at others; print what left its band."""
+    failures = 0
+    for side in (256, 384, 512, 768):
+        shown = photographs(side)
+        for entry in entries:
+            measured = measured_levels(entry, side, shown)
+            capped = max(measured) < BANDS[-1][0]
+            outside = [
+                level
+                for level, (value, (low, high)) in enumerate(zip(measured, BANDS, strict=True), start=1)
+                if not capped and not low <= value < high
+            ]
+            failures += len(outside)
+            note = (
+                "can't reach the last band"
+                if capped
+                else f"outside: {outside}"
+                if outside
+                else "in the bands"
+            )
+            print(f"{side:4d} {entry.name:32s} {' '.join(f'{value:.2f}' for value in measured)}  {note}")
+    return 1 if failures else 0
+
+
+def _write(path: Path, made: Mapping[str, Mapping[int, Any]]) -> None:
+    """Replace the made names in the committed file and keep the others, in the catalogue's order."""
+    kept = read_table("levels.yaml")
+    lines = [_HEADER.format(targets=", ".join(map(str, TARGETS)))]
+    for entry in catalog():
+        if entry.name in made:
+            rows = {
+                side: (columns, f"  # measured {measured}")
+                for side, (columns, measured) in made[entry.name].items()
+            }
+        elif entry.name in kept:
+            rows = {side: (columns, "") for side, columns in kept[entry.name].items()}
+        else:
+            continue
+        lines.append(f"{entry.name}:\n")
+        for side, (columns, note) in rows.items():
+            text = ", ".join(f"{name}: {_flow(value)}" for name, value in columns.items())
+            lines.append(f"  {side}: {{{text}}}{note}\n")
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def _flow(value: Any) -> str:
+    return f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)
+
+
+def _short(value: float | str) -> float | str:
+    """Four significant digits: enough for a level, and a table people can read."""
+    return value if isinstance(value, str) else float(f"{value:.4g}")
+
+
+def _fitted(picture: NDArray[np.uint8], short_side: int) -> Image:
+    """Area-resized down or cubic up to a short side in pixels."""
+    height, width = picture.shape[:2]
+    scale = short_side / min(height, width)
+    size = (round(width * scale), round(height * scale))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(picture, size, interpolation=how), dtype=np.uint8)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

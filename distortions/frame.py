@@ -1,0 +1,45 @@
+"""Where a crop lies in its picture: all an operation needs to act on a crop as it would on the whole picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+BoolMask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A box of a picture that an operation works on.
+
+    `top`, `left` are the box's corner in the picture, `bottom`, `right` its exclusive end, `height` and `width` the size
+    of the WHOLE picture in pixels. `seed` starts every random draw. `mask` (box-sized, True inside the region) says where
+    an operation with region statistics takes them; None means everywhere.
+    """
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+    height: int
+    width: int
+    seed: int
+    mask: BoolMask | None = None
+
+    @staticmethod
+    def whole(image: Image, seed: int) -> Frame:
+        """The frame of a whole (H, W, 3) picture."""
+        height, width = image.shape[:2]
+        return Frame(0, 0, height, width, height, width, seed)
+
+    @property
+    def short_side(self) -> int:
+        """The shorter side of the whole picture in pixels: the unit spatial parameters scale with."""
+        return min(self.height, self.width)
+
+    def mask_u8(self) -> Image | None:
+        """The mask as OpenCV wants it (uint8, non-zero inside), or None for everywhere."""
+        return None if self.mask is None else self.mask.astype(np.uint8)

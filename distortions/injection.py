@@ -1,0 +1,118 @@
+"""Applying distortions: to a whole picture, or in order through a mask so that nothing outside changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from distortions.frame import BoolMask, Frame, Image
+from distortions.registry import Entry, resolve
+from schemas.hashing import derived_seed
+from schemas.masks import bounding_box
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operation to inject: a catalogue name or a peer's alias, and a level from 1 to 5."""
+
+    name: str
+    level: int
+
+
+def apply(image: NDArray[np.uint8], name: str, level: int, seed: int = 0) -> Image:
+    """The whole picture distorted.
+
+    `image` is (H, W, 3) uint8 RGB from 1x1 on and stays untouched; the result has its shape and type and is a new
+    array. The same arguments give the same pixels on any number of threads. Raises UnknownDistortion (a ValueError)
+    for an unknown name, ValueError for a wrong picture or level.
+    """
+    pixels = _checked(image)
+    return _run(pixels, Frame.whole(pixels, seed), resolve(name), level, seed, 0)
+
+
+def inject(
+    image: NDArray[np.uint8], mask: BoolMask, ops: Sequence[Op], seed: int = 0, feather: int = 0
+) -> Image:
+    """The picture with `ops` applied one after the other inside `mask`.
+
+    `image` (H, W, 3) uint8 RGB and `mask` (H, W) bool stay untouched; the result is a new array, identical to `image`
+    outside the mask when `feather` is 0. The chain of operations runs on the mask's bounding box, padded by the sum of
+    their reaches and aligned to their grids; local operations give inside the mask what they would give on the whole
+    picture, operations with statistics take them over the mask's pixels (or the padded box: JPEG 2000). Spatial
+    parameters and noise follow the whole picture. `feather` > 0 blends over about that many pixels on both sides of the
+    edge. An empty mask or no operations give a copy. Raises ValueError for shapes and types that don't fit, and
+    UnknownDistortion.
+    """
+    pixels = _checked(image)
+    if mask.dtype != np.bool_ or mask.shape != pixels.shape[:2]:
+        raise ValueError(f"mask must be boolean and {pixels.shape[:2]}; got {mask.dtype} {mask.shape}")
+    if feather < 0:
+        raise ValueError(f"feather must not be negative; got {feather}")
+    entries = [(resolve(op.name), op.level) for op in ops]
+    x, y, w, h = bounding_box(mask)
+    out = image.copy()
+    if w == 0 or not entries:
+        return out
+    height, width = mask.shape
+    box = _grown(Frame(y, x, y + h, x + w, height, width, seed), feather)
+    frame = _padded(box, entries)
+    crop = np.ascontiguousarray(pixels[frame.top : frame.bottom, frame.left : frame.right])
+    inside = mask[frame.top : frame.bottom, frame.left : frame.right]
+    frame = replace(frame, mask=inside)
+    changed = crop
+    for order, (entry, level) in enumerate(entries):
+        changed = _run(changed, frame, entry, level, seed, order)
+    target = out[frame.top : frame.bottom, frame.left : frame.right]
+    if feather:
+        target[...] = _blended(crop, changed, inside, feather)
+    else:
+        target[...] = cv2.copyTo(changed, inside.astype(np.uint8), crop.copy())
+    return out
+
+
+def _run(pixels: Image, frame: Frame, entry: Entry, level: int, seed: int, order: int) -> Image:
+    """One operation on a box; each place in a chain draws its own randomness."""
+    own = replace(frame, seed=derived_seed(seed, entry.operation, str(order)))
+    return entry.function.run(pixels, own, **entry.parameters(level, frame.short_side))
+
+
+def _padded(box: Frame, entries: Sequence[tuple[Entry, int]]) -> Frame:
+    """The box grown by what the chain has to see, last operation first, aligned to grids, cut to the picture."""
+    frame = box
+    for entry, level in reversed(entries):
+        frame = _grown(frame, entry.padding(level, frame))
+    grid = max(entry.function.grid for entry, _ in entries)
+    return replace(
+        frame,
+        top=frame.top // grid * grid,
+        left=frame.left // grid * grid,
+        bottom=min(frame.height, -(-frame.bottom // grid) * grid),
+        right=min(frame.width, -(-frame.right // grid) * grid),
+    )
+
+
+def _grown(frame: Frame, by: int) -> Frame:
+    return replace(
+        frame,
+        top=max(0, frame.top - by),
+        left=max(0, frame.left - by),
+        bottom=min(frame.height, frame.bottom + by),
+        right=min(frame.width, frame.right + by),
+    )
+
+
+def _blended(before: Image, after: Image, inside: BoolMask, feather: int) -> Image:
+    """A soft composite: the mask smoothed by a box of 2 feather + 1 pixels is the share of `after`."""
+    size = 2 * feather + 1
+    share = cv2.blur(inside.astype(np.float32), (size, size), borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.blendLinear(after, before, share, 1 - share), dtype=np.uint8)
+
+
+def _checked(image: NDArray[np.uint8]) -> Image:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ValueError(f"a picture is (H, W, 3) uint8 with H, W >= 1; got {image.dtype} {image.shape}")
+    return np.ascontiguousarray(image)

@@ -1,0 +1,44 @@
+"""Pixelation: the picture's grid of cells, each filled with its mean."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from distortions.frame import Frame, Image
+
+
+def pixelate(pixels: Image, frame: Frame, cell: float) -> Image:
+    """Fill the cells of a grid over the whole picture, `cell` pixels wide (then fitted to whole counts), with their mean.
+
+    A pixel belongs to the cell its centre lies in. A box has to hold every cell it touches inside its padding.
+    """
+    rows = _cell_of(frame.top, frame.bottom, frame.height, cell)
+    columns = _cell_of(frame.left, frame.right, frame.width, cell)
+    row_starts, column_starts = _starts(rows), _starts(columns)
+    sums = cv2.integral(pixels)[np.ix_(row_starts, column_starts)].astype(np.float32)
+    sums = np.diff(np.diff(sums, axis=0), axis=1)
+    counts = np.diff(row_starts)[:, None, None] * np.diff(column_starts)[None, :, None]
+    means = np.rint(sums / counts).astype(np.uint8)
+    return np.take(np.take(means, columns - columns[0], axis=1), rows - rows[0], axis=0)
+
+
+def pixelate_padding(frame: Frame, cell: float) -> int:
+    """Reach in pixels: the rest of a cell."""
+    del frame
+    return 2 * math.ceil(max(cell, 1)) + 1
+
+
+def _cell_of(start: int, stop: int, length: int, cell: float) -> NDArray[np.int64]:
+    """The grid cell of each position start..stop-1 on an axis of `length` pixels."""
+    count = max(1, int(length / max(cell, 1)))
+    return (2 * np.arange(start, stop, dtype=np.int64) + 1) * count // (2 * length)
+
+
+def _starts(cell_of: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each cell starts, in box positions, and the end."""
+    inner = np.flatnonzero(np.diff(cell_of)) + 1
+    return np.concatenate([[0], inner, [len(cell_of)]])

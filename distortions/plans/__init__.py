@@ -1,0 +1,10 @@
+"""Plans: which regions of a picture get which distortions, so that every question about them has one
+measured answer.
+"""
+
+from distortions.plans.balance import Spread, balance
+from distortions.plans.plan import plan_samples
+from distortions.plans.recipe import rebuild
+from distortions.plans.results import PlannedSample, PlanSkip
+
+__all__ = ["PlanSkip", "PlannedSample", "Spread", "balance", "plan_samples", "rebuild"]

@@ -1,0 +1,174 @@
+"""One picture while its samples are planned: masks, disjointness, injected patches and measured strengths,
+cached.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from distortions import Op, inject, order_effect_of, strength
+from distortions.perceptual import analysis_size
+from distortions.plans.paste import paste, tight_box
+from distortions.plans.results import Picture
+from schemas.config import DistortConfig
+from schemas.errors import SampleError
+from schemas.hashing import derived_seed
+from schemas.masks import decode
+from schemas.records import Region, SourceImage
+
+Ops = tuple[Op, ...]
+
+_PATCH_BYTES = 96_000_000
+
+
+class Canvas:
+    """A picture, its regions, and everything measured on them so far.
+
+    A region's operations always get the same seed (from the build's seed, the picture and the region), so
+    that a patch injected for one sample serves the next one: what the cache holds changes the time taken and
+    nothing else.
+    """
+
+    def __init__(
+        self, image: Picture, regions: Sequence[Region], source: SourceImage, config: DistortConfig, seed: int
+    ) -> None:
+        """`image` is (H, W, 3) uint8 RGB. Raises SampleError where a region's mask doesn't fit the
+        picture.
+        """
+        self.image = image
+        self.regions = list(regions)
+        self.source = source
+        self.config = config
+        self.seed = seed
+        self.masks = [_decoded(region, image.shape[:2]) for region in regions]
+        self.boxes = [tight_box(mask, config.feather) for mask in self.masks]
+        pixels = image.shape[0] * image.shape[1]
+        self.shares = [int(np.count_nonzero(mask)) / pixels for mask in self.masks]
+        self.large = [i for i, share in enumerate(self.shares) if share >= config.min_region_area]
+        self._small = self._shrunk(image)
+        self._small_masks = [self._shrunk_mask(mask) for mask in self.masks]
+        self._disjoint: dict[tuple[int, int], bool] = {}
+        self._patches: OrderedDict[tuple[int, Ops], Picture] = OrderedDict()
+        self._patch_bytes = 0
+        self._alone: dict[tuple[int, Ops], float] = {}
+        self._effects: dict[tuple[int, Ops, Ops], float] = {}
+
+    def region_seed(self, index: int) -> int:
+        """The seed of everything injected into this region, 63 bits."""
+        return (
+            derived_seed(self.seed, "distort", self.source.id, "region", self.regions[index].region_id) >> 1
+        )
+
+    def whole_seed(self) -> int:
+        """The seed of everything applied to the whole picture, 63 bits."""
+        return derived_seed(self.seed, "distort", self.source.id, "whole") >> 1
+
+    def disjoint(self, one: int, other: int) -> bool:
+        """Whether the two regions share no pixel (with a feather: nor any pixel of their boxes widened by
+        it).
+        """
+        key = (one, other) if one < other else (other, one)
+        if key not in self._disjoint:
+            self._disjoint[key] = not self._overlap(one, other)
+        return self._disjoint[key]
+
+    def disjoint_from(self, index: int, others: Iterable[int]) -> bool:
+        """Whether region `index` shares no pixel with any of the others."""
+        return all(self.disjoint(index, other) for other in others)
+
+    def alone(self, index: int, ops: Ops) -> float:
+        """Strength inside the region when it alone is distorted, near enough to plan with.
+
+        Measured on pictures brought to analysis size beforehand: the clean one once, the mask without soft edges.
+        """
+        key = (index, ops)
+        if key not in self._alone:
+            small = self._shrunk(self.compose({index: ops}))
+            self._alone[key] = strength(self._small, small, self._small_masks[index])
+        return self._alone[key]
+
+    def order_effect(self, index: int, one: Ops, other: Ops) -> float:
+        """Perceptual distance between two orders of the same operations inside the region."""
+        key = (index, one, other) if str(one) < str(other) else (index, other, one)
+        if key not in self._effects:
+            ab, ba = self.compose({index: one}), self.compose({index: other})
+            self._effects[key] = order_effect_of(self.image, ab, ba, self.masks[index])
+        return self._effects[key]
+
+    def compose(self, layers: Mapping[int, Ops]) -> Picture:
+        """The picture with every region's operations injected on the source picture, each through its own
+        mask.
+        """
+        picture = self.image.copy()
+        for index, ops in layers.items():
+            patch = self._patch(index, ops)
+            paste(picture, self.image, patch, self.masks[index], self.boxes[index], self.config.feather)
+        return picture
+
+    def whole(self, op: Op) -> tuple[Picture, float]:
+        """The picture with one operation through the full mask, and the strength over the whole picture."""
+        everywhere: NDArray[np.bool_] = np.ones(self.image.shape[:2], dtype=bool)
+        picture = inject(self.image, everywhere, [op], seed=self.whole_seed())
+        return picture, strength(self.image, picture)
+
+    def measured(self, picture: Picture, index: int) -> float:
+        """Strength inside region `index` of a finished picture, rounded to what a record holds."""
+        return round(strength(self.image, picture, self.masks[index]), 3)
+
+    def changed(self, picture: Picture, index: int) -> bool:
+        """Whether any pixel of the region differs from the source picture."""
+        box = self.boxes[index]
+        return bool((picture[box] != self.image[box])[self.masks[index][box]].any())
+
+    def _patch(self, index: int, ops: Ops) -> Picture:
+        key = (index, ops)
+        if key in self._patches:
+            self._patches.move_to_end(key)
+            return self._patches[key]
+        mask, feather = self.masks[index], self.config.feather
+        whole = inject(self.image, mask, list(ops), seed=self.region_seed(index), feather=feather)
+        patch = whole[self.boxes[index]].copy()
+        self._patches[key] = patch
+        self._patch_bytes += patch.nbytes
+        while self._patch_bytes > _PATCH_BYTES and len(self._patches) > 1:
+            self._patch_bytes -= self._patches.popitem(last=False)[1].nbytes
+        return patch
+
+    def _shrunk(self, picture: Picture) -> Picture:
+        height, width = analysis_size(*picture.shape[:2])
+        return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+    def _shrunk_mask(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        height, width = analysis_size(*mask.shape)
+        share = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+        return np.asarray(share >= min(0.5, float(np.max(share))), dtype=bool)
+
+    def _overlap(self, one: int, other: int) -> bool:
+        (rows_a, columns_a), (rows_b, columns_b) = self.boxes[one], self.boxes[other]
+        rows = slice(max(rows_a.start, rows_b.start), min(rows_a.stop, rows_b.stop))
+        columns = slice(max(columns_a.start, columns_b.start), min(columns_a.stop, columns_b.stop))
+        if rows.start >= rows.stop or columns.start >= columns.stop:
+            return False
+        if self.config.feather:
+            return True
+        return bool((self.masks[one][rows, columns] & self.masks[other][rows, columns]).any())
+
+
+def _decoded(region: Region, size: tuple[int, ...]) -> NDArray[np.bool_]:
+    if tuple(region.mask.size) != tuple(size):
+        detail = (
+            f"region {region.region_id}: mask of {region.mask.size}, picture of {list(size)} (height, width)"
+        )
+        raise SampleError("mask-size-mismatch", detail)
+    try:
+        mask = decode(region.mask)
+    except ValueError as error:
+        raise SampleError("broken-mask", f"region {region.region_id}: {error}") from error
+    if not mask.any():
+        raise SampleError("empty-mask", f"region {region.region_id}")
+    return mask

@@ -1,0 +1,133 @@
+"""DAO-G: the same distortions in different orders in different regions, where the order can be seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from distortions.plans import layout, pairs, regions
+from distortions.plans.canvas import Canvas, Ops
+from distortions.plans.draw import Draw
+from distortions.plans.layout import Layout
+from distortions.plans.results import SkipReason, Unplannable
+from distortions.plans.vocabulary import Names, Vocabulary, ops
+
+_REASON: SkipReason = "order-not-visible"
+_COUNTS, _COUNT_SHARES = (2, 3), (0.65, 0.35)
+_TRIPLES = 0.15
+# Regions measured in vain before a pair is given up.
+_PATIENCE = 2
+
+
+@dataclass(frozen=True)
+class _Orders:
+    """The operations in the asked order and in the others that regions may carry."""
+
+    asked: Ops
+    others: tuple[Ops, ...]
+
+
+def plan(canvas: Canvas, draw: Draw, words: Vocabulary) -> Layout:
+    """Lay out one sample. Raises Unplannable when no attempt finds an order visible in two regions.
+
+    Only the target carries the asked order. In every distorted region the asked order and each other order in
+    the picture are at least `min_order_effect` apart.
+    """
+    weights = _partner_weights(words)
+    firsts = [name for name, row in zip(words.names, weights, strict=True) if row.any()]
+    if not firsts:
+        raise Unplannable(
+            "no-allowed-pair", "no two of the configured distortions may go in both orders and show it"
+        )
+    count = int(draw.random.choice(_COUNTS, p=_COUNT_SHARES))
+    pool = regions.groups(canvas, draw, count)
+    candidates = [group[0] for group in pool]
+    while True:
+        for first in draw.deck("name", firsts):
+            draw.spend(_REASON)
+            chain = _chain(draw, words, weights, first)
+            found = None
+            for rise in (0, 1):
+                orders = _orders(draw, words, chain, rise)
+                found = _place(canvas, draw, orders, candidates, count)
+                if found is not None:
+                    break
+            if found is None:
+                continue
+            layers, effect = found
+            picture, strengths = layout.compose(canvas, layers)
+            if layout.visible(canvas, strengths):
+                target = next(iter(layers))
+                asked = tuple(op.name for op in layers[target])
+                return Layout(layers, strengths, picture, "order", target, asked, effect)
+
+
+def _partner_weights(words: Vocabulary) -> NDArray[np.float64]:
+    """(N, N): how likely the order of the two names can be seen, squared; 0 where a direction is not
+    allowed.
+    """
+    size = len(words.names)
+    weights = np.zeros((size, size))
+    for i in range(size):
+        for j in range(size):
+            if i != j and pairs.any_order_allowed([words.categories[i], words.categories[j]]):
+                weights[i, j] = pairs.expected_order_effect(words.categories[i], words.categories[j]) ** 2
+    return weights
+
+
+def _chain(draw: Draw, words: Vocabulary, weights: NDArray[np.float64], first: str) -> Names:
+    """`first` with one partner, sometimes two, in random order."""
+    chosen = [words.names.index(first)]
+    for _ in range(2 if draw.chance(_TRIPLES) else 1):
+        row = np.prod(weights[chosen], axis=0)
+        if row.sum() <= 0:
+            break
+        chosen.append(int(draw.random.choice(len(row), p=row / row.sum())))
+    return tuple(words.names[i] for i in draw.shuffled(chosen))
+
+
+def _orders(draw: Draw, words: Vocabulary, chain: Names, rise: int) -> _Orders:
+    """The chain at drawn levels as asked order, and its other orders; `rise` raises every level."""
+    levels = tuple(
+        min(5, max(words.least_level(name), int(draw.random.integers(2, 5))) + rise) for name in chain
+    )
+    asked = ops(chain, levels)
+    others = [order for order in permutations(asked) if order != asked]
+    return _Orders(asked, tuple(draw.shuffled(others)))
+
+
+def _place(
+    canvas: Canvas, draw: Draw, orders: _Orders, candidates: list[int], count: int
+) -> tuple[dict[int, Ops], float] | None:
+    """The target with the asked order, up to `count - 1` regions with others, the target's least effect.
+
+    None when fewer than two regions show the order.
+    """
+    layers: dict[int, Ops] = {}
+    failures = 0
+    for index in [candidates[0], *draw.shuffled(candidates[1:])]:
+        if len(layers) == count or failures > _PATIENCE:
+            break
+        if not canvas.disjoint_from(index, layers):
+            continue
+        # The target has to differ from all the orders to come, another region's order from the target's.
+        turn = (len(layers) - 1) % len(orders.others)
+        against = orders.others[: count - 1] if not layers else (orders.others[turn],)
+        if _distinct(canvas, index, orders.asked, against):
+            layers[index] = orders.asked if not layers else against[0]
+        else:
+            failures += 1
+    if len(layers) < 2:
+        return None
+    target, *others = layers
+    effects = [canvas.order_effect(target, orders.asked, layers[other]) for other in others]
+    return layers, round(min(effects), 3)
+
+
+def _distinct(canvas: Canvas, index: int, asked: Ops, others: tuple[Ops, ...]) -> bool:
+    """Whether the asked order can be told from each of the others inside the region."""
+    least = canvas.config.min_order_effect
+    return all(canvas.order_effect(index, asked, other) >= least for other in others)

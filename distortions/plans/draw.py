@@ -1,0 +1,62 @@
+"""What one sample draws: its own generator, its turns in the picture's decks, and its budget of attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from distortions.plans.results import SkipReason, Unplannable
+from schemas.hashing import rng
+from schemas.records import SampleKind
+
+T = TypeVar("T")
+
+
+class Draw:
+    """The draws of sample number `number` of a kind on one picture.
+
+    Decks balance a picture's samples: every deck is one shuffle per picture and kind, each sample starts at
+    its own place in it, so that the first `n` samples take `n` different cards. All depends only on (seed,
+    source, kind, number): neither on other samples nor on the order they are made in.
+    """
+
+    def __init__(self, seed: int, source_id: str, kind: SampleKind, number: int, attempts: int) -> None:
+        self.sample_id = f"{source_id[:12]}-{kind}-{number}"
+        self.random: np.random.Generator = rng(seed, "distort", source_id, self.sample_id)
+        self.kind: SampleKind = kind
+        self.number = number
+        self._names = (source_id, kind)
+        self._seed = seed
+        self._left = attempts
+
+    def deck(self, name: str, cards: Sequence[T], step: int = 1) -> list[T]:
+        """The picture's shuffle of `cards`, turned so that this sample's card comes first; `step` cards a
+        sample.
+        """
+        if not cards:
+            return []
+        order = rng(self._seed, "distort", self._names[0], "deck", self._names[1], name).permutation(
+            len(cards)
+        )
+        start = self.number * step % len(cards)
+        return [cards[int(i)] for i in np.roll(order, -start)]
+
+    def shuffled(self, items: Sequence[T]) -> list[T]:
+        """`items` in an order of this sample's own."""
+        return [items[int(i)] for i in self.random.permutation(len(items))]
+
+    def between(self, low: float, high: float) -> float:
+        """Uniform between the two; `low` when the interval is empty."""
+        return low if high <= low else float(self.random.uniform(low, high))
+
+    def chance(self, probability: float) -> bool:
+        """True with this probability."""
+        return bool(self.random.random() < probability)
+
+    def spend(self, reason: SkipReason) -> None:
+        """Count one attempt. Raises Unplannable(reason) when the sample has had all it may make."""
+        if self._left <= 0:
+            raise Unplannable(reason, "the attempts this sample may make are used up")
+        self._left -= 1

@@ -1,0 +1,207 @@
+"""The catalogue: every distortion as data (class, words, extent, levels, peers' names), looked up by name or alias."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from distortions.frame import Frame
+from distortions.operations import OPERATIONS, Operation
+from schemas.hashing import content_key
+
+Parameters = Mapping[str, float | str]
+Extent = Literal["local", "global"]
+Statistics = Literal["none", "mask", "box"]
+
+LEVELS = (1, 2, 3, 4, 5)
+
+
+class UnknownDistortion(ValueError):
+    """No distortion has this name or alias; the message names the nearest."""
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Parameters of levels 1 to 5, set for pictures with a short side of `side` pixels."""
+
+    side: int
+    parameters: tuple[Parameters, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One distortion of the catalogue.
+
+    `name` is canonical, `alias` the peer's name it was looked up by (None for the canonical levels), `category` one of
+    the 12 classes, `phrase` what people call it ("Gaussian blur"). `extent` "local": a pixel depends on its surroundings
+    alone; "global": on statistics too, taken over the pixels of the region ("mask"), or over its bounding box with some
+    context ("box"). `lengths` are the parameters measured in pixels. `tables` hold the levels at one short side, from
+    which lengths scale with the picture, or at several, between which every number is interpolated. `aliases` are
+    peers' names, each with the peer's own levels. `source` says where the operation and peers' levels come from.
+    """
+
+    name: str
+    category: str
+    phrase: str
+    extent: Extent
+    statistics: Statistics
+    operation: str
+    lengths: tuple[str, ...]
+    tables: tuple[Levels, ...]
+    aliases: Mapping[str, Levels]
+    source: str
+    alias: str | None = None
+
+    @property
+    def function(self) -> Operation:
+        """The operation that makes the pixels."""
+        return OPERATIONS[self.operation]
+
+    def parameters(self, level: int, short_side: int) -> dict[str, float | str]:
+        """The operation's parameters at `level` 1 to 5 for a picture whose short side is `short_side` pixels."""
+        if isinstance(level, bool) or level not in LEVELS:
+            raise ValueError(f"level must be 1, 2, 3, 4 or 5; got {level!r}")
+        if len(self.tables) == 1:
+            table = self.tables[0]
+            scale = short_side / table.side
+            return {
+                name: value * scale if name in self.lengths and not isinstance(value, str) else value
+                for name, value in table.parameters[level - 1].items()
+            }
+        return _interpolated(self.tables, level, short_side)
+
+    def padding(self, level: int, frame: Frame) -> int:
+        """How many pixels around the frame's box the operation has to see."""
+        return int(self.function.padding(frame, **self.parameters(level, frame.short_side)))
+
+
+def _interpolated(tables: tuple[Levels, ...], level: int, short_side: int) -> dict[str, float | str]:
+    """Parameters between two tables, linear in the logarithm of the short side; the end tables hold beyond."""
+    sides = [table.side for table in tables]
+    if short_side <= sides[0]:
+        return dict(tables[0].parameters[level - 1])
+    if short_side >= sides[-1]:
+        return dict(tables[-1].parameters[level - 1])
+    right = next(i for i, side in enumerate(sides) if side > short_side)
+    share = math.log(short_side / sides[right - 1]) / math.log(sides[right] / sides[right - 1])
+    low, high = (tables[i].parameters[level - 1] for i in (right - 1, right))
+    mixed: dict[str, float | str] = {}
+    for name, a in low.items():
+        b = high[name]
+        mixed[name] = a if isinstance(a, str) or isinstance(b, str) else a + share * (b - a)
+    return mixed
+
+
+def catalog() -> tuple[Entry, ...]:
+    """All entries with their canonical levels, in the catalogue's order."""
+    return tuple(_registry()[0].values())
+
+
+def resolve(name: str) -> Entry:
+    """The entry of a canonical name, or of a peer's name such as "depictqa:blur_gaussian" with that peer's levels.
+
+    Raises UnknownDistortion (a ValueError) naming the nearest known name.
+    """
+    entries, aliases = _registry()
+    found = entries.get(name) or aliases.get(name)
+    if found is None:
+        near = difflib.get_close_matches(str(name), [*entries, *aliases], n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]!r}?" if near else "distortions.catalog() lists all names"
+        raise UnknownDistortion(f"no distortion is called {name!r}; {hint}")
+    return found
+
+
+def catalog_digest(names: Iterable[str]) -> str:
+    """64 hex digits over everything that shapes the pixels of these names: levels, operation, its version, scaling."""
+    parts = []
+    for name in sorted(set(names)):
+        entry = resolve(name)
+        tables = [[table.side, [dict(p) for p in table.parameters]] for table in entry.tables]
+        operation = [entry.operation, entry.function.version, entry.function.grid]
+        parts.append([entry.name, operation, list(entry.lengths), entry.statistics, tables])
+    return content_key("distortions", parts)
+
+
+def build_registry(
+    catalogue: Mapping[str, Any], calibrated: Mapping[str, Any]
+) -> tuple[dict[str, Entry], dict[str, Entry]]:
+    """Entries by name and by alias from the two data files' contents.
+
+    Raises ValueError for a name or alias that is given twice, an unknown operation or parameter, or a wrong number of
+    levels.
+    """
+    entries: dict[str, Entry] = {}
+    aliases: dict[str, Entry] = {}
+    for item in catalogue["entries"]:
+        entry = _entry(item, calibrated.get(item["name"]))
+        for name in (entry.name, *entry.aliases):
+            if name in entries or name in aliases:
+                raise ValueError(f"the distortion name {name!r} is given twice")
+            if name == entry.name:
+                entries[name] = entry
+            else:
+                aliases[name] = replace(entry, tables=(entry.aliases[name],), alias=name)
+    strangers = sorted(set(calibrated) - set(entries))
+    if strangers:
+        raise ValueError(f"levels are given for unknown distortions: {', '.join(strangers)}")
+    return entries, aliases
+
+
+def _entry(item: Mapping[str, Any], calibrated: Mapping[int, Any] | None) -> Entry:
+    name = item["name"]
+    if item["operation"] not in OPERATIONS:
+        raise ValueError(f"{name}: no operation is called {item['operation']!r}")
+    aliases = {}
+    for alias, table in item.get("peers", {}).items():
+        aliases[alias] = _levels(alias, int(table["side"]), {k: v for k, v in table.items() if k != "side"})
+    if calibrated is None:
+        tables: tuple[Levels, ...] = (next(iter(aliases.values())),)
+    else:
+        tables = tuple(_levels(name, int(side), columns) for side, columns in sorted(calibrated.items()))
+    known = {tuple(sorted(p)) for table in (*tables, *aliases.values()) for p in table.parameters}
+    if len(known) != 1:
+        raise ValueError(f"{name}: its level tables name different parameters: {sorted(known)}")
+    return Entry(
+        name=name,
+        category=item["category"],
+        phrase=item["phrase"],
+        extent="local" if item.get("statistics", "none") == "none" else "global",
+        statistics=item.get("statistics", "none"),
+        operation=item["operation"],
+        lengths=tuple(item.get("lengths", ())),
+        tables=tables,
+        aliases=aliases,
+        source=item["source"],
+    )
+
+
+def _levels(name: str, side: int, columns: Mapping[str, Any]) -> Levels:
+    """A table from columns: a list of five values by level, or one value for all levels."""
+    rows: list[dict[str, float | str]] = [{} for _ in LEVELS]
+    for parameter, values in columns.items():
+        by_level = values if isinstance(values, list) else [values] * len(LEVELS)
+        if len(by_level) != len(LEVELS):
+            raise ValueError(f"{name}: {parameter} has {len(by_level)} values for {len(LEVELS)} levels")
+        for row, value in zip(rows, by_level, strict=True):
+            row[parameter] = value if isinstance(value, str) else float(value)
+    return Levels(side, tuple(rows))
+
+
+@lru_cache(maxsize=1)
+def _registry() -> tuple[dict[str, Entry], dict[str, Entry]]:
+    return build_registry(read_table("catalogue.yaml"), read_table("levels.yaml"))
+
+
+def read_table(name: str) -> dict[str, Any]:
+    """One of this package's data files."""
+    text = (Path(__file__).parent / name).read_text(encoding="utf-8")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    data = yaml.load(text, Loader=loader)
+    return data if isinstance(data, dict) else {}

@@ -1,0 +1,177 @@
+"""The command line `iqa-spider`: parses, calls, prints one line for an error, returns 0, 1 or 2."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from schemas.errors import InputError, SpiderError
+
+if TYPE_CHECKING:
+    from schemas.config import BuildConfig
+
+Command = Callable[[argparse.Namespace], int]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def _add_build_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", metavar="CONFIG", type=Path, help="the build's YAML file")
+    parser.add_argument("--images", metavar="DIR", type=Path, help="take the photographs from this folder")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="put datasets and store in this folder")
+    parser.add_argument("--limit", metavar="N", type=_positive, help="use only N photographs")
+    parser.add_argument("--workers", metavar="N", type=_positive, help="work on N shards at once (default: the cores)")
+    parser.add_argument("--runner", choices=("serial", "thread", "process"), help="where shards are made")
+    parser.add_argument("--seed", metavar="N", type=int, help="the seed of every draw")
+    parser.add_argument("--json", action="store_true", help="print a summary for programs as the last line")
+
+
+def _positive(text: str) -> int:
+    value = int(text) if text.isdigit() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return value
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    root = _Parser(prog="iqa-spider", description="Build, check and look at image-quality datasets.")
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    build = commands.add_parser("build", help="build a dataset; what stands already is reused")
+    _add_build_arguments(build)
+    build.set_defaults(run=_build)
+
+    plan = commands.add_parser("plan", help="say what a build would make, reuse and take; writes nothing")
+    _add_build_arguments(plan)
+    plan.set_defaults(run=_plan)
+
+    schedule = commands.add_parser("schedule", help="serve a build on a cron until stopped")
+    _add_build_arguments(schedule)
+    schedule.add_argument("--cron", required=True, help='when to build, e.g. "0 3 * * *"')
+    schedule.set_defaults(run=_schedule)
+
+    verify = commands.add_parser("verify", help="check a dataset against its manifest and its own claims")
+    verify.add_argument("dataset", metavar="DATASET", type=Path)
+    verify.add_argument("--json", action="store_true", help="print the faults for programs as the last line")
+    verify.set_defaults(run=_verify)
+
+    digest = commands.add_parser("digest", help="compute a dataset's digest from its rows")
+    digest.add_argument("dataset", metavar="DATASET", type=Path)
+    digest.set_defaults(run=_digest)
+
+    report = commands.add_parser("report", help="print where a dataset's report is, and its totals")
+    report.add_argument("dataset", metavar="DATASET", type=Path)
+    report.set_defaults(run=_report)
+
+    show = commands.add_parser("show", help="draw one row as a picture")
+    show.add_argument("dataset", metavar="DATASET", type=Path)
+    show.add_argument("row_id", metavar="ROW_ID")
+    show.add_argument("-o", "--output", metavar="PNG", type=Path, required=True)
+    show.set_defaults(run=_show)
+    return root
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; every error of ours is one line on standard error."""
+    options = parser().parse_args(arguments)
+    run: Command = options.run
+    try:
+        return run(options)
+    except SpiderError as error:
+        print(f"iqa-spider: {' '.join(str(error).split())}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("iqa-spider: stopped; run the same command again to go on", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+
+
+def _configured(options: argparse.Namespace) -> BuildConfig:
+    from flows.options import Overrides, configure
+
+    overrides = Overrides(options.images, options.out, options.workers, options.runner, options.seed)
+    return configure(options.config, overrides)
+
+
+def _build(options: argparse.Namespace) -> int:
+    config = _configured(options)
+    from flows.build import build
+    from flows.summary import print_outcome
+
+    outcome = build(config, options.limit)
+    print_outcome(outcome)
+    if options.json:
+        print(json.dumps(outcome.summary()))
+    return 0
+
+
+def _plan(options: argparse.Namespace) -> int:
+    config = _configured(options)
+    from flows.forecasting import print_plan
+
+    print_plan(config, options.limit, options.json)
+    return 0
+
+
+def _schedule(options: argparse.Namespace) -> int:
+    config = _configured(options)
+    from flows.schedule import serve
+
+    serve(config, options.limit, options.cron)
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from flows.verify import print_verification
+
+    return print_verification(options.dataset, options.json)
+
+
+def _digest(options: argparse.Namespace) -> int:
+    from flows.verify import computed_digest
+
+    print(computed_digest(options.dataset))
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from flows.summary import print_manifest
+    from schemas.dataset import load_manifest
+
+    path = options.dataset / "report.html"
+    manifest = load_manifest(options.dataset)
+    if not path.is_file():
+        raise InputError(f"{path}: the dataset's report is gone; build again")
+    print_manifest(manifest)
+    print(f"report   {path.resolve()}")
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    from flows.show import draw_row
+    from schemas.dataset import find_row
+    from schemas.pictures import encode, load_png
+
+    row, pictures = find_row(options.dataset, options.row_id)
+    drawn = encode(draw_row(row, [load_png(data) for data in pictures]))
+    try:
+        options.output.write_bytes(drawn)
+    except OSError as error:
+        raise InputError(f"{options.output}: can't be written: {error.strerror}; give another -o") from error
+    print(options.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

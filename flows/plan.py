@@ -1,0 +1,159 @@
+"""What a build consists of: every stage's jobs, which of them stand in the store, and how long the rest will take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flows import annotate, distort, ingest, merge, publish, regions
+from flows.jobs import Job
+from flows.report import Duplicate
+from flows.sources import HashCache, ScanResult, scan
+from schemas.config import BuildConfig
+from schemas.store import Manifest, Store
+
+TYPICAL_SECONDS = {"ingest": 0.03, "regions": 0.12, "distort": 0.9, "annotate": 0.15}
+"""Seconds a photograph of 640 x 427 pixels takes on one core, where the store has no shard to learn from."""
+
+
+@dataclass
+class Survey:
+    """A build as far as it can be foreseen: exact once all ingest shards stand, and to the end once merge does."""
+
+    config: BuildConfig
+    scanned: ScanResult
+    jobs: dict[str, list[Job]] = field(default_factory=dict)
+    found: dict[str, Manifest] = field(default_factory=dict)
+    kept: ingest.Kept = field(default_factory=lambda: ingest.Kept({}, {}, {}))
+
+    def missing(self, stage: str) -> list[Job]:
+        return [job for job in self.jobs.get(stage, []) if job.key not in self.found]
+
+    def manifests(self, stage: str) -> list[Manifest]:
+        return [self.found[job.key] for job in self.jobs.get(stage, []) if job.key in self.found]
+
+    def pictures(self, job: Job) -> int:
+        """Photographs a job of any stage before merge deals with."""
+        if job.stage == "ingest":
+            return len(job.content["files"])
+        by_key = {other.content["ingest"]: len(other.content["sources"]) for other in self.jobs["regions"]}
+        if "ingest" in job.content:
+            return by_key[job.content["ingest"]]
+        parents = {other.key: other.content["ingest"] for other in self.jobs["distort"]}
+        return by_key[parents[job.content["distort"]]]
+
+
+def scan_sources(config: BuildConfig, cache: HashCache | None, limit: int | None) -> ScanResult:
+    """List and hash the photographs; with `limit` only the first so many in order of their hashes."""
+    scanned = scan(config.images, config.ingest, cache)
+    if limit is None:
+        return scanned
+    return ScanResult(scanned.refs[:limit], scanned.quarantined, scanned.duplicates, scanned.ignored)
+
+
+def survey_ingest(scanned: ScanResult, config: BuildConfig, store: Store) -> Survey:
+    """The first stage's jobs and which of them stand."""
+    survey = Survey(config, scanned)
+    _look_up(survey, "ingest", ingest.jobs(scanned.refs, config), store)
+    return survey
+
+
+def survey_rows(survey: Survey, store: Store) -> None:
+    """The jobs of regions to merge for the pictures ingested so far; their keys follow from their inputs' keys."""
+    config = survey.config
+    survey.kept = ingest.keep(survey.manifests("ingest"), config.ingest.near_duplicate_bits)
+    names = {ref.sha256[:16]: ref.coco_name for ref in survey.scanned.refs if ref.coco_name is not None}
+    region_jobs = regions.jobs(survey.kept, config, names)
+    distort_jobs = distort.jobs(region_jobs, config)
+    annotate_jobs = annotate.jobs(distort_jobs, config)
+    _look_up(survey, "regions", region_jobs, store)
+    _look_up(survey, "distort", distort_jobs, store)
+    _look_up(survey, "annotate", annotate_jobs, store)
+    _look_up(survey, "merge", [merge.job(annotate_jobs, config)], store)
+
+
+def survey_publish(survey: Survey, store: Store) -> None:
+    """The jobs of publish, which the merge shard lists."""
+    for manifest in survey.manifests("merge"):
+        _look_up(survey, "publish", publish.jobs(manifest, survey.config), store)
+
+
+def _look_up(survey: Survey, stage: str, jobs: list[Job], store: Store) -> None:
+    survey.jobs[stage] = jobs
+    for job in jobs:
+        manifest = store.find(stage, job.key)
+        if manifest is not None:
+            survey.found[job.key] = manifest
+
+
+def facts_of(survey: Survey, runner: str, workers: int) -> publish.BuildFacts:
+    """What the report and the manifest tell of all shards, the scan and the near duplicates."""
+    quarantine = list(survey.scanned.quarantined)
+    counts: dict[str, int] = {}
+    for stage in survey.jobs:
+        for manifest in survey.manifests(stage):
+            quarantine.extend(manifest.quarantine)
+            for name, count in manifest.counts.items():
+                counts[name] = counts.get(name, 0) + count
+    quarantine.sort(key=lambda entry: (entry.stage, entry.source, entry.sample_id or "", entry.error))
+    duplicates = [Duplicate(entry.uri, entry.kept_uri, "exact") for entry in survey.scanned.duplicates]
+    uris = survey.kept.uris
+    duplicates += [Duplicate(uris[gone], uris[kept], "near") for gone, kept in survey.kept.dropped.items()]
+    duplicates.sort(key=lambda entry: (entry.uri, entry.kept))
+    inputs = len(survey.scanned.refs) + len(survey.scanned.duplicates) + len(survey.scanned.quarantined)
+    return publish.BuildFacts(
+        survey.config, inputs, quarantine, duplicates, runner, workers, counts=dict(sorted(counts.items()))
+    )
+
+
+def finished_dataset(survey: Survey, out: Path) -> Path | None:
+    """The dataset folder of this build when nothing is left to do."""
+    stages = ("ingest", "regions", "distort", "annotate", "merge", "publish")
+    if any(stage not in survey.jobs or survey.missing(stage) for stage in stages):
+        return None
+    facts = facts_of(survey, "", 0)
+    key = publish.dataset_key(survey.jobs["publish"], facts)
+    folder = publish.dataset_folder(out, survey.config.name, key)
+    return folder if (folder / "manifest.json").is_file() else None
+
+
+@dataclass(frozen=True)
+class StageForecast:
+    """One stage's shards to make and to reuse, and the seconds the first will take on all workers."""
+
+    stage: str
+    new: int
+    reused: int
+    seconds: float
+
+
+def forecast(survey: Survey, workers: int) -> list[StageForecast]:
+    """Shards and seconds by stage. Pictures not ingested yet count as one shard of each later stage a run of files."""
+    unknown = survey.missing("ingest")
+    waiting = sum(len(job.content["files"]) for job in unknown)
+    result = []
+    for stage in ("ingest", "regions", "distort", "annotate"):
+        missing = survey.missing(stage)
+        pictures = sum(survey.pictures(job) for job in missing)
+        new = len(missing)
+        if stage != "ingest":
+            pictures, new = pictures + waiting, new + len(unknown)
+        seconds = pictures * _seconds_a_picture(survey, stage) / workers
+        result.append(StageForecast(stage, new, len(survey.jobs.get(stage, [])) - len(missing), seconds))
+    changed = any(entry.new for entry in result)
+    merging = 1 if changed or survey.missing("merge") else 0
+    result.append(StageForecast("merge", merging, 1 - merging, 0.5 * merging))
+    publishing = survey.missing("publish")
+    files = len(survey.jobs.get("publish", []))
+    new = max(1, files) if merging else len(publishing)
+    result.append(StageForecast("publish", new, 0 if merging else files - new, 2.0 * new))
+    return result
+
+
+def _seconds_a_picture(survey: Survey, stage: str) -> float:
+    done: Sequence[Job] = [job for job in survey.jobs.get(stage, []) if job.key in survey.found]
+    pictures = sum(survey.pictures(job) for job in done)
+    if not pictures:
+        return TYPICAL_SECONDS[stage]
+    return sum(survey.found[job.key].seconds for job in done) / pictures

@@ -1,0 +1,48 @@
+"""Progress on standard error: shards done, rate and time left, in place on a terminal and as lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+_LINE_EVERY = 15.0
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them: 8 s, 3 min 20 s, 2 h 05 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+class Progress:
+    """Progress of one stage of `total` shards, of which `reused` stand already."""
+
+    def __init__(self, stage: str, total: int, reused: int) -> None:
+        self._stage, self._total, self._reused = stage, total, reused
+        self._done = 0
+        self._started = self._printed = time.monotonic()
+        self._terminal = sys.stderr.isatty()
+
+    def step(self) -> None:
+        self._done += 1
+        now = time.monotonic()
+        if self._terminal or now - self._printed >= _LINE_EVERY:
+            self._printed = now
+            left = self._total - self._reused - self._done
+            rate = self._done / max(now - self._started, 1e-6)
+            self._write(f"{self._head()}, about {duration(left / rate)} left", end="" if self._terminal else "\n")
+
+    def close(self) -> None:
+        self._write(f"{self._head()} in {duration(time.monotonic() - self._started)}", end="\n")
+
+    def _head(self) -> str:
+        made = f"{self._done}/{self._total - self._reused} made"
+        return f"{self._stage:<9} {self._total} shards: {made}, {self._reused} reused"
+
+    def _write(self, text: str, end: str) -> None:
+        start = "\r\x1b[2K" if self._terminal else ""
+        print(f"{start}{text}", end=end, file=sys.stderr, flush=True)

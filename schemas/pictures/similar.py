@@ -1,0 +1,103 @@
+"""Near duplicates: a perceptual hash proposes, the shape and a thumbnail confirm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import cv2
+import imagehash
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+_HASHED = 128
+_SIDE = 12
+_THUMBNAIL_BYTES = _SIDE * _SIDE * 3
+_ASPECT_UNIT = 1 / 512
+"""Aspect ratios are kept as log2(width / height) in steps of this, about 0.14 %."""
+_MAX_ASPECT_STEPS = 15
+"""Two aspect ratios within about 2 % are equal: resizing and trimming a row or two keep it."""
+_FLOOR, _SHARE = 1.0, 0.2
+"""Thumbnails agree when they differ on average by at most 1 grey level plus a fifth of their contrast."""
+
+
+def perceptual_hash(rgb: NDArray[np.uint8]) -> str:
+    """64-bit DCT hash (imagehash.phash) of (H, W, 3) uint8 as 16 hex digits.
+
+    The picture is first shrunk to 128 x 128 by an area filter, which costs a fifth of hashing it whole.
+    """
+    return str(imagehash.phash(Image.fromarray(_small(rgb))))
+
+
+def fingerprint(rgb: NDArray[np.uint8]) -> str:
+    """What `near_duplicates` compares: "hash-aspect-thumbnail" in hex (886 ASCII characters).
+
+    hash: `perceptual_hash`. aspect: log2(width / height) / _ASPECT_UNIT + 32768, 16 bits. thumbnail: 12 x 12
+    RGB.
+    """
+    height, width = rgb.shape[:2]
+    aspect = round(float(np.log2(width / height)) / _ASPECT_UNIT) + 32768
+    small = _small(rgb)
+    thumbnail = cv2.resize(small, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    code = imagehash.phash(Image.fromarray(small))
+    return f"{code}-{aspect:04x}-{thumbnail.tobytes().hex()}"
+
+
+def _small(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(rgb, (_HASHED, _HASHED), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def near_duplicates(items: Iterable[tuple[str, str]], bits: int) -> dict[str, str]:
+    """Which pictures to drop, as {dropped id: kept id}, from (id, `fingerprint`) pairs in any order.
+
+    Ids are taken from the smallest up; a picture is dropped when it is near one already kept (the smallest
+    such id is named), so the answer doesn't depend on the order of `items` and every dropped picture is near
+    a kept one. Near: hashes differ in at most `bits` bits (0 to 64; negative turns the search off), aspect
+    ratios within about 2 %, and thumbnails within 1 grey level plus a fifth of the smaller contrast
+    (standard deviation). The last two keep apart flat pictures, whose hashes collide: another colour or
+    another faint pattern isn't a duplicate. Compares each picture with the kept ones in one vector
+    operation: 100,000 pictures take seconds. Raises ValueError for a repeated id or a malformed fingerprint.
+    """
+    if bits < 0:
+        return {}
+    pairs = sorted(items)
+    ids = [identifier for identifier, _ in pairs]
+    if len(set(ids)) != len(ids):
+        raise ValueError("near_duplicates got the same id twice")
+    hashes = np.empty(len(pairs), np.uint64)
+    aspects = np.empty(len(pairs), np.int32)
+    thumbnails = np.empty((len(pairs), _THUMBNAIL_BYTES), np.uint8)
+    for row, (identifier, text) in enumerate(pairs):
+        hashes[row], aspects[row], thumbnails[row] = _parse(identifier, text)
+    kept = np.empty(len(pairs), np.int64)
+    kept_hashes = np.empty(len(pairs), np.uint64)
+    count, dropped = 0, {}
+    for row in range(len(pairs)):
+        distances = np.bitwise_count(kept_hashes[:count] ^ hashes[row])
+        candidates = kept[np.flatnonzero(distances <= bits)]
+        if candidates.size:
+            candidates = candidates[np.abs(aspects[candidates] - aspects[row]) <= _MAX_ASPECT_STEPS]
+        near = next((int(other) for other in candidates if _alike(thumbnails[other], thumbnails[row])), None)
+        if near is not None:
+            dropped[ids[row]] = ids[near]
+            continue
+        kept[count], kept_hashes[count] = row, hashes[row]
+        count += 1
+    return dropped
+
+
+def _alike(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> bool:
+    difference = float(np.abs(a.astype(np.int16) - b).mean())
+    contrast = min(float(thumbnail.reshape(-1, 3).std(axis=0).mean()) for thumbnail in (a, b))
+    return difference <= _FLOOR + _SHARE * contrast
+
+
+def _parse(identifier: str, text: str) -> tuple[int, int, NDArray[np.uint8]]:
+    try:
+        code, aspect, thumbnail = text.split("-")
+        values = np.frombuffer(bytes.fromhex(thumbnail), np.uint8)
+        if len(code) != 16 or values.size != _THUMBNAIL_BYTES:
+            raise ValueError("wrong length")
+        return int(code, 16), int(aspect, 16), values
+    except ValueError as error:
+        raise ValueError(f"{identifier}: malformed fingerprint: {error}") from error

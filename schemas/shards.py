@@ -1,0 +1,209 @@
+"""Stage shards: Parquet files of (id, record as JSON, picture), written through a temporary name and checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from schemas.errors import BuildError, SampleError, StoreError
+from schemas.hashing import canonical_json
+from schemas.records import Quarantined
+from schemas.store import FATAL_ERRNOS, Manifest, Store, named_disk_errors
+
+STAGE_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("record", pa.string(), nullable=False),
+        pa.field("picture", pa.binary()),
+    ]
+)
+_CHECKED: set[tuple[str, int, int]] = set()
+"""Files this process has found to equal their manifests: (path, size, mtime)."""
+_GROUP_ROWS = 256
+_GROUP_BYTES = 4_000_000
+
+
+@dataclass(frozen=True)
+class Item:
+    """One row of a stage shard: `record` is parsed JSON, `picture` encoded bytes or None."""
+
+    id: str
+    record: dict[str, Any]
+    picture: bytes | None = None
+
+
+class ShardWriter:
+    """Collects one shard's rows, quarantine and counts. Memory holds one row group (about 4 MB) at a time."""
+
+    def __init__(self, stage: str, key: str, path: Path) -> None:
+        self.stage = stage
+        self.key = key
+        self.counts: Counter[str] = Counter()
+        self.quarantined: list[Quarantined] = []
+        self.extra: dict[str, Any] = {}
+        self.rows = 0
+        self._path = path
+        self._ids: set[str] = set()
+        self._buffer: list[tuple[str, str, bytes | None]] = []
+        self._buffered = 0
+        self._parquet = pq.ParquetWriter(
+            path, STAGE_SCHEMA, compression={"id": "zstd", "record": "zstd", "picture": "none"}, use_dictionary=False
+        )
+
+    def add(self, item: Item) -> None:
+        """Append a row. Raises ValueError for an id the shard already has."""
+        if item.id in self._ids:
+            raise ValueError(f"shard {self.stage}/{self.key[:12]} has two rows with the id {item.id!r}")
+        self._ids.add(item.id)
+        text = canonical_json(item.record)
+        self._buffer.append((item.id, text, item.picture))
+        self._buffered += len(text) + len(item.picture or b"")
+        self.rows += 1
+        if item.picture is not None or self._buffered >= _GROUP_BYTES or len(self._buffer) >= _GROUP_ROWS:
+            self._flush()
+
+    def quarantine(self, source: str, reason: str, error: str, sample_id: str | None = None) -> None:
+        self.quarantined.append(
+            Quarantined(stage=self.stage, source=source, sample_id=sample_id, reason=reason, error=error)
+        )
+
+    @contextmanager
+    def guard(self, source: str, sample_id: str | None = None) -> Iterator[None]:
+        """Put a sample that fails inside into quarantine. A full disk, no memory or a store fault still stop the build."""
+        try:
+            yield
+        except SampleError as error:
+            self.quarantine(source, error.reason, error.detail or error.reason, sample_id)
+        except (BuildError, MemoryError):
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in FATAL_ERRNOS:
+                raise
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{Path(frame.filename).name}:{frame.lineno}"
+            self.quarantine(source, "unexpected", f"{type(error).__name__}: {error} at {place}", sample_id)
+
+    def _flush(self) -> None:
+        if not self._buffer:
+            return
+        ids, records, pictures = zip(*self._buffer, strict=True)
+        self._parquet.write_table(
+            pa.table([pa.array(ids), pa.array(records), pa.array(pictures, pa.binary())], schema=STAGE_SCHEMA)
+        )
+        self._buffer.clear()
+        self._buffered = 0
+
+    def close(self) -> None:
+        self._flush()
+        self._parquet.close()
+
+    def abandon(self) -> None:
+        """Close and remove the unfinished file."""
+        self._buffer.clear()
+        try:
+            self._parquet.close()
+        finally:
+            self._path.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_shard(store: Store, stage: str, key: str) -> Iterator[ShardWriter]:
+    """Write one shard: nothing is visible unless the block ends without an error, everything is afterwards."""
+    started = time.perf_counter()
+    temporary = store.temporary(".parquet")
+    with named_disk_errors(store.root):
+        writer = ShardWriter(stage, key, temporary)
+        try:
+            yield writer
+            writer.close()
+            commit_file(
+                store,
+                temporary,
+                Manifest(
+                    stage=stage,
+                    key=key,
+                    rows=writer.rows,
+                    sha256="",
+                    bytes=0,
+                    seconds=round(time.perf_counter() - started, 3),
+                    counts=dict(sorted(writer.counts.items())),
+                    quarantine=writer.quarantined,
+                    extra=writer.extra,
+                ),
+            )
+        except BaseException:
+            writer.abandon()
+            raise
+
+
+def commit_file(store: Store, temporary: Path, manifest: Manifest) -> Manifest:
+    """Check a closed Parquet file's row count, fsync it, fill in size and SHA-256, put it and its manifest in place."""
+    found = pq.ParquetFile(temporary).metadata.num_rows
+    if found != manifest.rows:
+        raise StoreError(f"{temporary}: {found} rows were written, {manifest.rows} were meant; check the disk")
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    sha256, size = file_digest(temporary)
+    done = manifest.model_copy(update={"sha256": sha256, "bytes": size})
+    store.commit(temporary, done)
+    return done
+
+
+def file_digest(path: Path) -> tuple[str, int]:
+    """SHA-256 (hex) and size of a file, read in pieces."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return digest, file.tell()
+
+
+def checked_file(store: Store, stage: str, key: str) -> Path:
+    """The path of a shard whose bytes equal its manifest's SHA-256.
+
+    A damaged shard is discarded and StoreError raised: the next build makes it again.
+    """
+    path = store.data_path(stage, key)
+    try:
+        status = path.stat()
+        seen = (str(path), status.st_size, status.st_mtime_ns)
+    except FileNotFoundError:
+        seen = None
+    if seen in _CHECKED:
+        return path
+    manifest = store.find(stage, key)
+    if manifest is None or seen is None or file_digest(path) != (manifest.sha256, manifest.bytes):
+        store.discard(stage, key)
+        raise StoreError(f"{path}: this shard is damaged or gone; build again, it will be made anew")
+    _CHECKED.add(seen)
+    return path
+
+
+def read_items(store: Store, stage: str, key: str, pictures: bool = False) -> Iterator[Item]:
+    """The rows of a shard in order, one row group in memory at a time; picture bytes only when asked for."""
+    path = checked_file(store, stage, key)
+    columns = ["id", "record", "picture"] if pictures else ["id", "record"]
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            for row in file.read_row_group(group, columns=columns).to_pylist():
+                yield Item(row["id"], json.loads(row["record"]), row.get("picture"))
+
+
+def read_picture(store: Store, stage: str, key: str, place: int, row_id: str) -> bytes:
+    """The picture bytes of row number `place` of a shard whose every row has a picture (so a row group of its own)."""
+    path = checked_file(store, stage, key)
+    with pq.ParquetFile(path) as file:
+        row = file.read_row_group(place, columns=["id", "picture"]).to_pylist()[0]
+    if row["id"] != row_id or row["picture"] is None:
+        raise StoreError(f"{path}: row {place} is {row['id']!r}, not {row_id!r}; delete this shard and build again")
+    return bytes(row["picture"])

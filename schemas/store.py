@@ -1,0 +1,228 @@
+"""The content-addressed store: a shard's key is its path, a manifest written last makes it exist."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from schemas.errors import BuildError, InputError, StoreError
+from schemas.hashing import canonical_json
+from schemas.records import Quarantined, Record
+
+STORE_FORMAT = 1
+FATAL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE}
+
+
+class Manifest(Record):
+    """What a finished shard holds. Written after the shard's file is in place, so its presence means: complete."""
+
+    stage: str
+    key: str
+    rows: int
+    sha256: str
+    bytes: int
+    seconds: float
+    counts: dict[str, int] = {}
+    quarantine: list[Quarantined] = []
+    extra: dict[str, Any] = {}
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make a rename in `folder` durable."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_atomically(path: Path, data: bytes, tmp: Path) -> None:
+    """Write `data` to a file in `tmp` (same file system), fsync it, rename it to `path`."""
+    temporary = tmp / f".{path.name}.{secrets.token_hex(6)}"
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    fsync_folder(path.parent)
+
+
+@contextmanager
+def named_disk_errors(what: Path) -> Iterator[None]:
+    """Turn a full disk, a quota or a read-only file system into one StoreError line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FATAL_ERRNOS or isinstance(error, PermissionError):
+            raise StoreError(f"{what}: {error.strerror}; free space or choose another place, then build again") from error
+        raise
+
+
+class Store:
+    """A folder of shards: `<root>/<stage>/<key[:2]>/<key>.parquet` with `<key>.json` beside it.
+
+    `tmp` is this run's own folder for unfinished files; None for a reader.
+    """
+
+    def __init__(self, root: Path, tmp: Path | None = None) -> None:
+        self.root = root
+        self.tmp = tmp
+
+    def data_path(self, stage: str, key: str) -> Path:
+        return self.root / stage / key[:2] / f"{key}.parquet"
+
+    def manifest_path(self, stage: str, key: str) -> Path:
+        return self.root / stage / key[:2] / f"{key}.json"
+
+    def find(self, stage: str, key: str) -> Manifest | None:
+        """The manifest of a finished shard, or None. A shard whose file is gone or has another size doesn't count."""
+        try:
+            text = self.manifest_path(stage, key).read_text(encoding="utf-8")
+            size = self.data_path(stage, key).stat().st_size
+        except FileNotFoundError:
+            return None
+        try:
+            manifest = Manifest.model_validate_json(text)
+        except ValueError:
+            return None
+        return manifest if manifest.bytes == size and manifest.key == key else None
+
+    def discard(self, stage: str, key: str) -> None:
+        """Forget a damaged shard, manifest first, so that the next build makes it again."""
+        self.manifest_path(stage, key).unlink(missing_ok=True)
+        self.data_path(stage, key).unlink(missing_ok=True)
+
+    def commit(self, temporary: Path, manifest: Manifest) -> None:
+        """Move a checked, fsynced file into place, then write its manifest."""
+        if self.tmp is None:
+            raise RuntimeError("this store was opened for reading")
+        final = self.data_path(manifest.stage, manifest.key)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        temporary.replace(final)
+        fsync_folder(final.parent)
+        text = canonical_json(manifest.model_dump(mode="json")).encode()
+        write_atomically(self.manifest_path(manifest.stage, manifest.key), text, self.tmp)
+
+    def temporary(self, suffix: str) -> Path:
+        """A new path for an unfinished file of this run."""
+        if self.tmp is None:
+            raise RuntimeError("this store was opened for reading")
+        return self.tmp / f"{os.getpid()}-{secrets.token_hex(8)}{suffix}"
+
+
+@contextmanager
+def open_store(root: Path) -> Iterator[Store]:
+    """Open a store for one run: claims a temporary folder, removes those of dead runs, removes its own at the end.
+
+    Several runs may use one store at once: shards are content-addressed and appear by rename. Raises InputError when
+    `root` is something else than a store.
+    """
+    marker = root / "store.json"
+    with named_disk_errors(root):
+        if root.exists() and not root.is_dir():
+            raise InputError(f"{root}: the store's place is a file; choose a folder")
+        if marker.exists():
+            try:
+                found = json.loads(marker.read_text(encoding="utf-8")).get("format")
+            except (ValueError, AttributeError) as error:
+                raise InputError(f"{marker}: not a store's marker; choose another store folder") from error
+            if found != STORE_FORMAT:
+                raise InputError(f"{root}: store format {found!r}, this version reads {STORE_FORMAT}; choose another store")
+        elif root.exists() and any(entry.name != "tmp" for entry in root.iterdir()):
+            raise InputError(f"{root}: not empty and not a store; choose another folder for the store")
+        tmp_root = root / "tmp"
+        tmp_root.mkdir(parents=True, exist_ok=True)
+        with claimed_folder(tmp_root) as tmp:
+            if not marker.exists():
+                write_atomically(marker, canonical_json({"format": STORE_FORMAT}).encode(), tmp)
+            yield Store(root, tmp)
+
+
+@contextmanager
+def claimed_folder(tmp_root: Path) -> Iterator[Path]:
+    """A fresh folder under `tmp_root`, locked while this process lives; folders whose owner died are removed."""
+    with (tmp_root / ".lock").open("a") as gate:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        for entry in sorted(tmp_root.iterdir()):
+            if entry.is_dir():
+                _remove_if_dead(entry)
+        folder = tmp_root / f"{int(time.time())}-{os.getpid()}-{secrets.token_hex(4)}"
+        folder.mkdir()
+        lock = (folder / ".lock").open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.close()
+
+
+def _remove_if_dead(folder: Path) -> None:
+    try:
+        with (folder / ".lock").open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder)
+    except FileNotFoundError:
+        shutil.rmtree(folder, ignore_errors=True)
+    except BlockingIOError:
+        return
+
+
+@contextmanager
+def exclusive(folder: Path, name: str) -> Iterator[None]:
+    """Hold `folder` for one build called `name`; a second one is told who holds it.
+
+    Raises InputError when the folder belongs to a build of another name or holds something else, BuildError when a
+    running build holds it.
+    """
+    with named_disk_errors(folder):
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder}: the output's place is a file; choose a folder")
+        marker = folder / "build.json"
+        if marker.exists():
+            try:
+                owner = json.loads(marker.read_text(encoding="utf-8"))["name"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise InputError(f"{marker}: not a build's marker; choose another output folder") from error
+            if owner != name:
+                raise InputError(f"{folder}: belongs to the build '{owner}', not '{name}'; choose another --out or rename")
+        elif folder.exists() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
+            raise InputError(f"{folder}: not empty and not made by a build; choose another --out")
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("a+", encoding="utf-8")
+    with lock:
+        _take(lock, folder)
+        for leftover in folder.glob(".build.json.*"):
+            leftover.unlink()
+        if not marker.exists():
+            with named_disk_errors(folder):
+                write_atomically(marker, canonical_json({"name": name}).encode(), folder)
+        yield
+
+
+def _take(lock: IO[str], folder: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.seek(0)
+        holder = lock.read().strip() or "another build"
+        raise BuildError(f"{folder}: held by {holder}; wait for it to end or choose another --out") from error
+    lock.seek(0)
+    lock.truncate()
+    lock.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
+    lock.flush()

@@ -1,0 +1,97 @@
+"""The registry: names, aliases, messages, scaling and the digest that store keys rest on."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from distortions import UnknownDistortion, catalog, catalog_digest, registry, resolve
+from distortions.registry import build_registry, read_table
+
+
+def test_the_35_types_of_depictqa_in_12_classes() -> None:
+    entries = [entry for entry in catalog() if any(alias.startswith("depictqa:") for alias in entry.aliases)]
+    assert len(entries) == 35
+    assert len({entry.category for entry in entries}) == 12
+    assert all(entry.source and entry.phrase for entry in entries)
+    assert len({entry.phrase for entry in entries}) == 35
+
+
+def test_an_alias_keeps_the_peers_table() -> None:
+    entry = resolve("depictqa:blur_gaussian")
+    assert entry.name == "blur_gaussian"
+    assert [entry.parameters(level, 224)["sigma"] for level in range(1, 6)] == [1, 2, 3, 4, 5]
+    assert entry.parameters(3, 448)["sigma"] == 6
+    assert [resolve("depictqa:compression_jpeg").parameters(i, 999)["quality"] for i in (1, 5)] == [25, 5]
+    assert resolve("depictqa:brightness_brighten_shfit_HSV").name == "brightness_brighten_shift_HSV"
+
+
+@pytest.mark.parametrize("name", ["blur_gausian", "depictqa:blur_gausian", "zzz", ""])
+def test_an_unknown_name_says_what_is_near(name: str) -> None:
+    with pytest.raises(UnknownDistortion, match="did you mean|catalog") as caught:
+        resolve(name)
+    if "blur" in name:
+        assert "blur_gaussian" in str(caught.value)
+
+
+@pytest.mark.parametrize("level", [0, 6, -1, True, 2.5])
+def test_a_level_outside_1_to_5_is_refused(level: int) -> None:
+    with pytest.raises(ValueError, match="level"):
+        resolve("blur_gaussian").parameters(level, 224)
+
+
+def test_names_and_aliases_given_twice_are_refused() -> None:
+    catalogue = read_table("catalogue.yaml")
+    twice = copy.deepcopy(catalogue)
+    twice["entries"].append(copy.deepcopy(twice["entries"][0]))
+    with pytest.raises(ValueError, match="given twice"):
+        build_registry(twice, {})
+    clash = copy.deepcopy(catalogue)
+    clash["entries"][1]["peers"]["depictqa:blur_gaussian"] = clash["entries"][1]["peers"].popitem()[1]
+    with pytest.raises(ValueError, match="given twice"):
+        build_registry(clash, {})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"operation": "blur.none"}, "no operation"),
+        ({"peers": {"x:y": {"side": 224, "sigma": [1, 2]}}}, "2 values for 5 levels"),
+    ],
+)
+def test_broken_data_is_refused(change: dict[str, object], message: str) -> None:
+    catalogue = copy.deepcopy(read_table("catalogue.yaml"))
+    catalogue["entries"][0].update(change)
+    with pytest.raises(ValueError, match=message):
+        build_registry(catalogue, {})
+    with pytest.raises(ValueError, match="unknown distortions"):
+        build_registry(read_table("catalogue.yaml"), {"blurr": {224: {"sigma": [1, 2, 3, 4, 5]}}})
+
+
+def test_between_two_sides_numbers_are_interpolated() -> None:
+    catalogue = read_table("catalogue.yaml")
+    quality = {256: {"quality": [50, 40, 30, 20, 10]}, 1024: {"quality": [30, 20, 10, 5, 2]}}
+    entry = build_registry(catalogue, {"compression_jpeg": quality})[0]["compression_jpeg"]
+    assert entry.parameters(1, 100)["quality"] == 50
+    assert entry.parameters(1, 512)["quality"] == pytest.approx(40)
+    assert entry.parameters(1, 4000)["quality"] == 30
+
+
+def test_one_changed_level_changes_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["blur_gaussian", "compression_jpeg"]
+    before = catalog_digest(names)
+    other = catalog_digest(["pixelate"])
+    assert before == catalog_digest(reversed(names))
+    calibrated = read_table("levels.yaml")
+    sigma = resolve("blur_gaussian").tables[0]
+    values = [p["sigma"] for p in sigma.parameters]
+    calibrated["blur_gaussian"] = {sigma.side: {"sigma": [*values[:4], float(values[4]) * 1.01]}}
+    changed = build_registry(read_table("catalogue.yaml"), calibrated)
+    monkeypatch.setattr(registry, "_registry", lambda: changed)
+    assert catalog_digest(names) != before
+    assert catalog_digest(["pixelate"]) == other
+
+
+def test_an_alias_and_its_canonical_name_have_different_digests() -> None:
+    assert catalog_digest(["blur_gaussian"]) != catalog_digest(["depictqa:blur_gaussian"])
