@@ -1,4 +1,7 @@
-"""Distortions: the catalogue, injection through masks, perceptual strength, order effect. Pure functions on pictures."""
+"""Distortions: the catalogue, injection through masks, perceptual strength, order effect.
+
+Pure functions on pictures.
+"""
 
 from distortions.frame import BoolMask, Image
 from distortions.injection import Op, apply, inject

@@ -1,4 +1,7 @@
-"""Blurs: Gaussian, motion, glass, lens (disk), zoom, jitter. All lengths are in pixels of the picture at hand."""
+"""Blurs: Gaussian, motion, glass, lens (disk), zoom, jitter.
+
+All lengths are in pixels of the picture at hand.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +18,22 @@ from schemas.hashing import rng
 
 _BOX_SIGMA = 5.0
 _BOXES = 3
+_DISK_DRAWN = 1.2
+# Taps of a motion blur filtered at a time: OpenCV filters kernels up to 11x11 directly and skips their zeros.
+_MOTION_PART = 11
+_MOTION_PARTS = 6
 
 
 def gaussian(pixels: Image, frame: Frame, sigma: float) -> Image:
-    """Gaussian blur of standard deviation `sigma`; from 5 pixels on as three box filters of the same variance."""
+    """Gaussian blur of `sigma` pixels; from 5 pixels on as three box filters of the same variance."""
     del frame
     if sigma < _BOX_SIGMA:
         return smooth(pixels, sigma)
     out = pixels
     for size in box_sizes(sigma):
-        out = cv2.blur(out, (size, size), borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(out, dtype=np.uint8)
+        soft = cv2.blur(out, (size, size), borderType=cv2.BORDER_REPLICATE)
+        out = np.asarray(soft, dtype=np.uint8)
+    return out
 
 
 def gaussian_padding(frame: Frame, sigma: float) -> int:
@@ -50,7 +58,10 @@ def smooth_reach(sigma: float) -> int:
 
 @lru_cache(maxsize=256)
 def box_sizes(sigma: float) -> tuple[int, ...]:
-    """Odd widths of three box filters whose variances sum to about sigma squared (W. Wells, 1986; P. Kovesi, 2010)."""
+    """Odd widths of three box filters whose variances sum to about sigma squared (W. Wells, 1986; P.
+
+    Kovesi, 2010).
+    """
     ideal = math.sqrt(12 * sigma * sigma / _BOXES + 1)
     low = math.floor(ideal)
     low -= 1 - low % 2
@@ -59,10 +70,27 @@ def box_sizes(sigma: float) -> tuple[int, ...]:
 
 
 def motion(pixels: Image, frame: Frame, radius: float, sigma: float) -> Image:
-    """One-sided motion blur of length 2 radius at an angle drawn from the seed, fading as a Gaussian of `sigma`."""
-    kernel = _motion_kernel(max(1, round(2 * radius)) + 1, sigma, _motion_angle(frame.seed))
-    blurred = cv2.filter2D(pixels, -1, kernel, borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(blurred, dtype=np.uint8)
+    """One-sided motion blur of length 2 `radius` at a drawn angle, fading as a Gaussian of `sigma`."""
+    dy, dx, weights = _motion_taps(max(1, round(2 * radius)) + 1, sigma, _motion_angle(frame.seed))
+    if len(weights) > _MOTION_PART * _MOTION_PARTS:
+        reach = int(max(np.abs(dy).max(), np.abs(dx).max()))
+        kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
+        np.add.at(kernel, (reach + dy, reach + dx), weights)
+        return np.asarray(cv2.filter2D(pixels, -1, kernel, borderType=cv2.BORDER_REPLICATE), dtype=np.uint8)
+    height, width = pixels.shape[:2]
+    pad_y, pad_x = int(np.abs(dy).max()), int(np.abs(dx).max())
+    padded = cv2.copyMakeBorder(pixels, pad_y, pad_y, pad_x, pad_x, cv2.BORDER_REPLICATE).astype(np.float32)
+    total = np.zeros(pixels.shape, np.float32)
+    for start in range(0, len(weights), _MOTION_PART):
+        part = slice(start, start + _MOTION_PART)
+        y, x = dy[part] - dy[part].min(), dx[part] - dx[part].min()
+        kernel = np.zeros((int(y.max()) + 1, int(x.max()) + 1), np.float32)
+        np.add.at(kernel, (y, x), weights[part])
+        top, left = pad_y + int(dy[part].min()), pad_x + int(dx[part].min())
+        seen = padded[top : top + height + kernel.shape[0] - 1, left : left + width + kernel.shape[1] - 1]
+        blurred = cv2.filter2D(seen, -1, kernel, anchor=(0, 0))
+        cv2.accumulate(blurred[:height, :width], total)
+    return np.asarray(cv2.convertScaleAbs(total), dtype=np.uint8)
 
 
 def motion_padding(frame: Frame, radius: float, sigma: float) -> int:
@@ -75,17 +103,16 @@ def _motion_angle(seed: int) -> float:
     return float(rng(seed, "motion").uniform(-90, 90))
 
 
-def _motion_kernel(length: int, sigma: float, angle: float) -> NDArray[np.float32]:
-    """A square kernel with Gaussian-weighted taps on a line that starts at the centre."""
-    steps = np.arange(length)
+def _motion_taps(
+    length: int, sigma: float, angle: float
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    """Offsets (rows, columns) and weights of taps on a line that starts at the pixel itself."""
+    steps = np.arange(min(length, math.ceil(4 * sigma) + 1))
     weights = np.exp(-(steps**2) / (2 * sigma * sigma))
     direction = math.radians(angle)
-    dy = np.ceil(steps * math.sin(direction) - 0.5).astype(int)
-    dx = np.ceil(steps * math.cos(direction) - 0.5).astype(int)
-    reach = int(max(np.abs(dy).max(), np.abs(dx).max()))
-    kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
-    np.add.at(kernel, (reach + dy, reach + dx), (weights / weights.sum()).astype(np.float32))
-    return kernel
+    dy = np.ceil(steps * math.sin(direction) - 0.5).astype(np.intp)
+    dx = np.ceil(steps * math.cos(direction) - 0.5).astype(np.intp)
+    return dy, dx, (weights / weights.sum()).astype(np.float32)
 
 
 def lens(pixels: Image, frame: Frame, radius: float, edge: float) -> Image:
@@ -99,12 +126,21 @@ def lens(pixels: Image, frame: Frame, radius: float, edge: float) -> Image:
 def lens_padding(frame: Frame, radius: float, edge: float) -> int:
     """Reach in pixels."""
     del frame
-    return _disk(round(radius, 3), round(edge, 3)).shape[0] // 2
+    return int(_disk(round(radius, 3), round(edge, 3)).shape[0]) // 2
 
 
 @lru_cache(maxsize=64)
 def _disk(radius: float, edge: float) -> NDArray[np.float32]:
-    """A normalised antialiased disk kernel, float32, odd side."""
+    """A normalised antialiased disk kernel, float32, odd side.
+
+    A radius too small for pixels to draw gives the 3x3 kernel of a disk's variance, radius squared over 4 an
+    axis.
+    """
+    if radius < _DISK_DRAWN:
+        variance = radius**2 * (1 / 4 + 1 / (12 * _DISK_DRAWN**2)) + edge * edge
+        side = min(variance, 2 / 3) / 2
+        row = np.array([side, 1 - 2 * side, side], np.float32)
+        return np.outer(row, row)
     reach = max(1, math.ceil(radius + 0.5 + 2 * edge))
     fine = 8
     axis = (np.arange((2 * reach + 1) * fine) + 0.5) / fine - (reach + 0.5)
@@ -118,7 +154,10 @@ def _disk(radius: float, edge: float) -> NDArray[np.float32]:
 
 
 def zoom(pixels: Image, frame: Frame, last: float, step: float) -> Image:
-    """Mean of the picture and of its enlargements about the picture's centre by 1, 1 + step, ... below `last`."""
+    """Mean of the picture and of its enlargements about the picture's centre by 1, 1 + step, ...
+
+    below `last`.
+    """
     factors = zoom_factors(last, step)
     height, width = pixels.shape[:2]
     total = pixels.astype(np.float32) * 2
@@ -147,13 +186,14 @@ def zoom_padding(frame: Frame, last: float, step: float) -> int:
 
 
 def jitter(pixels: Image, frame: Frame, shift: float, grain: float, passes: float, share: float) -> Image:
-    """A local shuffle: pixels (cells of `grain` pixels) change places with others up to about `shift` pixels away.
+    """A local shuffle: cells of `grain` pixels change places with others up to about `shift` pixels away.
 
-    Each of `passes` passes swaps pairs along both axes at a whole and at half the distance, a pair with probability
-    `share`.
+    Each of `passes` passes swaps pairs along both axes at a whole and at half the distance, a pair with
+    probability `share`, which counts (grain / k)^2 where a grain isn't whole pixels k.
     """
     out = pixels.copy()
     cell = max(1, round(grain))
+    share = min(share * (grain / cell) ** 2, max(share, 0.5))
     for number in range(max(1, round(passes))):
         for part, distance in enumerate(_jitter_distances(shift, cell)):
             for axis in (0, 1):
@@ -162,7 +202,7 @@ def jitter(pixels: Image, frame: Frame, shift: float, grain: float, passes: floa
 
 
 def jitter_padding(frame: Frame, shift: float, grain: float, passes: float, share: float) -> int:
-    """Reach in pixels: all distances of all passes, in case every swap goes the same way, and one pair more."""
+    """Reach in pixels: all distances of all passes, as if every swap went the same way, and a pair."""
     del frame, share
     cell = max(1, round(grain))
     distances = _jitter_distances(shift, cell)
@@ -176,28 +216,27 @@ def _jitter_distances(shift: float, cell: int) -> tuple[int, ...]:
 
 
 def _swap(out: Image, frame: Frame, name: str, axis: int, distance: int, cell: int, share: float) -> None:
-    """In place: exchange pixels with those `distance` further along `axis`, each pair with probability `share`.
+    """In place: swap pixels with those `distance` further along `axis`, a pair with probability `share`.
 
-    Pixels pair up in blocks of two distances laid on the picture's grid, so every pixel moves at most once and none is
-    lost: the result is a permutation. Pairs that reach over the picture's (or box's) edge stay.
+    Pixels pair up in blocks of two distances laid on the picture's grid, so every pixel moves at most once
+    and none is lost: the result is a permutation. Pairs that reach over the picture's (or box's) edge stay.
     """
     phase = int(rng(frame.seed, name).integers(0, 2 * distance // cell)) * cell
     start = frame.top if axis == 0 else frame.left
-    length = out.shape[axis]
-    offset = np.arange(length) + start + phase
-    first = np.flatnonzero((offset % (2 * distance) < distance) & (np.arange(length) + distance < length))
-    if first.size == 0:
+    index = np.arange(out.shape[axis])
+    first = ((index + start + phase) % (2 * distance) < distance) & (index + distance < out.shape[axis])
+    if not first.any():
         return
     bits = fields.cells(frame, name, 1, cell)[:, :, 0]
-    chosen = np.where(np.take(bits, first, axis=axis) < share * 65536, np.uint8(255), np.uint8(0))[:, :, None]
-    index_a: tuple[slice | NDArray[np.intp], ...] = (first,) if axis == 0 else (slice(None), first)
-    index_b: tuple[slice | NDArray[np.intp], ...] = (
-        (first + distance,) if axis == 0 else (slice(None), first + distance)
-    )
-    a, b = out[index_a], out[index_b]
-    change = (a ^ b) & chosen
-    out[index_a] = a ^ change
-    out[index_b] = b ^ change
+    chosen = (bits < round(share * 65536)) & (first[:, None] if axis == 0 else first)
+    swapped = cv2.merge([chosen.astype(np.uint8) * 255] * 3)
+    if axis == 0:
+        here, there, swapped = out[:-distance], out[distance:], swapped[:-distance]
+    else:
+        here, there, swapped = out[:, :-distance], out[:, distance:], swapped[:, :-distance]
+    change = (here ^ there) & swapped
+    here ^= change
+    there ^= change
 
 
 def glass(

@@ -1,7 +1,7 @@
-"""Writes levels.yaml: parameters at which level 1 to 5 of every type has the same strength on real photographs.
+"""Writes levels.yaml: parameters that give level 1 to 5 of every type the same strength on photographs.
 
-Run `python -m distortions.calibrate` (a few minutes); `--check` compares with the committed table instead and exits 1 when a
-level has left its band.
+Run `python -m distortions.calibrate` (a few minutes); `--check` compares with the committed table instead and
+exits 1 when a level has left its band.
 """
 
 from __future__ import annotations
@@ -37,15 +37,9 @@ def photographs(short_side: int) -> list[Image]:
     from skimage import data
     from sklearn.datasets import load_sample_image
 
-    pictures = [
-        data.astronaut(),
-        data.chelsea(),
-        data.coffee(),
-        data.rocket(),
-        data.stereo_motorcycle()[0],
-        load_sample_image("china.jpg"),
-        load_sample_image("flower.jpg"),
-    ]
+    load: Any = data
+    pictures = [getattr(load, name)() for name in ("astronaut", "chelsea", "coffee", "rocket")]
+    pictures += [load.stereo_motorcycle()[0], load_sample_image("china.jpg"), load_sample_image("flower.jpg")]
     return [_fitted(picture, short_side) for picture in pictures]
 
 
@@ -166,24 +160,30 @@ def _check(entries: Sequence[Entry]) -> int:
 
 
 def _write(path: Path, made: Mapping[str, Mapping[int, Any]]) -> None:
-    """Replace the made names in the committed file and keep the others, in the catalogue's order."""
-    kept = read_table("levels.yaml")
-    lines = [_HEADER.format(targets=", ".join(map(str, TARGETS)))]
+    """Replace the made names in the committed file and keep the others as they are, in catalogue order."""
+    kept: dict[str, str] = {}
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        if line[0] not in "#{ \n":
+            name = line.strip().removesuffix(":")
+            kept[name] = line
+        elif line.startswith(" "):
+            kept[name] += line
+    blocks = [_HEADER.format(targets=", ".join(map(str, TARGETS)))]
     for entry in catalog():
         if entry.name in made:
-            rows = {
-                side: (columns, f"  # measured {measured}")
-                for side, (columns, measured) in made[entry.name].items()
-            }
+            blocks.append(_block(entry.name, made[entry.name]))
         elif entry.name in kept:
-            rows = {side: (columns, "") for side, columns in kept[entry.name].items()}
-        else:
-            continue
-        lines.append(f"{entry.name}:\n")
-        for side, (columns, note) in rows.items():
-            text = ", ".join(f"{name}: {_flow(value)}" for name, value in columns.items())
-            lines.append(f"  {side}: {{{text}}}{note}\n")
-    path.write_text("".join(lines), encoding="utf-8")
+            blocks.append(kept[entry.name])
+    path.write_text("".join(blocks), encoding="utf-8")
+
+
+def _block(name: str, rows: Mapping[int, Any]) -> str:
+    """One type's lines."""
+    lines = [f"{name}:\n"]
+    for side, (columns, measured) in rows.items():
+        text = ", ".join(f"{parameter}: {_flow(value)}" for parameter, value in columns.items())
+        lines.append(f"  {side}: {{{text}}}  # measured {measured}\n")
+    return "".join(lines)
 
 
 def _flow(value: Any) -> str:

@@ -15,7 +15,10 @@ _JPEG_LIMIT = 65_500
 
 
 def jpeg(pixels: Image, frame: Frame, quality: float) -> Image:
-    """Baseline JPEG, 4:2:0, through libjpeg's `quality` (1 to 100). Boxes have to start on multiples of `JPEG_GRID`."""
+    """Baseline JPEG, 4:2:0, through libjpeg's `quality` (1 to 100).
+
+    Boxes have to start on multiples of `JPEG_GRID`.
+    """
     del frame
     options = [
         cv2.IMWRITE_JPEG_QUALITY,

@@ -1,7 +1,7 @@
 """Random fields anchored to picture positions: a crop draws the same values as the whole picture.
 
-Each field is a PCG64 stream laid out row by row over the whole picture's grid; a crop jumps to its rows. Sixteen random
-bits a value are enough for 8-bit pictures, and a normal value is looked up by its rank.
+Each field is a PCG64 stream laid out row by row over the whole picture's grid; a crop jumps to its rows.
+Sixteen random bits a value are enough for 8-bit pictures, and a normal value is looked up by its rank.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ _PER_WORD = 4
 
 
 def grid_bits(frame: Frame, name: str, channels: int, cell: int, apron: int = 0) -> Bits:
-    """Uniform 16-bit values for the `cell`-pixel grid cells that the frame touches, plus `apron` cells on each side.
+    """Uniform 16-bit values for the `cell`-pixel grid cells the frame touches and `apron` cells around.
 
-    Returns (rows, columns, channels) uint16; the first row is cell `top // cell - apron` of the picture's grid.
+    Returns (rows, columns, channels) uint16; the first row is cell `top // cell - apron` of the picture's
+    grid.
     """
     first_row, first_column = frame.top // cell, frame.left // cell
     rows = (frame.bottom - 1) // cell - first_row + 1 + 2 * apron
@@ -47,27 +48,31 @@ def grid_bits(frame: Frame, name: str, channels: int, cell: int, apron: int = 0)
     return out.view(np.uint16)[:, skip : skip + columns * channels].reshape(rows, columns, channels)
 
 
-def normal(frame: Frame, name: str, channels: int, grain: float) -> Field:
+def normal(frame: Frame, name: str, channels: int, grain: float, box: int = 1) -> Field:
     """Standard normal noise (h, w, channels) float32 with a grain of about `grain` pixels.
 
-    The grain is rounded to whole pixels k and the amplitude multiplied by `grain / k`, which keeps the noise's power seen
-    from afar. So a grain below one pixel weakens per-pixel noise as area averaging would.
+    The grain is rounded to whole pixels k and the amplitude multiplied by `grain / k`, which keeps the
+    noise's power seen from afar. So a grain below one pixel weakens per-pixel noise as area averaging
+    would. `box` > 1 smooths the field by a box of that many grains, which weakens it as well.
     """
     cell = max(1, round(grain))
-    apron = 0 if cell == 1 else 2
+    apron = (0 if cell == 1 else 2) + box // 2
     gain = grain / cell / _cubic_deviation(cell)
     values = _normal_table(float(gain))[grid_bits(frame, name, channels, cell, apron)]
+    if box > 1:
+        soft = cv2.blur(values, (box, box), borderType=cv2.BORDER_REPLICATE)
+        values = np.asarray(soft, np.float32).reshape(values.shape)
     if cell == 1:
-        return values
+        return values[apron : values.shape[0] - apron, apron : values.shape[1] - apron]
     rows, columns = values.shape[:2]
     large = cv2.resize(values, (columns * cell, rows * cell), interpolation=cv2.INTER_CUBIC)
-    large = large.reshape(rows * cell, columns * cell, channels)
+    large = np.asarray(large, np.float32).reshape(rows * cell, columns * cell, channels)
     y, x = apron * cell + frame.top % cell, apron * cell + frame.left % cell
     return large[y : y + frame.bottom - frame.top, x : x + frame.right - frame.left]
 
 
 def cells(frame: Frame, name: str, channels: int, grain: float) -> Bits:
-    """Uniform 16-bit values (h, w, channels), constant on square cells of `grain` pixels rounded to whole ones."""
+    """Uniform 16-bit values (h, w, channels), constant on square cells of about `grain` whole pixels."""
     cell = max(1, round(grain))
     values = grid_bits(frame, name, channels, cell)
     if cell == 1:
@@ -79,7 +84,7 @@ def cells(frame: Frame, name: str, channels: int, grain: float) -> Bits:
 
 @lru_cache(maxsize=64)
 def _normal_table(gain: float) -> Field:
-    """Normal quantiles times `gain` for each 16-bit rank, float32 (65536,), scaled to unit variance before the gain."""
+    """Normal quantiles for each 16-bit rank, unit variance times `gain`, float32 (65536,)."""
     ranks = (np.arange(65536) + 0.5) / 65536
     values = ndtri(ranks)
     return np.asarray(values * (gain / values.std()), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Where a crop lies in its picture: all an operation needs to act on a crop as it would on the whole picture."""
+"""Where a crop lies in its picture: what an operation needs to act on a crop as on the whole picture."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ BoolMask = NDArray[np.bool_]
 class Frame:
     """A box of a picture that an operation works on.
 
-    `top`, `left` are the box's corner in the picture, `bottom`, `right` its exclusive end, `height` and `width` the size
-    of the WHOLE picture in pixels. `seed` starts every random draw. `mask` (box-sized, True inside the region) says where
-    an operation with region statistics takes them; None means everywhere.
+    `top`, `left` are the box's corner in the picture, `bottom`, `right` its exclusive end, `height` and
+    `width` the size of the WHOLE picture in pixels. `seed` starts every random draw. `mask` (box-sized, True
+    inside the region) says where an operation with region statistics takes them; None means everywhere.
     """
 
     top: int

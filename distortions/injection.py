@@ -26,9 +26,9 @@ class Op:
 def apply(image: NDArray[np.uint8], name: str, level: int, seed: int = 0) -> Image:
     """The whole picture distorted.
 
-    `image` is (H, W, 3) uint8 RGB from 1x1 on and stays untouched; the result has its shape and type and is a new
-    array. The same arguments give the same pixels on any number of threads. Raises UnknownDistortion (a ValueError)
-    for an unknown name, ValueError for a wrong picture or level.
+    `image` is (H, W, 3) uint8 RGB from 1x1 on and stays untouched; the result has its shape and type and is a
+    new array. The same arguments give the same pixels on any number of threads. Raises UnknownDistortion (a
+    ValueError) for an unknown name, ValueError for a wrong picture or level.
     """
     pixels = _checked(image)
     return _run(pixels, Frame.whole(pixels, seed), resolve(name), level, seed, 0)
@@ -39,13 +39,13 @@ def inject(
 ) -> Image:
     """The picture with `ops` applied one after the other inside `mask`.
 
-    `image` (H, W, 3) uint8 RGB and `mask` (H, W) bool stay untouched; the result is a new array, identical to `image`
-    outside the mask when `feather` is 0. The chain of operations runs on the mask's bounding box, padded by the sum of
-    their reaches and aligned to their grids; local operations give inside the mask what they would give on the whole
-    picture, operations with statistics take them over the mask's pixels (or the padded box: JPEG 2000). Spatial
-    parameters and noise follow the whole picture. `feather` > 0 blends over about that many pixels on both sides of the
-    edge. An empty mask or no operations give a copy. Raises ValueError for shapes and types that don't fit, and
-    UnknownDistortion.
+    `image` (H, W, 3) uint8 RGB and `mask` (H, W) bool stay untouched; the result is a new array, identical to
+    `image` outside the mask when `feather` is 0. The chain of operations runs on the mask's bounding box,
+    padded by the sum of their reaches and aligned to their grids; local operations give inside the mask what
+    they would give on the whole picture, operations with statistics take them over the mask's pixels (or the
+    padded box: JPEG 2000). Spatial parameters and noise follow the whole picture. `feather` > 0 blends over
+    about that many pixels on both sides of the edge. An empty mask or no operations give a copy. Raises
+    ValueError for shapes and types that don't fit, and UnknownDistortion.
     """
     pixels = _checked(image)
     if mask.dtype != np.bool_ or mask.shape != pixels.shape[:2]:
@@ -81,7 +81,7 @@ def _run(pixels: Image, frame: Frame, entry: Entry, level: int, seed: int, order
 
 
 def _padded(box: Frame, entries: Sequence[tuple[Entry, int]]) -> Frame:
-    """The box grown by what the chain has to see, last operation first, aligned to grids, cut to the picture."""
+    """The box grown by what the chain has to see, last operation first, and aligned to grids."""
     frame = box
     for entry, level in reversed(entries):
         frame = _grown(frame, entry.padding(level, frame))

@@ -12,9 +12,11 @@ from distortions.frame import Frame, Image
 
 
 def pixelate(pixels: Image, frame: Frame, cell: float) -> Image:
-    """Fill the cells of a grid over the whole picture, `cell` pixels wide (then fitted to whole counts), with their mean.
+    """Fill the cells of the picture's grid with their mean; `cell` pixels wide, fitted to a whole count.
 
-    A pixel belongs to the cell its centre lies in. A box has to hold every cell it touches inside its padding.
+    Cells of about a pixel and less become a mix of one- and two-pixel cells, so that any size has some
+    effect. A pixel belongs to the cell its centre lies in. A box has to hold every cell it touches inside its
+    padding.
     """
     rows = _cell_of(frame.top, frame.bottom, frame.height, cell)
     columns = _cell_of(frame.left, frame.right, frame.width, cell)
@@ -23,7 +25,8 @@ def pixelate(pixels: Image, frame: Frame, cell: float) -> Image:
     sums = np.diff(np.diff(sums, axis=0), axis=1)
     counts = np.diff(row_starts)[:, None, None] * np.diff(column_starts)[None, :, None]
     means = np.rint(sums / counts).astype(np.uint8)
-    return np.take(np.take(means, columns - columns[0], axis=1), rows - rows[0], axis=0)
+    wide = np.take(means, columns - columns[0], axis=1)
+    return np.asarray(np.take(wide, rows - rows[0], axis=0), dtype=np.uint8)
 
 
 def pixelate_padding(frame: Frame, cell: float) -> int:
@@ -34,7 +37,7 @@ def pixelate_padding(frame: Frame, cell: float) -> int:
 
 def _cell_of(start: int, stop: int, length: int, cell: float) -> NDArray[np.int64]:
     """The grid cell of each position start..stop-1 on an axis of `length` pixels."""
-    count = max(1, int(length / max(cell, 1)))
+    count = max(1, int(length / max(cell, 1 + 0.1 * cell)))
     return (2 * np.arange(start, stop, dtype=np.int64) + 1) * count // (2 * length)
 
 

@@ -1,16 +1,19 @@
-"""Noises: Gaussian, YCrCb, speckle, spatially correlated, Poisson, impulse. Deviations are fractions of full scale.
+"""Noises: Gaussian, YCrCb, speckle, spatially correlated, Poisson, impulse.
 
+Deviations are fractions of full scale.
 `grain` is the size of a noise grain in pixels of the picture at hand (see `fields.normal`).
 """
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, pdtrik
+from scipy.special import gammaln, ndtr, xlogy
 
 from distortions import fields
 from distortions.frame import Frame, Image
@@ -18,7 +21,8 @@ from distortions.frame import Frame, Image
 # Rows are R, G, B; columns are Y, Cr, Cb (ITU-R BT.601, full range, as OpenCV converts).
 _YCRCB_TO_RGB = np.array([[1, 1.403, 0], [1, -0.714, -0.344], [1, 0, 1.773]], np.float32)
 _POISSON_STEPS = 2048
-_POISSON_REACH = 4.2
+_POISSON_SCALE = _POISSON_STEPS / 8.4
+_POISSON_EXACT = 500.0
 
 
 def gaussian(pixels: Image, frame: Frame, sigma: float, grain: float) -> Image:
@@ -40,61 +44,75 @@ def speckle(pixels: Image, frame: Frame, sigma: float, grain: float) -> Image:
 
 
 def correlated(pixels: Image, frame: Frame, sigma: float, box: float, grain: float, smoothed: str) -> Image:
-    """Normal noise smoothed by a box of `box` pixels; with `smoothed` "picture" the picture is smoothed as well."""
-    size = _odd(box)
+    """Normal noise smoothed by a box of `box` grains; `smoothed` "picture" smooths the picture as well."""
+    if smoothed == "noise":
+        return _add(pixels, fields.normal(frame, "noise", 3, grain, round(box)), 255 * sigma)
+    size = _odd(box * grain)
     field = fields.normal(frame, "noise", 3, grain)
-    if smoothed == "picture":
-        noisy = cv2.scaleAdd(field, 255 * sigma, pixels.astype(np.float32))
-        return _to_u8(cv2.blur(noisy, (size, size), borderType=cv2.BORDER_REPLICATE))
-    field = cv2.blur(field, (size, size), borderType=cv2.BORDER_REPLICATE)
-    return _add(pixels, field, 255 * sigma)
+    noisy = cv2.scaleAdd(field, 255 * sigma, pixels.astype(np.float32))
+    return _to_u8(cv2.blur(noisy, (size, size), borderType=cv2.BORDER_REPLICATE))
 
 
 def correlated_padding(frame: Frame, sigma: float, box: float, grain: float, smoothed: str) -> int:
     """Reach in pixels."""
-    del frame, sigma, grain, smoothed
-    return _odd(box) // 2
+    del frame, sigma
+    return _odd(box * grain) // 2 if smoothed == "picture" else 0
 
 
 def poisson(pixels: Image, frame: Frame, photons: float, grain: float) -> Image:
-    """Poisson noise of `photons` at full scale: each pixel takes the quantile its normal field's rank says."""
+    """Poisson noise of `photons` at full scale: each pixel takes the quantile its normal field's rank says.
+
+    A grain that isn't whole pixels k counts `photons * (k / grain)^2`, the noise seen from afar staying the
+    same. Above 500 photons the normal approximation stands in.
+    """
     cell = max(1, round(grain))
     effective = photons * (cell / grain) ** 2
     field = fields.normal(frame, "noise", 3, cell)
-    scale = _POISSON_STEPS / (2 * _POISSON_REACH)
-    index = np.clip(field * scale + _POISSON_STEPS / 2, 0, _POISSON_STEPS - 1).astype(np.int32)
+    if effective > _POISSON_EXACT:
+        deviation = np.sqrt(np.arange(256) * (255 / effective)).astype(np.float32)
+        return _add(pixels, cv2.multiply(field, cv2.LUT(pixels, deviation)), 1)
+    index = np.clip(field * _POISSON_SCALE + _POISSON_STEPS / 2, 0, _POISSON_STEPS - 1).astype(np.int32)
     index += pixels.astype(np.int32) * _POISSON_STEPS
-    return np.take(_poisson_table(round(effective, 3)), index)
+    return np.asarray(np.take(_poisson_table(round(effective, 2)), index), dtype=np.uint8)
 
 
 @lru_cache(maxsize=16)
 def _poisson_table(photons: float) -> NDArray[np.uint8]:
     """Noisy value for (pixel value, normal score), flattened (256 * steps,) uint8."""
-    scores = (np.arange(_POISSON_STEPS) + 0.5) / _POISSON_STEPS * 2 * _POISSON_REACH - _POISSON_REACH
-    rate = np.arange(1, 256)[:, None] / 255 * photons
-    counts = np.ceil(np.maximum(pdtrik(ndtr(scores)[None, :], rate), 0))
-    table = np.zeros((256, _POISSON_STEPS))
-    table[1:] = np.nan_to_num(counts) / photons * 255
-    return np.clip(np.rint(table), 0, 255).astype(np.uint8).ravel()
+    scores = (np.arange(_POISSON_STEPS) + 0.5 - _POISSON_STEPS / 2) / _POISSON_SCALE
+    rate = np.arange(256)[:, None] / 255 * photons
+    counts = np.arange(math.ceil(photons + 7 * math.sqrt(photons) + 12))
+    mass = np.exp(xlogy(counts, rate) - rate - gammaln(counts + 1))
+    reached = np.searchsorted(ndtr(scores), np.cumsum(mass, axis=1), side="right")
+    steps = np.zeros((256, _POISSON_STEPS + 1), np.int64)
+    np.add.at(steps, (np.arange(256)[:, None], reached), 1)
+    table = np.cumsum(steps, axis=1)[:, :-1] * (255 / photons)
+    return np.asarray(np.clip(np.rint(table), 0, 255), dtype=np.uint8).ravel()
 
 
 def impulse(pixels: Image, frame: Frame, amount: float, grain: float) -> Image:
-    """Salt and pepper in equal parts on a share `amount` of all values, each channel for itself."""
+    """Salt and pepper in equal parts on a share `amount` of all values, each channel for itself.
+
+    Where a grain isn't whole pixels k the share counts (grain / k)^2, so that it looks the same from afar.
+    """
     bits = fields.cells(frame, "impulse", 3, grain)
-    half = round(amount / 2 * 65536)
+    share = min(1.0, amount * (grain / max(1, round(grain))) ** 2)
+    half = max(1, round(share / 2 * 65536))
     out = pixels.copy()
     out[bits < half] = 0
     out[bits >= 65536 - half] = 255
     return out
 
 
-def _add(pixels: Image, field: NDArray[np.float32], gain: float) -> Image:
-    return _to_u8(cv2.scaleAdd(field, gain, pixels.astype(np.float32)))
+def _add(pixels: Image, field: NDArray[Any], gain: float) -> Image:
+    """Pixels plus `gain` times the field, rounded and saturated."""
+    noisy = cv2.addWeighted(pixels.astype(np.float32), 1, field, gain, 0, dtype=cv2.CV_8U)
+    return np.asarray(noisy, dtype=np.uint8)
 
 
-def _to_u8(values: NDArray[np.float32]) -> Image:
+def _to_u8(values: NDArray[Any]) -> Image:
     """Round to nearest and saturate."""
-    return np.asarray(cv2.add(values, 0.0, dtype=cv2.CV_8U), dtype=np.uint8)
+    return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)
 
 
 def _odd(size: float) -> int:

@@ -1,4 +1,4 @@
-"""The operations the catalogue's entries name: the function and how many pixels around a box it has to see."""
+"""The operations the catalogue names: the function and how many pixels around a box it has to see."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ def no_padding(frame: Frame, **parameters: float | str) -> int:
 
 @dataclass(frozen=True)
 class Operation:
-    """`run(pixels, frame, **parameters)` distorts a box; `padding(frame, **parameters)` is its reach in pixels.
+    """`run(pixels, frame, **parameters)` distorts a box, `padding(frame, **parameters)` is its reach.
 
-    `grid` is the pixel grid of the picture that a box has to start on (1: none). Raise `version` when pixels change.
+    `grid` is the pixel grid of the picture that a box has to start on (1: none). Raise `version` when pixels
+    change.
     """
 
     run: Callable[..., Image]

@@ -1,14 +1,16 @@
-"""Perceptual strength of a distortion: mean-opinion points lost, one scale for all types, on a picture or a region.
+"""Perceptual strength of a distortion: mean-opinion points lost, one scale for all types.
 
-The analysis runs on the picture area-resized to a short side of 192 pixels, so a strength does not depend on resolution.
-Constants were fitted to KADID-10k's mean opinions (Lin, Hosu and Saupe, 2019); gradient similarity follows GMSD
-(Xue et al., 2014), detail is measured by 2x2 Haar responses as in HaarPSI (Reisenhofer et al., 2018).
+The analysis runs on the picture area-resized to a short side of 192 pixels, so a strength does not depend on
+resolution. Constants were fitted to KADID-10k's mean opinions (Lin, Hosu and Saupe, 2019); gradient
+similarity follows GMSD (Xue et al., 2014), detail is measured by 2x2 Haar responses as in HaarPSI
+(Reisenhofer et al., 2018).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,6 +25,7 @@ Plane = NDArray[np.float32]
 MAXIMUM = 3.41
 ANALYSIS_SIDE = 192
 _CONTEXT = 16
+_ROUNDING = 1e-5
 _GRADIENT_CONSTANT = 170.0
 _DETAIL_CONSTANT = 2.0
 _CHROMA_CONSTANT = 550.0
@@ -37,7 +40,6 @@ _STEP = np.array([1, 0, -1], np.float32)
 class Analysis:
     """A picture's planes at analysis size (h, w) float32, to be compared with several others."""
 
-    shape: tuple[int, int]
     luma: Plane
     gradient: Plane
     detail: Plane
@@ -49,33 +51,33 @@ class Analysis:
 def analyse(image: Image, box: tuple[int, int, int, int] | None = None) -> Analysis:
     """The planes `strength` compares, for an (H, W, 3) uint8 RGB picture.
 
-    `box` (top, left, bottom, right, in analysis pixels) keeps only a part; the resize always sees the whole picture.
+    `box` (top, left, bottom, right, in analysis pixels) keeps only a part; the resize always sees the whole
+    picture.
     """
-    height, width = image.shape[:2]
-    small = _resized(image, analysis_size(height, width))
+    small = _resized(image, analysis_size(*image.shape[:2]))
     if box is not None:
         small = small[box[0] : box[2], box[1] : box[3]]
-    yiq = cv2.transform(small.astype(np.float32), _YIQ)
+    yiq = _plane(cv2.transform(small.astype(np.float32), _YIQ))
     luma = np.ascontiguousarray(yiq[:, :, 0])
-    chroma = cv2.GaussianBlur(yiq[:, :, 1:], (0, 0), 2, borderType=cv2.BORDER_REFLECT_101)
+    chroma = _plane(cv2.GaussianBlur(yiq[:, :, 1:], (0, 0), 2, borderType=cv2.BORDER_REFLECT_101))
     gx = cv2.sepFilter2D(luma, cv2.CV_32F, _STEP, _PREWITT, borderType=cv2.BORDER_REPLICATE)
     gy = cv2.sepFilter2D(luma, cv2.CV_32F, _PREWITT, _STEP, borderType=cv2.BORDER_REPLICATE)
     return Analysis(
-        shape=(height, width),
         luma=luma,
-        gradient=cv2.magnitude(gx, gy),
+        gradient=_plane(cv2.magnitude(gx, gy)),
         detail=_haar(luma),
         chroma=chroma,
-        energy=(chroma**2).sum(axis=2),
-        smooth=cv2.GaussianBlur(luma, (0, 0), 4, borderType=cv2.BORDER_REFLECT_101),
+        energy=np.square(chroma).sum(axis=2),
+        smooth=_plane(cv2.GaussianBlur(luma, (0, 0), 4, borderType=cv2.BORDER_REFLECT_101)),
     )
 
 
 def strength(reference: Image, distorted: Image, mask: BoolMask | None = None) -> float:
-    """How much worse `distorted` looks than `reference`: 0 identical, at most 3.41, in mean-opinion points lost.
+    """How much worse `distorted` looks than `reference`: 0 (identical) to 3.41 mean-opinion points.
 
-    Both are (H, W, 3) uint8 RGB of one size; `mask` (H, W) bool restricts the measure to a region. Not symmetric: losing
-    detail counts, gaining does not. Raises ValueError when sizes differ or the mask is empty.
+    Both are (H, W, 3) uint8 RGB of one size; `mask` (H, W) bool restricts the measure to a region. Not
+    symmetric: losing detail counts, gaining does not. Raises ValueError when sizes differ or the mask is
+    empty.
     """
     return strengths(reference, [distorted], [mask])[0]
 
@@ -83,7 +85,7 @@ def strength(reference: Image, distorted: Image, mask: BoolMask | None = None) -
 def strengths(
     reference: Image, distorted: Sequence[Image], masks: Sequence[BoolMask | None] = (None,)
 ) -> list[float]:
-    """`strength` of each distorted picture for each mask, pictures outermost; the reference is analysed once."""
+    """`strength` of each picture for each mask, pictures outermost; the reference is analysed once."""
     for image in distorted:
         if image.shape != reference.shape:
             raise ValueError(f"pictures differ in size: {reference.shape} and {image.shape}")
@@ -111,8 +113,8 @@ def order_effect(image: Image, mask: BoolMask | None, a: Op, b: Op, seed: int = 
 def order_effect_of(reference: Image, ab: Image, ba: Image, mask: BoolMask | None = None) -> float:
     """`order_effect` of two ready pictures: the larger strength of one against the other.
 
-    Detail lost is measured against no less than the clean reference's detail, so that two nearly flat results don't count
-    as different.
+    Detail lost is measured against no less than the clean reference's detail, so that two nearly flat results
+    don't count as different.
     """
     return order_effects_of(reference, [(ab, ba)], [mask])[0]
 
@@ -131,7 +133,7 @@ def order_effects_of(
     for pair in pairs:
         first, second = analyse(pair[0], box), analyse(pair[1], box)
         for weight in weights:
-            floor = _mean(clean.detail, _cut(weight, box, clean.detail.shape))
+            floor = _mean(clean.detail, _cut(weight, box))
             values.append(
                 max(
                     _compare(first, second, weight, box, floor),
@@ -158,7 +160,7 @@ def _weights(shape: tuple[int, ...], mask: BoolMask | None) -> _Weight:
     if mask.shape != shape or mask.dtype != np.bool_:
         raise ValueError(f"mask must be boolean and {shape}; got {mask.dtype} {mask.shape}")
     soft = _resized(mask.astype(np.float32), analysis_size(*mask.shape))
-    x, y, w, h = bounding_box(soft > 0)
+    x, y, w, h = bounding_box(np.greater(soft, 0))
     if w == 0:
         raise ValueError("the mask is empty: there is nothing to measure")
     part = soft[y : y + h, x : x + w]
@@ -175,9 +177,8 @@ def _union(weights: Sequence[_Weight], size: tuple[int, int]) -> _Box | None:
     return top, left, bottom, right
 
 
-def _cut(weight: _Weight, box: _Box | None, shape: tuple[int, ...]) -> tuple[Plane, slice, slice] | None:
+def _cut(weight: _Weight, box: _Box | None) -> tuple[Plane, slice, slice] | None:
     """A region's weights and the slices of the analysed box they lie on."""
-    del shape
     if weight is None:
         return None
     plane, (top, left, bottom, right) = weight
@@ -195,26 +196,28 @@ def _mean(values: Plane, cut: tuple[Plane, slice, slice] | None) -> float:
 
 def _compare(a: Analysis, b: Analysis, weight: _Weight, box: _Box | None, detail_floor: float) -> float:
     """Strength of `b` against the reference `a`."""
-    cut = _cut(weight, box, a.luma.shape)
+    cut = _cut(weight, box)
     rows, columns = (cut[1], cut[2]) if cut else (slice(None), slice(None))
     ga, gb = a.gradient[rows, columns], b.gradient[rows, columns]
     product = 2 * ga * gb + _GRADIENT_CONSTANT
     similarity = product / (ga * ga + gb * gb + _GRADIENT_CONSTANT)
     gradient = _mean_of((1 - similarity) ** 2, cut) ** 0.5
-    kept = _mean_of(np.minimum(a.detail[rows, columns], b.detail[rows, columns]), cut)
-    had = max(_mean_of(a.detail[rows, columns], cut), detail_floor)
-    detail = max(0.0, 1 - (kept + _DETAIL_CONSTANT) / (had + _DETAIL_CONSTANT))
+    had = a.detail[rows, columns]
+    lost = _mean_of(np.maximum(had - b.detail[rows, columns], 0), cut)
+    detail = lost / (max(_mean_of(had, cut), detail_floor) + _DETAIL_CONSTANT)
     change = ((a.chroma[rows, columns] - b.chroma[rows, columns]) ** 2).sum(axis=2)
     ratio = change / (a.energy[rows, columns] + b.energy[rows, columns] + _CHROMA_CONSTANT)
     chroma = _mean_of(ratio**3, cut) ** (1 / 3)
     brightness = _mean_of(np.abs(a.smooth[rows, columns] - b.smooth[rows, columns]), cut) / 255
     structure = _WEIGHT_GRADIENT * gradient + _WEIGHT_DETAIL * detail + _WEIGHT_CHROMA * chroma
     x = (structure**3 + (_WEIGHT_BRIGHTNESS * brightness) ** 3) ** (1 / 3)
+    if x < _ROUNDING:
+        return 0.0
     raised = x**_EXPONENT
     return float(MAXIMUM * raised / (1 + raised))
 
 
-def _mean_of(values: Plane, cut: tuple[Plane, slice, slice] | None) -> float:
+def _mean_of(values: NDArray[Any], cut: tuple[Plane, slice, slice] | None) -> float:
     """Weighted mean of values already cut to the region."""
     if cut is None:
         return float(values.mean(dtype=np.float64))
@@ -228,7 +231,11 @@ def _haar(luma: Plane) -> Plane:
     return np.asarray((np.abs(a + c - b - d) + np.abs(a + b - c - d)) / 2, dtype=np.float32)
 
 
-def _resized(plane: NDArray[np.generic], size: tuple[int, int]) -> NDArray[np.generic]:
+def _plane(values: NDArray[Any]) -> Plane:
+    return np.asarray(values, dtype=np.float32)
+
+
+def _resized(plane: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     if plane.shape[:2] == size:
         return plane
     return np.asarray(cv2.resize(plane, size[::-1], interpolation=cv2.INTER_AREA))

@@ -1,8 +1,12 @@
-"""Colour quantisation, each channel for itself: multi-level Otsu, median cut, equalised bins. All work on histograms."""
+"""Colour quantisation, each channel for itself: multi-level Otsu, median cut, equalised bins.
+
+All work on histograms.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,22 +22,22 @@ _TableMaker = Callable[[Histogram], NDArray[np.float64]]
 def otsu(pixels: Image, frame: Frame, classes: float, values: str) -> Image:
     """Multi-level Otsu: thresholds on 30 bins that leave the least variance within `classes` classes.
 
-    `values` "means" gives a class its mean; "steps" is DepictQA's: equal steps up from the channel's minimum. A channel
-    with fewer filled bins than classes gets as many classes as it has bins.
+    `values` "means" gives a class its mean; "steps" is DepictQA's: equal steps up from the channel's minimum.
+    A channel with fewer filled bins than classes gets as many classes as it has bins.
     """
     return _by_channel(pixels, frame, lambda histogram: _otsu_table(histogram, round(classes), values))
 
 
 def median_cut(pixels: Image, frame: Frame, colors: float) -> Image:
-    """Median cut: split the fullest range at its median until there are `colors` ranges; each gets its mean."""
+    """Median cut: split the fullest range at its median until there are `colors`; each gets its mean."""
     return _by_channel(pixels, frame, lambda histogram: _median_cut_table(histogram, round(colors)))
 
 
 def equalized(pixels: Image, frame: Frame, bins: float, values: str) -> Image:
     """`bins` equal bins over 0..255 of all channels together.
 
-    `values` "equalized" is DepictQA's: bin i takes the equalised histogram's value, which also stretches contrast;
-    "means" gives a bin its mean.
+    `values` "equalized" is DepictQA's: bin i takes the equalised histogram's value, which also stretches
+    contrast; "means" gives a bin its mean.
     """
     count = max(2, round(bins))
     mask = frame.mask_u8()
@@ -78,14 +82,14 @@ def _otsu_table(histogram: Histogram, classes: int, values: str) -> NDArray[np.f
     ends = _best_partition(weight, count)
     class_of = np.searchsorted(ends, bin_of, side="right")
     if values == "steps":
-        return class_of * (high - low) / classes + low
+        return np.asarray(class_of * (high - low) / classes + low, dtype=np.float64)
     total = np.bincount(class_of, histogram, count)
     mean = np.bincount(class_of, histogram * inputs, count) / np.maximum(total, 1e-9)
     return np.asarray(np.where(total > 0, mean, low)[class_of], dtype=np.float64)
 
 
-def _best_partition(weight: Histogram, classes: int) -> NDArray[np.int64]:
-    """The first bin of each class but the first, for the partition of bins that maximises variance between classes.
+def _best_partition(weight: NDArray[Any], classes: int) -> NDArray[np.int64]:
+    """The first bin of each class but the first, for the partition with most variance between classes.
 
     Exact dynamic programming over prefixes (Liao, Chen and Chung, 2001 give the criterion).
     """

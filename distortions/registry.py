@@ -1,4 +1,4 @@
-"""The catalogue: every distortion as data (class, words, extent, levels, peers' names), looked up by name or alias."""
+"""The catalogue: every distortion as data (class, words, extent, levels), looked up by name or alias."""
 
 from __future__ import annotations
 
@@ -39,12 +39,13 @@ class Levels:
 class Entry:
     """One distortion of the catalogue.
 
-    `name` is canonical, `alias` the peer's name it was looked up by (None for the canonical levels), `category` one of
-    the 12 classes, `phrase` what people call it ("Gaussian blur"). `extent` "local": a pixel depends on its surroundings
-    alone; "global": on statistics too, taken over the pixels of the region ("mask"), or over its bounding box with some
-    context ("box"). `lengths` are the parameters measured in pixels. `tables` hold the levels at one short side, from
-    which lengths scale with the picture, or at several, between which every number is interpolated. `aliases` are
-    peers' names, each with the peer's own levels. `source` says where the operation and peers' levels come from.
+    `name` is canonical, `alias` the peer's name it was looked up by (None for the canonical levels),
+    `category` one of the 12 classes, `phrase` what people call it ("Gaussian blur"). `extent` "local": a
+    pixel depends on its surroundings alone; "global": on statistics too, taken over the pixels of the region
+    ("mask"), or over its bounding box with some context ("box"). `lengths` are the parameters measured in
+    pixels. `tables` hold the levels at one short side, from which lengths scale with the picture, or at
+    several, between which every number is interpolated. `aliases` are peers' names, each with the peer's own
+    levels. `source` says where the operation and peers' levels come from.
     """
 
     name: str
@@ -65,37 +66,38 @@ class Entry:
         return OPERATIONS[self.operation]
 
     def parameters(self, level: int, short_side: int) -> dict[str, float | str]:
-        """The operation's parameters at `level` 1 to 5 for a picture whose short side is `short_side` pixels."""
+        """The operation's parameters at `level` 1 to 5 for a picture with this short side in pixels."""
         if isinstance(level, bool) or level not in LEVELS:
             raise ValueError(f"level must be 1, 2, 3, 4 or 5; got {level!r}")
-        if len(self.tables) == 1:
-            table = self.tables[0]
-            scale = short_side / table.side
-            return {
-                name: value * scale if name in self.lengths and not isinstance(value, str) else value
-                for name, value in table.parameters[level - 1].items()
-            }
-        return _interpolated(self.tables, level, short_side)
+        return _interpolated(self.tables, self.lengths, level, short_side)
 
     def padding(self, level: int, frame: Frame) -> int:
         """How many pixels around the frame's box the operation has to see."""
         return int(self.function.padding(frame, **self.parameters(level, frame.short_side)))
 
 
-def _interpolated(tables: tuple[Levels, ...], level: int, short_side: int) -> dict[str, float | str]:
-    """Parameters between two tables, linear in the logarithm of the short side; the end tables hold beyond."""
+def _interpolated(
+    tables: tuple[Levels, ...], lengths: tuple[str, ...], level: int, short_side: int
+) -> dict[str, float | str]:
+    """Parameters between two tables, linear in the short side's logarithm; the end tables hold beyond.
+
+    Lengths are interpolated as shares of the short side: beyond the end tables they scale with the picture.
+    """
     sides = [table.side for table in tables]
-    if short_side <= sides[0]:
-        return dict(tables[0].parameters[level - 1])
-    if short_side >= sides[-1]:
-        return dict(tables[-1].parameters[level - 1])
-    right = next(i for i, side in enumerate(sides) if side > short_side)
-    share = math.log(short_side / sides[right - 1]) / math.log(sides[right] / sides[right - 1])
-    low, high = (tables[i].parameters[level - 1] for i in (right - 1, right))
+    within = min(max(short_side, sides[0]), sides[-1])
+    right = next(i for i, side in enumerate(sides) if side >= within)
+    left = max(0, right - 1)
+    share = math.log(within / sides[left]) / math.log(sides[right] / sides[left]) if right else 0.0
     mixed: dict[str, float | str] = {}
-    for name, a in low.items():
-        b = high[name]
-        mixed[name] = a if isinstance(a, str) or isinstance(b, str) else a + share * (b - a)
+    for name, a in tables[left].parameters[level - 1].items():
+        b = tables[right].parameters[level - 1][name]
+        if isinstance(a, str) or isinstance(b, str):
+            mixed[name] = a
+        elif name in lengths:
+            a, b = a * short_side / sides[left], b * short_side / sides[right]
+            mixed[name] = a + share * (b - a)
+        else:
+            mixed[name] = a + share * (b - a)
     return mixed
 
 
@@ -105,7 +107,7 @@ def catalog() -> tuple[Entry, ...]:
 
 
 def resolve(name: str) -> Entry:
-    """The entry of a canonical name, or of a peer's name such as "depictqa:blur_gaussian" with that peer's levels.
+    """The entry of a canonical name, or of an alias such as "depictqa:pixelate" with the peer's levels.
 
     Raises UnknownDistortion (a ValueError) naming the nearest known name.
     """
@@ -119,7 +121,7 @@ def resolve(name: str) -> Entry:
 
 
 def catalog_digest(names: Iterable[str]) -> str:
-    """64 hex digits over everything that shapes the pixels of these names: levels, operation, its version, scaling."""
+    """64 hex digits over all that shapes the pixels of these names: levels, operation, version, scaling."""
     parts = []
     for name in sorted(set(names)):
         entry = resolve(name)
@@ -134,8 +136,8 @@ def build_registry(
 ) -> tuple[dict[str, Entry], dict[str, Entry]]:
     """Entries by name and by alias from the two data files' contents.
 
-    Raises ValueError for a name or alias that is given twice, an unknown operation or parameter, or a wrong number of
-    levels.
+    Raises ValueError for a name or alias that is given twice, an unknown operation or parameter, or a wrong
+    number of levels.
     """
     entries: dict[str, Entry] = {}
     aliases: dict[str, Entry] = {}

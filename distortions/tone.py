@@ -45,8 +45,8 @@ def contrast_scale(pixels: Image, frame: Frame, factor: float) -> Image:
 def contrast_stretch(pixels: Image, frame: Frame, power: float, pivot: str) -> Image:
     """An S-curve of `power` about each channel's mean m over the region.
 
-    `pivot` "mean" keeps the mean: logit(v') = logit(m) + power (logit(v) - logit(m)). `pivot` "half" is DepictQA's
-    1 / (1 + (m / v)^power), which moves the mean to one half.
+    `pivot` "mean" keeps the mean: logit(v') = logit(m) + power (logit(v) - logit(m)). `pivot` "half" is
+    DepictQA's 1 / (1 + (m / v)^power), which moves the mean to one half.
     """
     means = np.array(cv2.mean(pixels, mask=frame.mask_u8())[:3]) / 255
     values = _VALUES[:, None]

@@ -49,9 +49,9 @@ def dataset_card(
         f"---\n{header}---\n",
         f"# {_plain(build.name)}\n",
         f"{plural(data.rows, 'training sample')} about image quality: questions and answers about "
-        f"{plural(data.pictures, 'picture')} made from {plural(data.photographs, 'photograph')} by distorting "
-        f"{plural(data.distorted_regions, 'region')} through their masks. Every distortion, its region, its "
-        "level and its measured strength are in the row.\n",
+        f"{plural(data.pictures, 'picture')} made from {plural(data.photographs, 'photograph')} by "
+        f"distorting {plural(data.distorted_regions, 'region')} through their masks. Every distortion, "
+        "its region, its level and its measured strength are in the row.\n",
         "## Load it\n",
         "```python",
         "from datasets import load_dataset\n",
@@ -114,10 +114,9 @@ def dataset_card(
         "## How it was made\n",
         "Photographs are decoded, turned upright and brought to 8-bit sRGB; duplicates are dropped. "
         "Regions are proposed and filtered; distortions are injected through their masks, and pixels outside "
-        "(of the "
-        "feathered mask, where the configuration asks for a feather) stay as they were. Strength is measured "
-        "on one perceptual scale for every type; questions that rank regions keep a "
-        "margin on that scale. Each text is checked against the injected truth before its row is written.\n",
+        "(of the feathered mask, where the configuration asks for a feather) stay as they were. Strength is "
+        "measured on one perceptual scale for every type; questions that rank regions keep a margin on it. "
+        "Each text is checked against the injected truth before its row is written.\n",
         _table(
             ("what", "value"),
             [
@@ -188,10 +187,7 @@ def _limits(data: ReportData) -> list[str]:
             "what the picture shows beyond the region's label, its place and what was done to it."
         )
     if data.answers:
-        limits.append(
-            f"{percent(share(data.distinct_answers, data.answers))} of the answers are different from each "
-            f"other."
-        )
+        limits.append(f"{percent(share(data.distinct_answers, data.answers))} of the answers are different.")
     if "not stated" in data.licenses:
         limits.append(
             f"{plural(data.licenses['not stated'], 'row')} come from photographs without a stated licence."

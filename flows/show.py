@@ -126,6 +126,12 @@ def _badge(draw: ImageDraw.ImageDraw, x: float, y: float, number: int, target: b
     draw.text((x, y), str(number), font=_font(13, bold=True), fill=text, anchor="mm")
 
 
+def _name(region: Region) -> str:
+    """The label, and the place where the label doesn't say it."""
+    label = region.label[:_MAX_NAME]
+    return label if region.position in label else f"{label}, {region.position[:_MAX_NAME]}"
+
+
 def _panel(row: Row, shown: Sequence[Region], targets: set[str], hidden: int) -> RgbImage:
     """The right side; its height is what the text needs."""
     pen = _Pen(PANEL_WIDTH)
@@ -145,7 +151,7 @@ def _panel(row: Row, shown: Sequence[Region], targets: set[str], hidden: int) ->
     for k, region in enumerate(shown):
         pen.badge(k + 1, region.region_id in targets)
         pen.text(
-            f"{region.label[:_MAX_NAME]}, {region.position[:_MAX_NAME]}",
+            _name(region),
             15,
             INK,
             bold=region.region_id in targets,

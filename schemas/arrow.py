@@ -1,4 +1,4 @@
-"""The Arrow schema of a published row, with the metadata that lets `datasets` decode its pictures without our code."""
+"""The Arrow schema of a published row, with the metadata that lets `datasets` decode its pictures alone."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def to_table(rows: Sequence[tuple[Row, Sequence[bytes]]]) -> pa.Table:
 
 
 def row_from_arrow(values: dict[str, Any]) -> Row:
-    """A row from `pa.Table.to_pylist()`, pictures left out. Raises pydantic's ValidationError for a broken one."""
+    """A row from `pa.Table.to_pylist()`, pictures left out. Raises pydantic's ValidationError."""
     return Row.model_validate({name: values[name] for name in TEXT_COLUMNS})
 
 

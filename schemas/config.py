@@ -1,18 +1,45 @@
-"""The build configuration: YAML to pydantic, with errors that name the line, the key and the nearest right one."""
+"""The build configuration: YAML to pydantic, with errors that name line, key and the nearest right key."""
 
 from __future__ import annotations
 
 import difflib
+import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictFloat,
+    StrictInt,
+    ValidationError,
+    model_validator,
+)
 
 from schemas.errors import InputError
 from schemas.records import SAMPLE_KINDS, SampleKind
 
 RunnerName = Literal["serial", "thread", "process"]
+
+
+def _no_zero_byte(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("a path can't hold a zero byte")
+    return path
+
+
+Place = Annotated[Path, AfterValidator(_no_zero_byte)]
+Share = Annotated[StrictFloat, Field(ge=0, le=1)]
+Strength = Annotated[StrictFloat, Field(ge=0, le=3.41)]
+SampleCount = Annotated[StrictInt, Field(ge=0, le=1000)]
+
+MAX_TEXT = 1_000_000
+MAX_NODES = 20_000
+MAX_DEPTH = 50
+"""Bounds of a configuration file: its characters, its values with every alias written out, its nesting."""
 
 
 class Section(BaseModel):
@@ -25,9 +52,9 @@ class ImagesConfig(Section):
     """Where the photographs come from: exactly one of the four."""
 
     bundled: bool = False
-    folder: Path | None = None
-    coco: Path | None = None
-    manifest: Path | None = None
+    folder: Place | None = None
+    coco: Place | None = None
+    manifest: Place | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> ImagesConfig:
@@ -42,11 +69,11 @@ class ImagesConfig(Section):
 class IngestConfig(Section):
     """Decoding: limits are checked on the header, before any pixel is decoded."""
 
-    max_side: Annotated[int, Field(ge=16, le=16384)] = 1024
-    min_side: Annotated[int, Field(ge=1)] = 64
-    max_pixels: Annotated[int, Field(ge=1)] = 100_000_000
-    max_bytes: Annotated[int, Field(ge=1)] = 200_000_000
-    near_duplicate_bits: Annotated[int, Field(ge=-1, le=32)] = 4
+    max_side: Annotated[StrictInt, Field(ge=16, le=16384)] = 1024
+    min_side: Annotated[StrictInt, Field(ge=1)] = 64
+    max_pixels: Annotated[StrictInt, Field(ge=1)] = 100_000_000
+    max_bytes: Annotated[StrictInt, Field(ge=1)] = 200_000_000
+    near_duplicate_bits: Annotated[StrictInt, Field(ge=-1, le=32)] = 4
     license: str | None = None
 
 
@@ -56,9 +83,9 @@ class RegionsConfig(Section):
     proposer: Literal["graph", "coco"] = "graph"
     labeller: Literal["appearance", "given"] = "appearance"
     position_grid: Literal["thirds", "quadrants"] = "thirds"
-    min_area: Annotated[float, Field(ge=0, le=1)] = 0.01
-    max_area: Annotated[float, Field(gt=0, le=1)] = 0.6
-    max_regions: Annotated[int, Field(ge=1, le=500)] = 10
+    min_area: Share = 0.01
+    max_area: Annotated[StrictFloat, Field(gt=0, le=1)] = 0.6
+    max_regions: Annotated[StrictInt, Field(ge=1, le=500)] = 10
 
     @model_validator(mode="before")
     @classmethod
@@ -72,12 +99,12 @@ class RegionsConfig(Section):
 class SamplesConfig(Section):
     """How many samples of each kind to plan for one photograph."""
 
-    hyd: Annotated[int, Field(ge=0, le=1000)] = 2
-    sid: Annotated[int, Field(ge=0, le=1000)] = 2
-    dao: Annotated[int, Field(ge=0, le=1000)] = 1
-    single: Annotated[int, Field(ge=0, le=1000)] = 2
-    whole: Annotated[int, Field(ge=0, le=1000)] = 1
-    pristine: Annotated[int, Field(ge=0, le=1000)] = 1
+    hyd: SampleCount = 2
+    sid: SampleCount = 2
+    dao: SampleCount = 1
+    single: SampleCount = 2
+    whole: SampleCount = 1
+    pristine: SampleCount = 1
 
     def counts(self) -> dict[SampleKind, int]:
         return {kind: int(getattr(self, kind)) for kind in SAMPLE_KINDS}
@@ -88,56 +115,56 @@ class DistortConfig(Section):
 
     samples: SamplesConfig = SamplesConfig()
     names: list[str] | None = None
-    margin_two: Annotated[float, Field(ge=0, le=3.41)] = 1.0
-    margin_many: Annotated[float, Field(ge=0, le=3.41)] = 1.4
-    min_order_effect: Annotated[float, Field(ge=0, le=3.41)] = 0.7
-    min_strength: Annotated[float, Field(ge=0, le=3.41)] = 0.3
-    min_region_area: Annotated[float, Field(ge=0, le=1)] = 0.02
-    feather: Annotated[int, Field(ge=0, le=64)] = 0
-    attempts: Annotated[int, Field(ge=1, le=1000)] = 40
+    margin_two: Strength = 1.0
+    margin_many: Strength = 1.4
+    min_order_effect: Strength = 0.7
+    min_strength: Strength = 0.3
+    min_region_area: Share = 0.02
+    feather: Annotated[StrictInt, Field(ge=0, le=64)] = 0
+    attempts: Annotated[StrictInt, Field(ge=1, le=1000)] = 40
 
 
 class AnnotateConfig(Section):
     """The question-and-answer back end. `wording` replaces the packaged wording file."""
 
     backend: Literal["grammar"] = "grammar"
-    wording: Path | None = None
-    attempts: Annotated[int, Field(ge=1, le=100)] = 12
+    wording: Place | None = None
+    attempts: Annotated[StrictInt, Field(ge=1, le=100)] = 12
 
 
 class MergeConfig(Section):
     """Splits follow the source picture: its id hashed with `salt` falls below `test_share` or not."""
 
-    test_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    test_share: Share = 0.1
     salt: str = ""
 
 
 class PublishConfig(Section):
     """Shard and row-group bounds of the published Parquet files."""
 
-    rows_per_group: Annotated[int, Field(ge=1, le=100_000)] = 64
-    group_bytes: Annotated[int, Field(ge=1, le=1_500_000_000)] = 128_000_000
-    shard_bytes: Annotated[int, Field(ge=1, le=4_000_000_000)] = 400_000_000
-    min_shards: Annotated[int, Field(ge=1, le=100_000)] = 1
+    rows_per_group: Annotated[StrictInt, Field(ge=1, le=100_000)] = 64
+    group_bytes: Annotated[StrictInt, Field(ge=1, le=1_500_000_000)] = 128_000_000
+    shard_bytes: Annotated[StrictInt, Field(ge=1, le=4_000_000_000)] = 400_000_000
+    min_shards: Annotated[StrictInt, Field(ge=1, le=100_000)] = 1
 
 
 class RunConfig(Section):
     """How the build runs; nothing here changes the dataset."""
 
     runner: RunnerName = "process"
-    workers: Annotated[int, Field(ge=1, le=1024)] | None = None
-    shard_size: Annotated[int, Field(ge=1, le=10_000)] = 16
-    max_failure_rate: Annotated[float, Field(ge=0, le=1)] = 0.2
+    workers: Annotated[StrictInt, Field(ge=1, le=1024)] | None = None
+    shard_size: Annotated[StrictInt, Field(ge=1, le=10_000)] = 16
+    max_failure_rate: Share = 0.2
 
 
 class BuildConfig(Section):
     """One build, as its YAML file says."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    seed: Annotated[StrictInt, Field(ge=0, lt=2**63)] = 0
     images: ImagesConfig
-    out: Path
-    store: Path | None = None
+    out: Place
+    store: Place | None = None
     ingest: IngestConfig = IngestConfig()
     regions: RegionsConfig = RegionsConfig()
     distort: DistortConfig = DistortConfig()
@@ -149,46 +176,96 @@ class BuildConfig(Section):
 
 def load_config(path: Path) -> BuildConfig:
     """Read a build configuration. Raises InputError (one line: file, line, key, what to do)."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: can't read this configuration: {error}") from error
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise InputError(f"{path}{line}: {problem}; mend the YAML there") from error
-    if not isinstance(data, dict):
-        raise InputError(f"{path}: a configuration is a mapping of keys such as name, images, out")
-    _refuse_duplicate_keys(path, node)
+    node, data = _parse(path, _read(path))
     try:
         return BuildConfig.model_validate(data)
     except ValidationError as error:
         raise InputError(_explain(path, node, error)) from error
 
 
-def _refuse_duplicate_keys(path: Path, node: yaml.Node | None) -> None:
+def _read(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MAX_TEXT + 1)
+    except OSError as error:
+        raise InputError(
+            f"{path}: can't read this configuration: {error.strerror}; give a YAML file"
+        ) from error
+    except ValueError as error:
+        raise InputError(
+            f"{path}: can't read this configuration: not UTF-8 text; give a YAML file"
+        ) from error
+    if len(text) > MAX_TEXT:
+        raise InputError(f"{path}: more than {MAX_TEXT} characters; a configuration is far smaller")
+    return text
+
+
+def _parse(path: Path, text: str) -> tuple[yaml.MappingNode, dict[Any, Any]]:
+    """The document as nodes, which know their lines, and as values. Raises InputError."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if not isinstance(node, yaml.MappingNode):
+            raise InputError(f"{path}: a configuration is a mapping of keys such as name, images, out")
+        _refuse_bombs(path, node)
+        _refuse_duplicate_keys(path, node)
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML"
+        raise InputError(f"{path}{line}: {problem}; mend the YAML there") from error
+    except RecursionError as error:
+        raise InputError(
+            f"{path}: nested too deeply; a configuration has at most {MAX_DEPTH} levels"
+        ) from error
+    except ValueError as error:
+        raise InputError(f"{path}: a value can't be read: {error}; mend the YAML") from error
+    return node, data
+
+
+def _refuse_bombs(path: Path, root: yaml.Node) -> None:
+    """Aliases may repeat parts, but not multiply them without bound or hold themselves."""
+    pending = [(root, 1)]
+    seen = 0
+    while pending:
+        node, depth = pending.pop()
+        seen += 1
+        if seen > MAX_NODES or depth > MAX_DEPTH:
+            line = node.start_mark.line + 1
+            limit = f"at most {MAX_NODES} values, aliases written out, and {MAX_DEPTH} levels"
+            raise InputError(f"{path}:{line}: too many values or levels; a configuration has {limit}")
+        if isinstance(node, yaml.MappingNode):
+            pending += [(child, depth + 1) for pair in node.value for child in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            pending += [(child, depth + 1) for child in node.value]
+
+
+def _refuse_duplicate_keys(path: Path, node: yaml.Node) -> None:
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
-            if key.value in seen:
-                raise InputError(f"{path}:{key.start_mark.line + 1}: the key '{key.value}' is given twice; keep one")
-            seen.add(key.value)
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise InputError(
+                        f"{path}:{key.start_mark.line + 1}: the key '{key.value}' is given twice; keep one"
+                    )
+                seen.add(key.value)
+            _refuse_duplicate_keys(path, value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
             _refuse_duplicate_keys(path, value)
 
 
-def _explain(path: Path, node: yaml.Node | None, error: ValidationError) -> str:
+def _explain(path: Path, node: yaml.Node, error: ValidationError) -> str:
     """One line for the first problem, and how many more there are."""
     problems = error.errors()
-    first = problems[0]
+    unknown = [problem for problem in problems if problem["type"] in ("extra_forbidden", "invalid_key")]
+    first = [*unknown, *problems][0]
     loc = [part for part in first["loc"] if isinstance(part, (str, int))]
     line = _line_of(node, loc)
     dotted = ".".join(str(part) for part in loc)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    if first["type"] == "extra_forbidden":
+    if unknown:
         known = _keys_at(loc[:-1])
         close = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(known)}"
@@ -196,8 +273,9 @@ def _explain(path: Path, node: yaml.Node | None, error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"{path}:{line}: the key '{dotted}' is missing; add it{more}"
     message = first["msg"].removeprefix("Value error, ")
-    given = first.get("input")
-    shown = "" if isinstance(given, dict) else f" (given {given!r})"
+    if first["type"] == "model_type":
+        message = f"must be a mapping with keys out of {', '.join(_keys_at(loc))}"
+    shown = "" if isinstance(first["input"], dict) else f" (given {reprlib.repr(first['input'])})"
     return f"{path}:{line}: '{dotted or 'configuration'}': {message}{shown}{more}"
 
 

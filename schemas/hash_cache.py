@@ -1,39 +1,52 @@
-"""File hashes remembered by what the file system says of a file, so that an unchanged source isn't read again."""
+"""File hashes remembered by what the file system says of a file: an unchanged source isn't read again."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from schemas.errors import StoreError
 
+_WAIT_SECONDS = 60.0
+_INTEGERS = 2**63
+"""SQLite's integers are signed; inode numbers are not on every file system."""
+
 
 class FileHashes:
-    """SQLite table (path, size, mtime, inode) -> SHA-256. With `path` None nothing is remembered (for readers)."""
+    """SQLite table (path, size, mtime, inode) -> SHA-256.
 
-    def __init__(self, path: Path | None) -> None:
-        try:
-            self._db = sqlite3.connect(path if path is not None else ":memory:", check_same_thread=False, timeout=30)
-            self._db.execute("PRAGMA journal_mode=WAL")
+    Several runs may use one table at once: what a run learns is written when its block ends without an error,
+    in one short transaction. A file that is no such table raises StoreError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._learned: dict[str, tuple[int, int, int, str]] = {}
+        with self._named_errors():
+            self._db = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
             self._db.execute(
-                "CREATE TABLE IF NOT EXISTS hashes"
-                " (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, inode INTEGER, sha256 TEXT) WITHOUT ROWID"
+                "CREATE TABLE IF NOT EXISTS hashes (path TEXT PRIMARY KEY,"
+                " size INTEGER, mtime_ns INTEGER, inode INTEGER, sha256 TEXT) WITHOUT ROWID"
             )
-        except sqlite3.Error as error:
-            raise StoreError(f"{path}: {error}; free space or remove this file, then build again") from error
 
     def get(self, path: str, size: int, mtime_ns: int, inode: int) -> str | None:
-        row = self._db.execute(
-            "SELECT sha256 FROM hashes WHERE path=? AND size=? AND mtime_ns=? AND inode=?", (path, size, mtime_ns, inode)
-        ).fetchone()
-        return str(row[0]) if row else None
+        """The hash of a file that is as it was when it was put, else None."""
+        if path in self._learned:
+            row = self._learned[path]
+        else:
+            with self._named_errors():
+                row = self._db.execute(
+                    "SELECT size, mtime_ns, inode, sha256 FROM hashes WHERE path=?", (path,)
+                ).fetchone()
+        return str(row[3]) if row and tuple(row[:3]) == (size, mtime_ns, inode % _INTEGERS) else None
 
     def put(self, path: str, size: int, mtime_ns: int, inode: int, sha256: str) -> None:
-        self._db.execute(
-            "INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?)", (path, size, mtime_ns, inode, sha256)
-        )
+        """Remember a hash."""
+        self._learned[path] = (size, mtime_ns, inode % _INTEGERS, sha256)
 
     def __enter__(self) -> Self:
         return self
@@ -42,8 +55,25 @@ class FileHashes:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._db.commit()
-        except sqlite3.Error as failed:
-            raise StoreError(f"the table of file hashes can't be written: {failed}; free space, then build again") from failed
+            if kind is None and self._learned:
+                with self._named_errors():
+                    self._write()
         finally:
             self._db.close()
+
+    def _write(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.executemany(
+            "INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?)",
+            ((path, *known) for path, known in self._learned.items()),
+        )
+        self._db.execute("COMMIT")
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"{self._path}: {error}; free space or remove this file, then build again"
+            ) from error

@@ -10,7 +10,7 @@ import numpy as np
 
 
 def canonical_json(value: Any) -> str:
-    """`value` as JSON with sorted keys and no spaces: equal values give equal text. NaN and infinity raise ValueError."""
+    """`value` as JSON with sorted keys and no spaces: equal values, equal text. Refuses NaN (ValueError)."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
@@ -20,7 +20,7 @@ def content_key(*parts: Any) -> str:
 
 
 def derived_seed(seed: int, *names: str) -> int:
-    """A 64-bit seed from the build's seed and names such as stage, sample id, region id; order of names matters."""
+    """A 64-bit seed from the build's seed and names (stage, sample id, region id), whose order matters."""
     return int.from_bytes(hashlib.sha256(canonical_json([seed, *names]).encode()).digest()[:8], "little")
 
 

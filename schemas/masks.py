@@ -13,6 +13,10 @@ from schemas.records import Mask
 PositionGrid = Literal["thirds", "quadrants"]
 BoolMask = NDArray[np.bool_]
 
+MAX_PIXELS = 16384 * 16384
+"""The largest mask, as large as the largest stored picture; more is refused before memory is taken for it."""
+_MAX_GROUPS = 6
+"""5-bit groups of one run: 6 hold a signed number of 30 bits, more than MAX_PIXELS."""
 _ROWS = {"thirds": ("top", "center", "bottom"), "quadrants": ("top", "bottom")}
 _COLUMNS = {"thirds": ("left", "center", "right"), "quadrants": ("left", "right")}
 
@@ -24,19 +28,16 @@ def encode(mask: BoolMask) -> Mask:
 
 
 def decode(mask: Mask) -> BoolMask:
-    """Decode to a boolean (H, W) array. Raises ValueError when the runs don't fill `size`."""
+    """Decode to a boolean (H, W) array. Raises ValueError for runs that don't fill a possible size."""
     height, width = mask.size
-    if height < 1 or width < 1 or height * width > 2**31:
-        raise ValueError(f"mask size {mask.size} is out of range")
-    if _run_total(mask.counts) != height * width:
-        raise ValueError(f"mask runs do not add up to {height} x {width} pixels")
-    rle = {"size": mask.size, "counts": mask.counts.encode("ascii")}
-    return np.asarray(coco_mask.decode(rle), dtype=bool)
+    lengths = _checked_runs(mask)
+    values = np.arange(lengths.size) % 2 == 1
+    return np.repeat(values, lengths).reshape(width, height).T
 
 
 def area(mask: Mask) -> int:
-    """Number of pixels set, without decoding."""
-    return int(coco_mask.area({"size": mask.size, "counts": mask.counts.encode("ascii")}))
+    """Number of pixels set, without decoding. Raises ValueError as `decode`."""
+    return int(_checked_runs(mask)[1::2].sum())
 
 
 def bounding_box(mask: BoolMask) -> list[int]:
@@ -52,9 +53,9 @@ def bounding_box(mask: BoolMask) -> list[int]:
 def position(mask: BoolMask, grid: PositionGrid = "thirds") -> str:
     """The words for the cell that holds the mask's centroid: "top left", "center", "bottom" and so on.
 
-    "thirds" is a 3x3 grid ("top left", "top", "top right", "left", "center", ...), "quadrants" a 2x2 grid. The
-    centroid is the mean of pixel centres; a centroid on a border belongs to the cell after it. Raises ValueError for
-    an empty mask.
+    "thirds" is a 3x3 grid ("top left", "top", "top right", "left", "center", ...), "quadrants" a 2x2 grid.
+    The centroid is the mean of pixel centres; a centroid on a border belongs to the cell after it. Raises
+    ValueError for an empty mask.
     """
     rows = mask.sum(axis=1, dtype=np.int64)
     columns = mask.sum(axis=0, dtype=np.int64)
@@ -84,11 +85,23 @@ def position_words(grid: PositionGrid = "thirds") -> tuple[str, ...]:
     return tuple(words)
 
 
-def _run_total(counts: str) -> int:
-    """Sum of the runs of a compressed COCO string.
+def _checked_runs(mask: Mask) -> NDArray[np.int64]:
+    """Lengths of the runs, column-major, clear and set by turns, the first clear. Raises ValueError."""
+    height, width = mask.size
+    if height < 1 or width < 1 or height * width > MAX_PIXELS:
+        raise ValueError(f"mask size {mask.size} is out of range")
+    runs = _runs(mask.counts)
+    if int(runs.sum()) != height * width:
+        raise ValueError(f"mask runs do not add up to {height} x {width} pixels")
+    return runs
 
-    The format (pycocotools, maskApi.c rleToString): numbers of 5-bit groups, lowest first, bit 5 set on all but a number's
-    last group, bit 4 of the last group its sign; from the fourth run on a number is the difference to the run before last.
+
+def _runs(counts: str) -> NDArray[np.int64]:
+    """The runs of a compressed COCO string.
+
+    The format (pycocotools, maskApi.c rleToString): numbers of 5-bit groups, lowest first, bit 5 set on all
+    but a number's last group, bit 4 of the last group its sign; from the fourth run on a number is the
+    difference to the run before last. Its reader in C trusts the string, so strings are read here instead.
     """
     try:
         groups = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - 48
@@ -101,7 +114,7 @@ def _run_total(counts: str) -> int:
         raise ValueError("mask counts end inside a run")
     first = np.concatenate(([0], last[:-1] + 1))
     lengths = last - first + 1
-    if lengths.max() > 7:
+    if lengths.max() > _MAX_GROUPS:
         raise ValueError("mask counts hold a run that is too long")
     place = np.arange(groups.size) - np.repeat(first, lengths)
     numbers = np.add.reduceat((groups & 0x1F) << (5 * place), first)
@@ -111,4 +124,4 @@ def _run_total(counts: str) -> int:
     runs[2::2] = np.cumsum(numbers[2::2])
     if runs.min() < 0:
         raise ValueError("mask counts hold a negative run")
-    return int(runs.sum())
+    return runs

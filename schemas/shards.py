@@ -1,4 +1,4 @@
-"""Stage shards: Parquet files of (id, record as JSON, picture), written through a temporary name and checked."""
+"""Stage shards: Parquet files of (id, record as JSON, picture), checked before they get their name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,18 +56,22 @@ class ShardWriter:
         self.rows = 0
         self._path = path
         self._ids: set[str] = set()
-        self._buffer: list[tuple[str, str, bytes | None]] = []
+        self._buffer: list[tuple[str, bytes, bytes | None]] = []
         self._buffered = 0
         self._parquet = pq.ParquetWriter(
-            path, STAGE_SCHEMA, compression={"id": "zstd", "record": "zstd", "picture": "none"}, use_dictionary=False
+            path,
+            STAGE_SCHEMA,
+            compression={"id": "zstd", "record": "zstd", "picture": "none"},
+            use_dictionary=False,
         )
 
     def add(self, item: Item) -> None:
-        """Append a row. Raises ValueError for an id the shard already has."""
+        """Append a row. Raises ValueError, and appends nothing, for an id the shard has or text that isn't UTF-8."""
         if item.id in self._ids:
             raise ValueError(f"shard {self.stage}/{self.key[:12]} has two rows with the id {item.id!r}")
+        item.id.encode()
+        text = canonical_json(item.record).encode()
         self._ids.add(item.id)
-        text = canonical_json(item.record)
         self._buffer.append((item.id, text, item.picture))
         self._buffered += len(text) + len(item.picture or b"")
         self.rows += 1
@@ -81,7 +85,7 @@ class ShardWriter:
 
     @contextmanager
     def guard(self, source: str, sample_id: str | None = None) -> Iterator[None]:
-        """Put a sample that fails inside into quarantine. A full disk, no memory or a store fault still stop the build."""
+        """Put a sample that fails inside into quarantine; a full disk, no memory or a store fault pass."""
         try:
             yield
         except SampleError as error:
@@ -99,9 +103,8 @@ class ShardWriter:
         if not self._buffer:
             return
         ids, records, pictures = zip(*self._buffer, strict=True)
-        self._parquet.write_table(
-            pa.table([pa.array(ids), pa.array(records), pa.array(pictures, pa.binary())], schema=STAGE_SCHEMA)
-        )
+        columns = [pa.array(ids), pa.array(records, pa.string()), pa.array(pictures, pa.binary())]
+        self._parquet.write_table(pa.table(columns, schema=STAGE_SCHEMA))
         self._buffer.clear()
         self._buffered = 0
 
@@ -110,17 +113,16 @@ class ShardWriter:
         self._parquet.close()
 
     def abandon(self) -> None:
-        """Close and remove the unfinished file."""
+        """Close and remove the unfinished file, whether or not its footer still fits on the disk."""
         self._buffer.clear()
-        try:
+        with suppress(OSError):
             self._parquet.close()
-        finally:
-            self._path.unlink(missing_ok=True)
+        self._path.unlink(missing_ok=True)
 
 
 @contextmanager
 def new_shard(store: Store, stage: str, key: str) -> Iterator[ShardWriter]:
-    """Write one shard: nothing is visible unless the block ends without an error, everything is afterwards."""
+    """Write one shard: visible as a whole once the block has ended without an error, and never before."""
     started = time.perf_counter()
     temporary = store.temporary(".parquet")
     with named_disk_errors(store.root):
@@ -149,10 +151,10 @@ def new_shard(store: Store, stage: str, key: str) -> Iterator[ShardWriter]:
 
 
 def commit_file(store: Store, temporary: Path, manifest: Manifest) -> Manifest:
-    """Check a closed Parquet file's row count, fsync it, fill in size and SHA-256, put it and its manifest in place."""
-    found = pq.ParquetFile(temporary).metadata.num_rows
+    """Check a closed Parquet file's row count, fsync it, fill in size and SHA-256, put it in place."""
+    found = pq.read_metadata(temporary).num_rows
     if found != manifest.rows:
-        raise StoreError(f"{temporary}: {found} rows were written, {manifest.rows} were meant; check the disk")
+        raise StoreError(f"{temporary}: {found} rows written, {manifest.rows} were meant; check the disk")
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     sha256, size = file_digest(temporary)
@@ -200,10 +202,11 @@ def read_items(store: Store, stage: str, key: str, pictures: bool = False) -> It
 
 
 def read_picture(store: Store, stage: str, key: str, place: int, row_id: str) -> bytes:
-    """The picture bytes of row number `place` of a shard whose every row has a picture (so a row group of its own)."""
+    """The picture of row number `place` of a shard in which every row, a row group each, has a picture."""
     path = checked_file(store, stage, key)
     with pq.ParquetFile(path) as file:
         row = file.read_row_group(place, columns=["id", "picture"]).to_pylist()[0]
     if row["id"] != row_id or row["picture"] is None:
-        raise StoreError(f"{path}: row {place} is {row['id']!r}, not {row_id!r}; delete this shard and build again")
+        what = f"row {place} is {row['id']!r}, not {row_id!r}"
+        raise StoreError(f"{path}: {what}; delete this shard and build again")
     return bytes(row["picture"])

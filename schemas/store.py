@@ -12,8 +12,11 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from pydantic import Field
 
 from schemas.errors import BuildError, InputError, StoreError
 from schemas.hashing import canonical_json
@@ -21,10 +24,12 @@ from schemas.records import Quarantined, Record
 
 STORE_FORMAT = 1
 FATAL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE}
+_WRONG_PLACE = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
+_UNFINISHED = ".part"
 
 
 class Manifest(Record):
-    """What a finished shard holds. Written after the shard's file is in place, so its presence means: complete."""
+    """What a finished shard holds. Written after the shard's file is in place: its presence means complete."""
 
     stage: str
     key: str
@@ -32,9 +37,9 @@ class Manifest(Record):
     sha256: str
     bytes: int
     seconds: float
-    counts: dict[str, int] = {}
-    quarantine: list[Quarantined] = []
-    extra: dict[str, Any] = {}
+    counts: dict[str, int] = Field(default_factory=dict)
+    quarantine: list[Quarantined] = Field(default_factory=list)
+    extra: dict[str, Any] = Field(default_factory=dict)
 
 
 def fsync_folder(folder: Path) -> None:
@@ -48,7 +53,7 @@ def fsync_folder(folder: Path) -> None:
 
 def write_atomically(path: Path, data: bytes, tmp: Path) -> None:
     """Write `data` to a file in `tmp` (same file system), fsync it, rename it to `path`."""
-    temporary = tmp / f".{path.name}.{secrets.token_hex(6)}"
+    temporary = tmp / f".{path.name}.{secrets.token_hex(6)}{_UNFINISHED}"
     try:
         with temporary.open("wb") as file:
             file.write(data)
@@ -64,12 +69,19 @@ def write_atomically(path: Path, data: bytes, tmp: Path) -> None:
 
 @contextmanager
 def named_disk_errors(what: Path) -> Iterator[None]:
-    """Turn a full disk, a quota or a read-only file system into one StoreError line."""
+    """Turn a full disk, a quota, a read-only file system or a missing permission into one StoreError line.
+
+    A path that can't be a folder, because a part of it is a file or a link to nowhere, is an InputError.
+    """
     try:
         yield
     except OSError as error:
+        problem = (error.strerror or str(error)).partition(". Detail:")[0]
         if error.errno in FATAL_ERRNOS or isinstance(error, PermissionError):
-            raise StoreError(f"{what}: {error.strerror}; free space or choose another place, then build again") from error
+            advice = "free space or choose another place, then build again"
+            raise StoreError(f"{what}: {problem}; {advice}") from error
+        if error.errno in _WRONG_PLACE:
+            raise InputError(f"{what}: {problem}; choose another place") from error
         raise
 
 
@@ -90,17 +102,18 @@ class Store:
         return self.root / stage / key[:2] / f"{key}.json"
 
     def find(self, stage: str, key: str) -> Manifest | None:
-        """The manifest of a finished shard, or None. A shard whose file is gone or has another size doesn't count."""
+        """The manifest of a finished shard, else None: also when its file is gone or of another size."""
         try:
-            text = self.manifest_path(stage, key).read_text(encoding="utf-8")
+            data = self.manifest_path(stage, key).read_bytes()
             size = self.data_path(stage, key).stat().st_size
         except FileNotFoundError:
             return None
         try:
-            manifest = Manifest.model_validate_json(text)
+            manifest = Manifest.model_validate_json(data)
         except ValueError:
             return None
-        return manifest if manifest.bytes == size and manifest.key == key else None
+        right = (manifest.stage, manifest.key, manifest.bytes) == (stage, key, size)
+        return manifest if right else None
 
     def discard(self, stage: str, key: str) -> None:
         """Forget a damaged shard, manifest first, so that the next build makes it again."""
@@ -127,36 +140,42 @@ class Store:
 
 @contextmanager
 def open_store(root: Path) -> Iterator[Store]:
-    """Open a store for one run: claims a temporary folder, removes those of dead runs, removes its own at the end.
+    """Open a store for one run: claims a temporary folder, removes those of dead runs and its own at the end.
 
-    Several runs may use one store at once: shards are content-addressed and appear by rename. Raises InputError when
-    `root` is something else than a store.
+    Several runs may use one store at once: shards are content-addressed and appear by rename. Raises
+    InputError when `root` is something else than a store.
     """
     marker = root / "store.json"
     with named_disk_errors(root):
         if root.exists() and not root.is_dir():
             raise InputError(f"{root}: the store's place is a file; choose a folder")
         if marker.exists():
-            try:
-                found = json.loads(marker.read_text(encoding="utf-8")).get("format")
-            except (ValueError, AttributeError) as error:
-                raise InputError(f"{marker}: not a store's marker; choose another store folder") from error
-            if found != STORE_FORMAT:
-                raise InputError(f"{root}: store format {found!r}, this version reads {STORE_FORMAT}; choose another store")
+            _check_format(marker)
         elif root.exists() and any(entry.name != "tmp" for entry in root.iterdir()):
             raise InputError(f"{root}: not empty and not a store; choose another folder for the store")
         tmp_root = root / "tmp"
         tmp_root.mkdir(parents=True, exist_ok=True)
-        with claimed_folder(tmp_root) as tmp:
-            if not marker.exists():
+    with claimed_folder(tmp_root) as tmp:
+        if not marker.exists():
+            with named_disk_errors(root):
                 write_atomically(marker, canonical_json({"format": STORE_FORMAT}).encode(), tmp)
-            yield Store(root, tmp)
+        yield Store(root, tmp)
+
+
+def _check_format(marker: Path) -> None:
+    try:
+        found = json.loads(marker.read_text(encoding="utf-8")).get("format")
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"{marker}: not a store's marker; choose another store folder") from error
+    if found != STORE_FORMAT:
+        what = f"store format {found!r}, this version reads {STORE_FORMAT}"
+        raise InputError(f"{marker.parent}: {what}; choose another store")
 
 
 @contextmanager
 def claimed_folder(tmp_root: Path) -> Iterator[Path]:
-    """A fresh folder under `tmp_root`, locked while this process lives; folders whose owner died are removed."""
-    with (tmp_root / ".lock").open("a") as gate:
+    """A fresh folder under `tmp_root`, locked while this process lives; those of dead owners are removed."""
+    with named_disk_errors(tmp_root), (tmp_root / ".lock").open("a") as gate:
         fcntl.flock(gate, fcntl.LOCK_EX)
         for entry in sorted(tmp_root.iterdir()):
             if entry.is_dir():
@@ -187,42 +206,48 @@ def _remove_if_dead(folder: Path) -> None:
 def exclusive(folder: Path, name: str) -> Iterator[None]:
     """Hold `folder` for one build called `name`; a second one is told who holds it.
 
-    Raises InputError when the folder belongs to a build of another name or holds something else, BuildError when a
-    running build holds it.
+    Files that a killed build left unfinished in `folder` itself are removed. Raises InputError when the
+    folder belongs to a build of another name or holds something else, BuildError when a build holds it.
     """
+    marker = folder / "build.json"
     with named_disk_errors(folder):
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder}: the output's place is a file; choose a folder")
-        marker = folder / "build.json"
         if marker.exists():
-            try:
-                owner = json.loads(marker.read_text(encoding="utf-8"))["name"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise InputError(f"{marker}: not a build's marker; choose another output folder") from error
-            if owner != name:
-                raise InputError(f"{folder}: belongs to the build '{owner}', not '{name}'; choose another --out or rename")
+            _check_owner(marker, name)
         elif folder.exists() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
             raise InputError(f"{folder}: not empty and not made by a build; choose another --out")
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("a+", encoding="utf-8")
+        lock = (folder / ".lock").open("a+b", buffering=0)
     with lock:
-        _take(lock, folder)
-        for leftover in folder.glob(".build.json.*"):
-            leftover.unlink()
-        if not marker.exists():
-            with named_disk_errors(folder):
+        with named_disk_errors(folder):
+            _take(lock, folder)
+            for leftover in folder.glob(f".*{_UNFINISHED}"):
+                leftover.unlink()
+            if marker.exists():
+                _check_owner(marker, name)
+            else:
                 write_atomically(marker, canonical_json({"name": name}).encode(), folder)
         yield
 
 
-def _take(lock: IO[str], folder: Path) -> None:
+def _check_owner(marker: Path, name: str) -> None:
+    try:
+        owner = json.loads(marker.read_text(encoding="utf-8"))["name"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{marker}: not a build's marker; choose another output folder") from error
+    if owner != name:
+        what = f"belongs to the build {str(owner)!r}, not {name!r}"
+        raise InputError(f"{marker.parent}: {what}; choose another --out or rename")
+
+
+def _take(lock: FileIO, folder: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         lock.seek(0)
-        holder = lock.read().strip() or "another build"
+        holder = lock.read(200).decode(errors="replace").strip() or "another build"
         raise BuildError(f"{folder}: held by {holder}; wait for it to end or choose another --out") from error
-    lock.seek(0)
-    lock.truncate()
-    lock.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
-    lock.flush()
+    lock.truncate(0)
+    since = time.strftime("%Y-%m-%d %H:%M:%S")
+    lock.write(f"process {os.getpid()} on {socket.gethostname()} since {since}".encode())

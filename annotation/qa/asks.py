@@ -8,17 +8,23 @@ from typing import Literal
 Polarity = Literal["most", "least"]
 
 _DAMAGE = (
-    r"(?:degrad|damag|distort|affect|impair|blur|nois|compress|bright|dark|saturat|desaturat|sharpen|oversharpen|pixelat|quanti|poster|"
-    r"visible|obvious|pronounced|intense|severe|noticeable|serious|strongly|heavily|severely|badly|visibly|clearly|contrast|"
+    r"(?:degrad|damag|distort|affect|impair|blur|nois|compress|bright|dark|saturat|desaturat|sharpen|"
+    r"oversharpen|pixelat|quanti|poster|"
+    r"visible|obvious|pronounced|intense|severe|noticeable|serious|strongly|heavily|severely|badly|visibly|"
+    r"clearly|contrast|"
     r"exaggerat|overexpos|underexpos|reduced|jpeg|grain|block|trouble|harm|hurt|suffer)"
 )
 _MOST_FIXED = (
-    r"\b(?:worst|poorest|strongest|heaviest|severest|harshest|hardest|lowest (?:\w+ )?quality|lowest in quality|quality (?:is )?(?:the )?lowest|"
-    r"quality (?:is )?(?:the )?poorest|(?:suffers?|suffered|damaged|degraded|affected|distorted|hit) (?:the )?most|"
-    r"(?:highest|greatest|largest|biggest) (?:amount|degree|damage|degradation|distortion|loss|dose|quality loss)|least (?:clean|intact|preserved|well))\b"
+    r"\b(?:worst|poorest|strongest|heaviest|severest|harshest|hardest|lowest (?:\w+ )?quality|"
+    r"lowest in quality|quality (?:is )?(?:the )?lowest|"
+    r"quality (?:is )?(?:the )?poorest|(?:suffers?|suffered|damaged|degraded|affected|distorted|"
+    r"hit) (?:the )?most|"
+    r"(?:highest|greatest|largest|biggest) (?:amount|degree|damage|degradation|distortion|loss|dose|"
+    r"quality loss)|least (?:clean|intact|preserved|well))\b"
 )
 _LEAST_FIXED = (
-    r"\b(?:best|mildest|faintest|weakest|lightest|slightest|subtlest|gentlest|cleanest|highest (?:\w+ )?quality|highest in quality|"
+    r"\b(?:best|mildest|faintest|weakest|lightest|slightest|subtlest|gentlest|cleanest|"
+    r"highest (?:\w+ )?quality|highest in quality|"
     r"quality (?:is )?(?:the )?highest|most (?:intact|subtle|faint|preserved|well preserved|clean)|"
     r"(?:suffers?|suffered|damaged|degraded|affected|distorted|hit) (?:the )?least|"
     r"(?:lowest|smallest|least) (?:amount|degree|damage|degradation|distortion|loss|dose|quality loss))\b"
@@ -31,7 +37,10 @@ _LEAST_LOOSE = re.compile(rf"{_LEAST_FIXED}|\bleast\b(?! (?:clean|intact|preserv
 
 def asked(question: str) -> Polarity | None:
     """Which end of the scale a normalised question asks for; None when it says neither or both."""
-    most, least = bool(_MOST_LOOSE.search(question)), bool(_LEAST_LOOSE.search(re.sub(r"\bat least\b", "", question)))
+    most, least = (
+        bool(_MOST_LOOSE.search(question)),
+        bool(_LEAST_LOOSE.search(re.sub(r"\bat least\b", "", question))),
+    )
     if most == least:
         return None
     return "most" if most else "least"
@@ -39,4 +48,6 @@ def asked(question: str) -> Polarity | None:
 
 def says(answer: str, end: Polarity) -> bool:
     """Whether a normalised answer calls its region the one at `end` of the scale."""
-    return bool((_MOST if end == "most" else _LEAST).search(re.sub(r"\bat (?:best|least|most|worst)\b", "", answer)))
+    return bool(
+        (_MOST if end == "most" else _LEAST).search(re.sub(r"\bat (?:best|least|most|worst)\b", "", answer))
+    )

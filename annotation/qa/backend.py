@@ -1,4 +1,6 @@
-"""The question-and-answer back ends: what one has to offer, and the register of those a configuration can name."""
+"""The question-and-answer back ends: what one has to offer, and the register of those a configuration can
+name.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ PictureLoader = Callable[[], NDArray[np.uint8]]
 
 @dataclass(frozen=True)
 class Identity:
-    """Who wrote a dialogue, as provenance records it; `prompt_version` is the hash of the wording or prompt files."""
+    """Who wrote a dialogue, as provenance records it; `prompt_version` is the hash of the wording or prompt
+    files.
+    """
 
     generator: str
     model: str | None
@@ -31,8 +35,9 @@ class Identity:
 class Request:
     """One dialogue to write.
 
-    `attempt` counts from 1; `reasons` say why the earlier attempts were refused, oldest first; `picture` loads the
-    distorted picture as (H, W, 3) uint8 RGB and is None where the caller has none; `seed` is the build's.
+    `attempt` counts from 1; `reasons` say why the earlier attempts were refused, oldest first; `picture`
+    loads the distorted picture as (H, W, 3) uint8 RGB and is None where the caller has none; `seed` is the
+    build's.
     """
 
     draft: Draft
@@ -51,10 +56,11 @@ class Dialogue:
 
 
 class Backend(Protocol):
-    """Writes dialogues. `write` must be safe to call from several threads and depend on nothing but the request.
+    """Writes dialogues. `write` must be safe to call from several threads and depend on nothing but the
+    request.
 
-    A request that can't be served raises SampleError (the row goes to quarantine); a back end that can't serve any
-    (server gone, wrong key) raises BuildError or InputError, which stops the build.
+    A request that can't be served raises SampleError: it counts as a failed attempt. A back end that can't
+    serve any (server gone, wrong key) raises BuildError or InputError, which stops the build.
     """
 
     @property

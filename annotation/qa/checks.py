@@ -1,10 +1,11 @@
-"""Judges a dialogue against the injected truth: every claim about regions, distortions, severity, place and order."""
+"""Judges a dialogue against the injected truth: every claim about regions, distortions, severity, place and
+order.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import get_args
 
 from annotation.qa import asks, truth
@@ -37,8 +38,9 @@ def check_dialogue(
     """Every failed check of a dialogue, empty when it may ship. The arguments are a published row's fields.
 
     Checks: turns, truth, length, language, repetition, meta_talk, distortion_missing, distortion_invented,
-    distortion_denied, clean_claim, clean_missing, severity, severity_missing, region_label, region_wrong, one_region,
-    position, position_missing, whole_image, whole_missing, leak, question, target, order, order_missing, order_effect.
+    distortion_denied, clean_claim, clean_missing, severity, severity_missing, region_label, region_wrong,
+    one_region, position, position_missing, whole_image, whole_missing, leak, question, target, order,
+    order_missing, order_effect.
     """
     failures = check_turns(messages)
     if failures:
@@ -62,7 +64,9 @@ def check_dialogue(
 
 
 def check_row(row: Row) -> list[Failure]:
-    """Check a published row again. Rows of other datasets (no provenance, or a task of their own) are not judged."""
+    """Check a published row again. Rows of other datasets (no provenance, or a task of their own) are not
+    judged.
+    """
     if row.provenance is None or row.task not in get_args(Task):
         return []
     task: Task = row.task  # type: ignore[assignment]
@@ -70,7 +74,9 @@ def check_row(row: Row) -> list[Failure]:
     return check_dialogue(task, row.messages, row.regions, row.target_region_ids, whole, row.order_effect)
 
 
-def _check_ids(task: Task, regions: Sequence[Region], targets: Sequence[str], whole_image: bool) -> list[Failure]:
+def _check_ids(
+    task: Task, regions: Sequence[Region], targets: Sequence[str], whole_image: bool
+) -> list[Failure]:
     ids = [region.region_id for region in regions]
     if len(set(ids)) != len(ids):
         return [Failure("truth", "two regions have the same id")]
@@ -85,7 +91,11 @@ def _check_ids(task: Task, regions: Sequence[Region], targets: Sequence[str], wh
 
 
 def _scene(
-    task: Task, messages: Sequence[Message], regions: Sequence[Region], targets: Sequence[str], whole_image: bool
+    task: Task,
+    messages: Sequence[Message],
+    regions: Sequence[Region],
+    targets: Sequence[str],
+    whole_image: bool,
 ) -> Scene:
     labels = LabelMask(regions)
     index = {region.region_id: i for i, region in enumerate(regions)}
@@ -97,7 +107,9 @@ def _scene(
 
 
 def check_question(scene: Scene) -> list[Failure]:
-    """A grounding question asks for one end of the scale (or an order), and the target is the right answer to it."""
+    """A grounding question asks for one end of the scale (or an order), and the target is the right answer to
+    it.
+    """
     if scene.task == "grounding_dao" or not scene.task.startswith("grounding"):
         return []
     question = scene.question.masked
@@ -108,16 +120,33 @@ def check_question(scene: Scene) -> list[Failure]:
     end = asks.asked(question)
     if end is None:
         if scene.task == "grounding_hyd" or len(truth.distorted(scene.regions)) != 1:
-            return [*failures, Failure("question", "the question doesn't say whether it asks for the most or the least damaged")]
+            return [
+                *failures,
+                Failure(
+                    "question", "the question doesn't say whether it asks for the most or the least damaged"
+                ),
+            ]
         right = truth.distorted(scene.regions)[0]
-        return failures if right is target else [*failures, Failure("target", "the target isn't the distorted region")]
+        return (
+            failures
+            if right is target
+            else [*failures, Failure("target", "the target isn't the distorted region")]
+        )
     first = truth.leader(scene.regions, most=end == "most")
     if first is None or first.region_id != target.region_id:
-        failures.append(Failure("target", f"the target is not clearly the {end} damaged region, which the question asks for"))
+        failures.append(
+            Failure(
+                "target", f"the target is not clearly the {end} damaged region, which the question asks for"
+            )
+        )
     opposite: asks.Polarity = "least" if end == "most" else "most"
     for reading in scene.answers:
         if asks.says(reading.masked, opposite) and not asks.says(reading.masked, end):
-            failures.append(Failure("target", f"the question asks for the {end} damaged region, the answer says the opposite"))
+            failures.append(
+                Failure(
+                    "target", f"the question asks for the {end} damaged region, the answer says the opposite"
+                )
+            )
     return failures
 
 
@@ -129,7 +158,12 @@ def _check_type(scene: Scene) -> list[Failure]:
         return [Failure("question", "the question names no distortion type")]
     wrong = [m.text for m in named if not m.names & common]
     if wrong:
-        return [Failure("question", f"the question asks for a distortion that not every region has: {', '.join(wrong)}")]
+        return [
+            Failure(
+                "question",
+                f"the question asks for a distortion that not every region has: {', '.join(wrong)}",
+            )
+        ]
     return []
 
 
@@ -151,9 +185,13 @@ def check_order(scene: Scene) -> list[Failure]:
     if scene.task != "grounding_dao":
         return failures
     if len(asked_names) != 2:
-        failures.append(Failure("order_missing", "the question doesn't name two distortions of the target in an order"))
+        failures.append(
+            Failure("order_missing", "the question doesn't name two distortions of the target in an order")
+        )
         return failures
-    if any(truth.has_order(region, asked_names) for i, region in enumerate(scene.regions) if i != scene.target):
+    if any(
+        truth.has_order(region, asked_names) for i, region in enumerate(scene.regions) if i != scene.target
+    ):
         failures.append(Failure("target", "another region received the same distortions in the same order"))
     return failures
 

@@ -1,4 +1,6 @@
-"""Checks of what an answer claims about damage: the right distortions, all of them, none more, at the right severity."""
+"""Checks of what an answer claims about damage: the right distortions, all of them, none more, at the right
+severity.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ _WITH_SEVERITY = ("global_description", "referring_long")
 
 
 def check_distortions(scene: Scene) -> list[Failure]:
-    """Distortions named in answers are true of the regions they are claimed of, and none is left out or denied."""
+    """Distortions named in answers are true of the regions they are claimed of, and none is left out or
+    denied.
+    """
     failures: list[Failure] = []
     mentions = [m for reading in scene.answers for m in reading.mentions() if m.kind in ("name", "hint")]
     for mention in mentions:
@@ -23,11 +27,15 @@ def check_distortions(scene: Scene) -> list[Failure]:
             continue
         true_here = {d.name for d in scene.distortions(_claimed_of(scene, mention))}
         if mention.negated and mention.kind == "name" and mention.names & true_here:
-            failures.append(Failure("distortion_denied", f"the answer denies '{mention.text}', which is there"))
+            failures.append(
+                Failure("distortion_denied", f"the answer denies '{mention.text}', which is there")
+            )
         if not mention.negated and not mention.names & true_here:
             failures.append(Failure("distortion_invented", f"'{mention.text}' is not there"))
     if scene.task in _COMPLETE:
-        failures.extend(_missing(scene, [m for m in mentions if m.kind == "name" and not m.negated and not m.rest]))
+        failures.extend(
+            _missing(scene, [m for m in mentions if m.kind == "name" and not m.negated and not m.rest])
+        )
     return failures
 
 
@@ -51,7 +59,11 @@ def _missing(scene: Scene, mentions: list[Mention]) -> list[Failure]:
                 name = _spoken(distortion)
                 failures.append(Failure("distortion_missing", f"the {name}{where} is not named"))
             elif scene.task in _WITH_SEVERITY and not any(m.levels is not None for m in telling):
-                failures.append(Failure("severity_missing", f"no word says how severe the {_spoken(distortion)}{where} is"))
+                failures.append(
+                    Failure(
+                        "severity_missing", f"no word says how severe the {_spoken(distortion)}{where} is"
+                    )
+                )
     return failures
 
 
@@ -77,12 +89,19 @@ def check_severity(scene: Scene) -> list[Failure]:
     """Severity words fit the level of the distortion they qualify."""
     failures = []
     for mention in (m for reading in scene.answers for m in reading.mentions()):
-        if mention.levels is None or mention.negated or mention.rest or mention.kind not in ("name", "generic"):
+        if (
+            mention.levels is None
+            or mention.negated
+            or mention.rest
+            or mention.kind not in ("name", "generic")
+        ):
             continue
         present = scene.distortions(_claimed_of(scene, mention))
         levels = {d.level for d in present if mention.kind == "generic" or d.name in mention.names}
         if levels and not levels & mention.levels:
-            failures.append(Failure("severity", f"'{mention.severity}' is the wrong severity for '{mention.text}'"))
+            failures.append(
+                Failure("severity", f"'{mention.severity}' is the wrong severity for '{mention.text}'")
+            )
     return failures
 
 
@@ -95,10 +114,21 @@ def check_clean(scene: Scene) -> list[Failure]:
         if m.kind == "clean" or (m.kind == "generic" and m.negated)
     ]
     if not scene.distortions(scene.about()):
-        damage = [m for r in scene.answers for m in r.mentions() if m.kind == "generic" and not m.negated and not m.rest]
+        damage = [
+            m
+            for r in scene.answers
+            for m in r.mentions()
+            if m.kind == "generic" and not m.negated and not m.rest
+        ]
         if damage:
-            return [Failure("distortion_invented", f"the answer speaks of '{damage[0].text}' where there is none")]
-        return [] if found else [Failure("clean_missing", "the answer doesn't say that no distortion is visible")]
+            return [
+                Failure("distortion_invented", f"the answer speaks of '{damage[0].text}' where there is none")
+            ]
+        return (
+            []
+            if found
+            else [Failure("clean_missing", "the answer doesn't say that no distortion is visible")]
+        )
     failures = []
     for mention in found:
         if mention.rest and not scene.whole_image:

@@ -1,4 +1,6 @@
-"""Checks of form that need no truth: turns, length, language, repetition, and talk about how the data was made."""
+"""Checks of form that need no truth: turns, length, language, repetition, and talk about how the data was
+made.
+"""
 
 from __future__ import annotations
 
@@ -32,15 +34,24 @@ MAX_TURNS = 8
 
 _WORD = re.compile(r"[\ue000-\uf8ff]|[a-z0-9]+(?:['-][a-z0-9]+)*")
 _ENGLISH = frozenset(
-    "the a an of in on at is are was it its and or with no not to by this that which from as has have shows show there where what how "
-    "only for but be so do does you can i would say than more both their they them if up out into also just while because look looks see "
-    "any other one".split()
+    re.findall(
+        r"\w+",
+        """
+        the a an of in on at is are was it its and or with no not to by this that which from as has
+        have shows show there where what how only for but be so do does you can i would say than more
+        both their they them if up out into also just while because look looks see any other one
+        """,
+    )
 )
 _META = re.compile(
-    r"\b(?:masks?|masked|masking|metadata|inject(?:ed|ion|ions|ing)?|synthetic(?:ally)?|simulated|simulation|artificially|ground truth|"
-    r"annotat(?:ed|ion|ions|or|ors)|bounding box(?:es)?|bbox|segmentation|segmented|json|rle|dataset|prompts?|as an ai|language model|"
-    r"(?:severity|distortion|degradation|strength|intensity) (?:levels?|scores?)|levels? (?:\d|one\b|two\b|three\b|four\b|five\b|of (?:severity|distortion|degradation))|"
-    r"(?:first|second|third|fourth|fifth)[\s-]level|level[:=]|\d\s*/\s*5|out of (?:5|five)|sigma|parameters?|provided (?:information|data|truth)|"
+    r"\b(?:masks?|masked|masking|metadata|inject(?:ed|ion|ions|ing)?|synthetic(?:ally)?|simulated|"
+    r"simulation|artificially|ground truth|"
+    r"annotat(?:ed|ion|ions|or|ors)|bounding box(?:es)?|bbox|segmentation|segmented|json|rle|dataset|"
+    r"prompts?|as an ai|language model|"
+    r"(?:severity|distortion|degradation|strength|intensity) (?:levels?|scores?)|levels? (?:\d|one\b|two\b|"
+    r"three\b|four\b|five\b|of (?:severity|distortion|degradation))|"
+    r"(?:first|second|third|fourth|fifth)[\s-]level|level[:=]|\d\s*/\s*5|out of (?:5|five)|sigma|"
+    r"parameters?|provided (?:information|data|truth)|"
     r"given (?:information|data|truth|labels?)|region[\s_-]?ids?|r\d+\b(?=\s+(?:is|shows|has)))"
     r"|[a-z]+_[a-z_]+|<[a-z_/|]+>|\{\w*\}"
 )
@@ -74,7 +85,9 @@ def check_length(task: Task, messages: Sequence[Message], masked: Sequence[str])
         count = len(words(text))
         least = 1 if message.role == "user" else 2
         if not least <= count <= limit:
-            failures.append(Failure("length", f"{message.role} message of {count} words; allowed are {least} to {limit}"))
+            failures.append(
+                Failure("length", f"{message.role} message of {count} words; allowed are {least} to {limit}")
+            )
     return failures
 
 
@@ -84,7 +97,9 @@ def check_language(masked: Sequence[str]) -> list[Failure]:
     for text in masked:
         foreign = sorted({ch for ch in text if not ch.isascii() and not "\ue000" <= ch <= "\uf8ff"})
         if foreign:
-            failures.append(Failure("language", f"characters outside ASCII: {' '.join(ascii(ch) for ch in foreign)}"))
+            failures.append(
+                Failure("language", f"characters outside ASCII: {' '.join(ascii(ch) for ch in foreign)}")
+            )
         found = words(text)
         if len(found) >= 6 and not _ENGLISH.intersection(found):
             failures.append(Failure("language", "the text doesn't read as English"))

@@ -18,7 +18,9 @@ PhraseKind = Literal["name", "hint", "generic", "clean"]
 
 @dataclass(frozen=True)
 class Group:
-    """Words for one kind of damage; `forms` hold a severity slot ({adj}, {adv} or {a_adj}), `done` follow "was"."""
+    """Words for one kind of damage; `forms` hold a severity slot ({adj}, {adv} or {a_adj}), `done` follow
+    "was".
+    """
 
     category: str
     forms: tuple[str, ...]
@@ -39,7 +41,9 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Lexicon:
-    """`phrases` maps a normalised phrase to its meaning; `pattern` finds phrases, longest first; see lexicon.yaml."""
+    """`phrases` maps a normalised phrase to its meaning; `pattern` finds phrases, longest first; see
+    lexicon.yaml.
+    """
 
     groups: dict[str, Group]
     names: dict[str, str]
@@ -58,7 +62,9 @@ class Lexicon:
         return [name for name in names if name not in self.names]
 
     def is_reserved(self, label: str) -> bool:
-        """Whether a label taken alone reads as something else in the texts: a distortion, a severity, a place."""
+        """Whether a label taken alone reads as something else in the texts: a distortion, a severity, a
+        place.
+        """
         text = normalise(label.lower())
         if text in self.reserved or text in self.severity or self.pattern.fullmatch(text):
             return True
@@ -95,7 +101,7 @@ def strip_slot(form: str) -> str:
 
 
 def phrase_pattern(phrases: Iterable[str]) -> re.Pattern[str]:
-    """A pattern for whole phrases, longest first; a space in a phrase also matches hyphens and line breaks."""
+    """A pattern for whole phrases, longest first; a space also matches hyphens and line breaks."""
     ordered = sorted(phrases, key=lambda phrase: (-len(phrase), phrase))
     body = "|".join(re.escape(phrase).replace(r"\ ", r"[\s-]+") for phrase in ordered)
     return re.compile(rf"(?<![\w])(?:{body})(?![\w])")

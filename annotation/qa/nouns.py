@@ -12,15 +12,48 @@ MAX_LABEL = 80
 """Characters of a label that texts speak; the rest is cut at a word."""
 
 _ARTICLE = re.compile(r"^(?:the|a|an)\s+", re.IGNORECASE)
-_PLACE_TAIL = re.compile(r"\s(?:of|with|in|on|at|across|along|down|under|behind|near|from|filling|by|beside|between)\s.*$")
+_PLACE_TAIL = re.compile(
+    r"\s(?:of|with|in|on|at|across|along|down|under|behind|near|from|filling|by|beside|between)\s.*$"
+)
 _COUNTED = re.compile(r"(?:two|three|four|five|six|several|many|some|both|few)\b", re.IGNORECASE)
-_PLURALS = {"people", "men", "women", "children", "feet", "teeth", "mice", "geese", "police", "cattle", "clothes"}
-_SINGULARS = {"lens", "gas", "canvas", "atlas", "series", "species", "christmas", "chaos", "cosmos", "bias", "news", "alias", "asparagus"}
+_PLURALS = {
+    "skis",
+    "taxis",
+    "kiwis",
+    "bikinis",
+    "people",
+    "men",
+    "women",
+    "children",
+    "feet",
+    "teeth",
+    "mice",
+    "geese",
+    "police",
+    "cattle",
+    "clothes",
+}
+_SINGULARS = {
+    "lens",
+    "gas",
+    "canvas",
+    "atlas",
+    "series",
+    "species",
+    "christmas",
+    "chaos",
+    "cosmos",
+    "bias",
+    "news",
+    "alias",
+    "asparagus",
+}
 
 
 @lru_cache(maxsize=65536)
 def spoken_label(label: str) -> str:
-    """The label as texts say it after "the": one line, no leading article, never empty, at most MAX_LABEL characters.
+    """The label as texts say it after "the": one line, no leading article, never empty, at most MAX_LABEL
+    characters.
 
     A label the texts would confuse with their own words ("light", "picture") becomes "light area".
     """
@@ -36,7 +69,9 @@ def spoken_label(label: str) -> str:
 
 
 def is_plural(spoken: str) -> bool:
-    """Whether "the <spoken>" takes a plural verb, judged by its head noun (English spelling rules and a short list)."""
+    """Whether "the <spoken>" takes a plural verb, judged by its head noun (English spelling rules and a short
+    list).
+    """
     if _COUNTED.match(spoken):
         return True
     head = _PLACE_TAIL.sub("", spoken.lower()).split()

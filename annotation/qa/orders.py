@@ -1,7 +1,10 @@
-"""Order words: which distortion a sentence says came first ("first blurred, then compressed", "noise on top of blur")."""
+"""Order words: which distortion a sentence says came first ("first blurred, then compressed", "noise on top
+of blur").
+"""
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,11 +12,13 @@ from dataclasses import dataclass
 from annotation.qa.lexicon import load_lexicon
 
 _FORWARD = re.compile(
-    r"\b(?:then|followed by|before|afterwards?|subsequently|later|after that|after which|after it\b(?! (?:had|has|was|is)\b)|next|prior to|precedes|preceded(?! by)|"
+    r"\b(?:then|followed by|before|afterwards?|subsequently|later|after that|after which|"
+    r"after it\b(?! (?:had|has|was|is)\b)|next|prior to|precedes|preceded(?! by)|"
     r"preceding|(?:lies|lie|sits|is|was|lay) (?:underneath|beneath|below|under))\b"
 )
 _REVERSE = re.compile(
-    r"\b(?:after(?! that\b| which\b| it\b(?! (?:had|has|was|is)\b))|following|on top of(?! that\b| it\b)|(?:laid|applied|added|put) over|preceded by|follows|"
+    r"\b(?:after(?! that\b| which\b| it\b(?! (?:had|has|was|is)\b))|following|on top of(?! that\b| it\b)|"
+    r"(?:laid|applied|added|put) over|preceded by|follows|"
     r"followed(?! by\b)|once)\b"
 )
 _HEAD_AFTER = re.compile(r"\b(?:after|following|once)\b(?! that\b| which\b)")
@@ -24,21 +29,25 @@ _FIRST_BEFORE = re.compile(
     r"(?!\s+(?:glance|sight|thing|sign|impression|place|look))[\s,:]+(?:(?!and\b|then\b|but\b)\w+\s+){0,4}$"
 )
 _FIRST_AFTER = re.compile(
-    r"^\s*(?:(?:clearly|must|have|has|had|was|is|were|came|comes|come|happened|been|applied|added|there|it|lies|lay|sits)\s+){0,4}"
+    r"^\s*(?:(?:clearly|must|have|has|had|was|is|were|came|comes|come|happened|been|applied|added|there|it|"
+    r"lies|lay|sits)\s+){0,4}"
     r"(?:first|earlier|underneath|beneath|below)\b(?!\s+(?:the|it|that)\b)"
 )
 _LATER_AFTER = re.compile(
-    r"^\s*(?:(?:clearly|must|have|has|had|was|is|were|came|comes|come|happened|been|applied|added|only|then|lies|lay|sits|it)\s+){0,4}"
+    r"^\s*(?:(?:clearly|must|have|has|had|was|is|were|came|comes|come|happened|been|applied|added|only|"
+    r"then|lies|lay|sits|it)\s+){0,4}"
     r"(?:second|last|later|afterwards?|next|followed|on top)\b(?!\s+(?:of|by|the)\b)"
 )
 _LATER_BEFORE = re.compile(
-    r"\b(?:then|second|secondly|afterwards?|finally|next|later|only then|on top of (?:that|it))\b[\s,]+(?:\w+\s+){0,4}$"
+    r"\b(?:then|second|secondly|afterwards?|finally|next|later|only then|on top of (?:that|"
+    r"it))\b[\s,]+(?:\w+\s+){0,4}$"
 )
 
 
 @dataclass(frozen=True)
 class OrderClaim:
-    """`first` came before `second`; with `second` None it was the first, with `first` None `second` was not the first.
+    """`first` came before `second`; with `second` None it was the first, with `first` None `second` was not
+    the first.
 
     Both are the catalogue names that the text's word may mean.
     """
@@ -66,7 +75,7 @@ def order_claims(sentence: str) -> list[OrderClaim]:
             claims.append(OrderClaim(spot.names, None))
         if _LATER_AFTER.match(tail) or (index == 0 and _LATER_BEFORE.search(head)):
             claims.append(OrderClaim(None, spot.names))
-    for index, (a, b) in enumerate(zip(spots, spots[1:], strict=False)):
+    for index, (a, b) in enumerate(itertools.pairwise(spots)):
         gap = sentence[a.end : b.start]
         head = sentence[spots[index - 1].end if index else 0 : a.start]
         claims.extend(_pair(a, b, gap, head))
@@ -113,7 +122,9 @@ def place_in_order(names: frozenset[str], order: Sequence[str]) -> int | None:
 
 
 def contradicts(claim: OrderClaim, order: Sequence[str]) -> bool:
-    """Whether a claim is wrong for distortions applied in `order`; claims about other distortions are not judged."""
+    """Whether a claim is wrong for distortions applied in `order`; claims about other distortions are not
+    judged.
+    """
     first = None if claim.first is None else place_in_order(claim.first, order)
     second = None if claim.second is None else place_in_order(claim.second, order)
     if claim.second is None:

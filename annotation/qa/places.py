@@ -1,4 +1,6 @@
-"""Position words in a text: finds "in the top left", "at the center of the image" and leaves "top of the car" alone."""
+"""Position words in a text: finds "in the top left", "at the center of the image" and leaves "top of the car"
+alone.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +10,21 @@ from dataclasses import dataclass
 PICTURE = r"(?:image|picture|photo|photograph|frame|scene|shot|view|composition|snapshot)"
 """Words for the picture as a whole."""
 
-_SIDE = r"(?:side|part|half|third|edge|portion|section|area|region|corner|margin|border|quarter|quadrant|end|zone)"
+_SIDE = (
+    r"(?:side|part|half|third|edge|portion|section|area|region|corner|margin|border|quarter|quadrant|"
+    r"end|zone)"
+)
 _HAND = r"(?:[\s-]+hand)?"
 _OF_PICTURE = rf"(?:\s+of\s+(?:the|this|that)\s+(?:\w+\s+)?{PICTURE}\b)"
-_RELATIVE = re.compile(rf"\s+(?:of|in|on)\s+(?!(?:the|this|that)\s+(?:\w+\s+)?{PICTURE}\b)(?:the|this|that|its|it|a|an|each|every|their)\b")
+_RELATIVE = re.compile(
+    rf"\s+(?:of|in|on)\s+(?!(?:the|this|that)\s+(?:\w+\s+)?{PICTURE}\b)(?:the|this|that|its|it|a|an|each|"
+    rf"every|their)\b"
+)
 _NEXT = re.compile(
-    r"\s*(?:$|[,.;:!?)\"']|(?:of|and|or|where|which|that|is|are|was|with|shows?|has|have|in|on|but|as|rather|instead|looks?|suffers?|"
-    r"appears?|seems?|carr(?:y|ies)|while|because|since|so|just|than|not|it|there|from|to|by|under|because|remains?|"
+    r"\s*(?:$|[,.;:!?)\"']|(?:of|and|or|where|which|that|is|are|was|with|shows?|has|have|in|on|but|as|"
+    r"rather|instead|looks?|suffers?|"
+    r"appears?|seems?|carr(?:y|ies)|while|because|since|so|just|than|not|it|there|from|to|by|under|because|"
+    r"remains?|"
     r"keeps?|holds?|gets?|bears?|displays?|exhibits?|contains?|comes?|stands?|lies|sits)\b)"
 )
 _ROW = {"top": "top", "upper": "top", "bottom": "bottom", "lower": "bottom"}
@@ -22,13 +32,20 @@ _MIDDLE = {"center", "middle", "central"}
 
 _PATTERNS = (
     # "top left", "upper-left", "lower right-hand corner"
-    re.compile(rf"\b(?P<a>top|upper|bottom|lower)[\s-]+(?P<b>left|right|center|middle){_HAND}(?:[\s-]+{_SIDE})?\b"),
+    re.compile(
+        rf"\b(?P<a>top|upper|bottom|lower)[\s-]+(?P<b>left|right|center|middle){_HAND}(?:[\s-]+{_SIDE})?\b"
+    ),
     # "left center", "middle left", "center bottom", "left-top"
-    re.compile(rf"\b(?P<a>left|right|center|middle)[\s-]+(?P<b>left|right|top|bottom|upper|lower|center|middle)(?:[\s-]+{_SIDE})?\b"),
+    re.compile(
+        rf"\b(?P<a>left|right|center|middle)[\s-]+(?P<b>left|right|top|bottom|upper|lower|center|"
+        rf"middle)(?:[\s-]+{_SIDE})?\b"
+    ),
     # "left side", "right-hand edge", "lower part", "central area"
     re.compile(rf"\b(?P<a>top|upper|bottom|lower|left|right|center|middle|central){_HAND}[\s-]+{_SIDE}\b"),
     # "the top", "the far left", "its center"
-    re.compile(r"\b(?:the|its)\s+(?:very\s+|far\s+|extreme\s+|exact\s+)?(?P<a>top|bottom|left|right|center|middle)\b"),
+    re.compile(
+        r"\b(?:the|its)\s+(?:very\s+|far\s+|extreme\s+|exact\s+)?(?P<a>top|bottom|left|right|center|middle)\b"
+    ),
     # "at left", "in center"
     re.compile(r"\b(?:at|in)\s+(?P<a>top|bottom|left|right|center)\b"),
     re.compile(r"\b(?P<a>leftmost|rightmost|centrally)\b"),
@@ -46,7 +63,9 @@ class Place:
 
 
 def find_places(text: str) -> list[Place]:
-    """Every position in a normalised text, in order; places relative to something else than the picture are left out."""
+    """Every position in a normalised text, in order; places relative to something else than the picture are
+    left out.
+    """
     found: list[Place] = []
     for index, pattern in enumerate(_PATTERNS):
         for match in pattern.finditer(text):

@@ -1,4 +1,6 @@
-"""Checks of how a text points: region labels, position words, one region in grounding answers, whole-image claims."""
+"""Checks of how a text points: region labels, position words, one region in grounding answers, whole-image
+claims.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,15 @@ from annotation.qa.reading import Clause, Reading, Reference
 from annotation.qa.scene import Scene
 
 _WHOLE = re.compile(
-    rf"\b(?:(?:whole|entire|full|complete)\s+{PICTURE}|(?:everywhere|throughout|all over|across|all of|every (?:part|corner|area|region|bit|inch) of|"
-    rf"all (?:parts|areas|regions|corners) of)\s+(?:in\s+)?(?:the|this)\s+(?:whole\s+|entire\s+)?{PICTURE}|{PICTURE}\s+as a whole|entirety of (?:the|this) {PICTURE})\b"
+    rf"\b(?:(?:whole|entire|full|complete)\s+{PICTURE}|(?:everywhere|throughout|all over|across|all of|"
+    rf"every (?:part|corner|area|region|bit|inch) of|"
+    rf"all (?:parts|areas|regions|corners) of)\s+(?:in\s+)?(?:the|this)\s+(?:whole\s+|entire\s+)?{PICTURE}|"
+    rf"{PICTURE}\s+as a whole|entirety of (?:the|this) {PICTURE})\b"
 )
 _EVERYWHERE = re.compile(r"\b(?:everywhere(?! else)|all over|no part is spared|wherever you look)\b")
 _NOT_A_CLAIM = re.compile(
-    r"(?:\b(?:not|rather than|instead of|never|nor)\s+(?:just\s+)?(?:in|on|over|across)?\s*(?:the\s+|this\s+)?$)|"
+    r"(?:\b(?:not|rather than|instead of|never|nor)\s+(?:just\s+)?(?:in|on|over|across)?\s*(?:the\s+|"
+    r"this\s+)?$)|"
     r"\bquality of (?:the|this)\s+$"
 )
 
@@ -27,11 +32,19 @@ def _grounding(scene: Scene) -> bool:
 
 
 def check_pointing(scene: Scene) -> list[Failure]:
-    """Labels and places belong to the right region; the answer of a grounding row carries exactly its one region."""
+    """Labels and places belong to the right region; the answer of a grounding row carries exactly its one
+    region.
+    """
     failures = _check_places(scene)
     if scene.subject is None:
-        if scene.whole_image and _grounding(scene) and any(list(reading.references()) for reading in scene.answers):
-            failures.append(Failure("one_region", "the answer is the whole image, but a single region is named"))
+        if (
+            scene.whole_image
+            and _grounding(scene)
+            and any(list(reading.references()) for reading in scene.answers)
+        ):
+            failures.append(
+                Failure("one_region", "the answer is the whole image, but a single region is named")
+            )
         return failures
     failures.extend(_check_subject(scene))
     if _grounding(scene):
@@ -58,17 +71,28 @@ def _own(scene: Scene, reading: Reading) -> list[Reference]:
 
 
 def _check_subject(scene: Scene) -> list[Failure]:
-    """The label of the subject is named, in the answer of a grounding row; a shared label comes with its place."""
+    """The label of the subject is named, in the answer of a grounding row; a shared label comes with its
+    place.
+    """
     subject = scene.regions[scene.target]
     readings = scene.answers if _grounding(scene) else [reading for _, reading in scene.messages]
     own = [reference for reading in readings for reference in _own(scene, reading)]
     if not own:
         return [Failure("region_label", f"the text never names the {subject.label}")]
     if truth.shares_label(subject, scene.regions) and all(len(reference.regions) > 1 for reference in own):
-        return [Failure("position_missing", f"several regions are called {subject.label}; the place must be named")]
+        return [
+            Failure(
+                "position_missing", f"several regions are called {subject.label}; the place must be named"
+            )
+        ]
     if _grounding(scene):
         return []
-    strangers = [r for reading in scene.questions for r in reading.references() if r.labelled and scene.subject not in r.regions]
+    strangers = [
+        r
+        for reading in scene.questions
+        for r in reading.references()
+        if r.labelled and scene.subject not in r.regions
+    ]
     return [Failure("region_wrong", "the question names another region")] if strangers else []
 
 
@@ -79,7 +103,9 @@ def _check_grounding(scene: Scene) -> list[Failure]:
     if any(r.labelled and scene.subject not in r.regions for r in references):
         failures.append(Failure("one_region", "the answer names another region than the target"))
     if not any(subject.position in r.positions and scene.subject in r.regions for r in references):
-        failures.append(Failure("position_missing", f"the answer doesn't say that the region is at '{subject.position}'"))
+        failures.append(
+            Failure("position_missing", f"the answer doesn't say that the region is at '{subject.position}'")
+        )
     first = scene.question.references()
     if any(not r.labelled or scene.subject in r.regions for r in first):
         failures.append(Failure("leak", "the question gives the region or its place away"))
@@ -88,9 +114,18 @@ def _check_grounding(scene: Scene) -> list[Failure]:
 
 def check_whole(scene: Scene) -> list[Failure]:
     """Only rows about the whole image say that the damage is everywhere, and they do say it."""
-    claims = [text for reading in scene.answers for clause in reading.clauses if (text := _whole_claim(clause, scene))]
+    claims = [
+        text
+        for reading in scene.answers
+        for clause in reading.clauses
+        if (text := _whole_claim(clause, scene))
+    ]
     if scene.whole_image:
-        return [] if claims else [Failure("whole_missing", "the answer doesn't say that the whole image is affected")]
+        return (
+            []
+            if claims
+            else [Failure("whole_missing", "the answer doesn't say that the whole image is affected")]
+        )
     if not scene.distorted or not claims:
         return []
     return [Failure("whole_image", f"'{claims[0]}' claims the whole image, but single regions are affected")]
@@ -101,7 +136,9 @@ def _whole_claim(clause: Clause, scene: Scene) -> str | None:
     match = _WHOLE.search(clause.text) or (_EVERYWHERE.search(clause.text) if loose else None)
     if match is None or _NOT_A_CLAIM.search(clause.text[: match.start()]):
         return None
-    if not scene.whole_image and re.search(r"\b(?:of|in|across|from)\s+(?:the|this)\s+$", clause.text[: match.start()]):
+    if not scene.whole_image and re.search(
+        r"\b(?:of|in|across|from)\s+(?:the|this)\s+$", clause.text[: match.start()]
+    ):
         superlative = says(clause.text, "most") or says(clause.text, "least")
         if superlative:
             return None

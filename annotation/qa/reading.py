@@ -1,4 +1,6 @@
-"""Reads a text: which regions, distortions, severities and places it mentions, and what it says about which region."""
+"""Reads a text: which regions, distortions, severities and places it mentions, and what it says about which
+region.
+"""
 
 from __future__ import annotations
 
@@ -15,34 +17,49 @@ LABEL_BASE = 0xE000
 """Labels are replaced by one private-use character each, so that their words can't be mistaken for claims."""
 
 REST = re.compile(
-    r"\b(?:rest|others?|elsewhere|else|remaining|remainder|surroundings|surrounding|apart from|aside from|except|besides|"
+    r"\b(?:rest|others?|elsewhere|else|remaining|remainder|surroundings|surrounding|apart from|aside from|"
+    r"except|besides|"
     r"beyond|outside|further|than)\b"
 )
 _PRONOUN_NOUNS = r"(?:it|its|there|here|this|that|these|they|them|both)"
 _END = re.compile(r"[.!?;]+(?=[\s\"')]|$)|\n+")
 _TURN = re.compile(r",?\s+\b(?:while|whereas|but|yet|although|though)\b")
 _SEVERITY_LINK = (
-    r"(?:visible|of|but|and|still|quite|rather|level|degree|amount|a|an|the|color|fine|coarse|local|overall|amounts|form|dose|case|touch|obvious|"
+    r"(?:visible|of|but|and|still|quite|rather|level|degree|amount|a|an|the|color|fine|coarse|local|"
+    r"overall|amounts|form|dose|case|touch|obvious|"
     r"affected|hit|touched|covered|disturbed|corrupted|hurt|harmed|marred|spoiled|by|with)"
 )
 
 _FILLER = (
-    r"(?:visible|obvious|apparent|any|real|clear|noticeable|discernible|detectable|perceptible|significant|signs?|traces?|hints?|"
-    r"evidence|of|the|a|an|looks?|looking|appears?|seems?|shows?|exhibits?|suffers?|from|to|be|been|being|at|all|kinds?|types?|forms?|"
-    r"see|find|detect|notice|spot|further|additional|other|is|are|was|either|added|by|with|has|have|in|it|here|longer|"
-    r"slight|mild|moderate|strong|heavy|severe|extreme|slightly|mildly|moderately|strongly|heavily|severely|extremely|much)"
+    r"(?:visible|obvious|apparent|any|real|clear|noticeable|discernible|detectable|perceptible|significant|"
+    r"signs?|traces?|hints?|"
+    r"evidence|of|the|a|an|looks?|looking|appears?|seems?|shows?|exhibits?|suffers?|from|to|be|been|being|"
+    r"at|all|kinds?|types?|forms?|"
+    r"see|find|detect|notice|spot|further|additional|other|is|are|was|either|added|by|with|has|have|in|it|"
+    r"here|longer|"
+    r"slight|mild|moderate|strong|heavy|severe|extreme|slightly|mildly|moderately|strongly|heavily|"
+    r"severely|extremely|much)"
 )
 _NEGATED_BEFORE = re.compile(
-    r"(?P<word>\b(?:no|not|without(?! the\b)|free of|free from|never|neither|nor|lacks|lack of|absence of|devoid of|rather than|instead of|nothing|none)\b"
+    r"(?P<word>\b(?:no|not|without(?! the\b)|free of|free from|never|neither|nor|lacks|lack of|absence of|"
+    r"devoid of|rather than|instead of|nothing|none)\b"
     r"|n't\b|\bcannot\b)(?!\s+(?:only|just|merely|doubt)\b)"
     rf"(?:[\s,]+{_FILLER})*[\s,]*$"
 )
-_DOUBLE = re.compile(r"(?:\b(?:no|not|never|nothing|none|neither|nor|hardly|isn't|aren't)\b)\s+(?:\w+\s+){0,3}$")
-_CONTINUES = re.compile(r"^[\s,]*(?:(?:or|nor|and|no|any|visible|is|are|a|an|the|looks?|signs?|traces?|of)[\s,]*)*$")
-_NEGATED_AFTER = re.compile(
-    r"^-free\b|^\s*(?:is|are|was|were)?\s*(?:not\b(?!\s+(?:only|just|merely))|absent\b|nowhere\b|isn't\b|cannot\b|can't\b)"
+_DOUBLE = re.compile(
+    r"(?:\b(?:no|not|never|nothing|none|neither|nor|hardly|isn't|aren't)\b)\s+(?:\w+\s+){0,3}$"
 )
-_PARTLY = re.compile(r"\b(?:partly|partially|only partly|less|far from|hardly|mostly|almost|largely|nearly|otherwise|more|most|least)\s+$")
+_CONTINUES = re.compile(
+    r"^[\s,]*(?:(?:or|nor|and|no|any|visible|is|are|a|an|the|looks?|signs?|traces?|of)[\s,]*)*$"
+)
+_NEGATED_AFTER = re.compile(
+    r"^-free\b|^\s*(?:is|are|was|were)?\s*(?:not\b(?!\s+(?:only|just|merely))|absent\b|nowhere\b|isn't\b|"
+    r"cannot\b|can't\b)"
+)
+_PARTLY = re.compile(
+    r"\b(?:partly|partially|only partly|less|far from|hardly|mostly|almost|largely|nearly|otherwise|more|"
+    r"most|least)\s+$"
+)
 
 
 @dataclass
@@ -63,9 +80,9 @@ class Reference:
 class Mention:
     """A distortion (or damage, or its absence) that a text claims.
 
-    `names` are the catalogue names it may mean; `levels` the levels its severity words allow, None without such words;
-    `regions` the regions it is claimed of, empty when the text doesn't say; `implied` when only the context says so;
-    `rest` when it speaks of other places.
+    `names` are the catalogue names it may mean; `levels` the levels its severity words allow, None without
+    such words; `regions` the regions it is claimed of, empty when the text doesn't say; `implied` when only
+    the context says so; `rest` when it speaks of other places.
     """
 
     start: int
@@ -83,7 +100,9 @@ class Mention:
 
 @dataclass
 class Clause:
-    """A stretch of text up to a full stop, a semicolon or a "while"; `sentence` numbers the sentence it belongs to."""
+    """A stretch of text up to a full stop, a semicolon or a "while"; `sentence` numbers the sentence it
+    belongs to.
+    """
 
     text: str
     sentence: int
@@ -123,7 +142,9 @@ class LabelMask:
             self._holders.setdefault(label, []).append(index)
         self._labels = sorted(self._holders, key=lambda label: (-len(label), label))
         self.label_places = [_label_place(label) for label in self._labels]
-        self._pattern = re.compile("|".join(_label_pattern(label) for label in self._labels)) if self._labels else None
+        self._pattern = (
+            re.compile("|".join(_label_pattern(label) for label in self._labels)) if self._labels else None
+        )
 
     def mask(self, text: str) -> str:
         """`text` normalised, each label replaced by one character."""
@@ -158,7 +179,9 @@ def _label_pattern(label: str) -> str:
 
 
 def read(text: str, labels: LabelMask, subject: int | None) -> Reading:
-    """Read one message. `subject` is the region the row is about (its index), None when it is about the whole picture."""
+    """Read one message. `subject` is the region the row is about (its index), None when it is about the whole
+    picture.
+    """
     masked = labels.mask(text)
     clauses: list[Clause] = []
     previous: frozenset[int] = frozenset()
@@ -183,9 +206,9 @@ def _find_references(clause: Clause, labels: LabelMask) -> None:
     """Labels and places of a clause; a place joins the label it stands beside."""
     text = clause.text
     for match in re.finditer("[\ue000-\uf8ff]", text):
-        holders, place = labels.holders(match[0])
-        true_place = any(labels.regions[i].position == place for i in holders)
-        named = (place,) if place is not None and true_place else ()
+        holders, own_place = labels.holders(match[0])
+        true_place = any(labels.regions[i].position == own_place for i in holders)
+        named = (own_place,) if own_place is not None and true_place else ()
         clause.references.append(Reference(match.start(), match.end(), holders, True, named))
     clause.places = find_places(text)
     for place in clause.places:
@@ -201,17 +224,21 @@ def _find_references(clause: Clause, labels: LabelMask) -> None:
 
 
 _BESIDE_AFTER = re.compile(
-    r"^[\s,(]*(?:(?:in|at|on|near|toward|towards|the|located|which|is|are|found|that|lies|sits|of|very|far|situated|positioned|placed|over|to|"
+    r"^[\s,(]*(?:(?:in|at|on|near|toward|towards|the|located|which|is|are|found|that|lies|sits|of|very|far|"
+    r"situated|positioned|placed|over|to|"
     r"standing|sitting|lying|occupying|along|across)\s*)*$"
 )
 _BESIDE_BEFORE = re.compile(
-    r"^[\s,:-]*(?:(?:of|the|this|image|picture|photo|photograph|frame|where|is|are|there|lies|sits|you|find|on|in|namely|with|one|a|an|it|"
+    r"^[\s,:-]*(?:(?:of|the|this|image|picture|photo|photograph|frame|where|is|are|there|lies|sits|you|"
+    r"find|on|in|namely|with|one|a|an|it|"
     r"specifically|covering|we)[\s,:-]*)*$"
 )
 
 
 def _owner(place: Place, clause: Clause) -> Reference | None:
-    """The label a place belongs to: right after it, else right before it, else the last label before, else the next."""
+    """The label a place belongs to: right after it, else right before it, else the last label before, else
+    the next.
+    """
     labelled = [reference for reference in clause.references if reference.labelled]
     before = [reference for reference in labelled if reference.end <= place.start]
     after = [reference for reference in labelled if reference.start >= place.end]
@@ -232,7 +259,11 @@ def _find_mentions(clause: Clause) -> None:
         mention = Mention(match.start(), match.end(), phrase.kind, phrase.names, match[0])
         head, tail = clause.text[: match.start()], clause.text[match.end() :]
         mention.negated = _negated(head, tail)
-        if previous is not None and previous.negated and _CONTINUES.match(clause.text[previous.end : match.start()]):
+        if (
+            previous is not None
+            and previous.negated
+            and _CONTINUES.match(clause.text[previous.end : match.start()])
+        ):
             mention.negated = True
         if phrase.kind == "clean" and (_PARTLY.search(head) or mention.negated):
             previous = None
@@ -253,7 +284,9 @@ def _negated(head: str, tail: str) -> bool:
 
 
 def _attach_severity(clause: Clause) -> None:
-    """Give each severity word to the mention it qualifies: the next one, or the one before with a verb or comma between."""
+    """Give each severity word to the mention it qualifies: the next one, or the one before with a verb or
+    comma between.
+    """
     lexicon = load_lexicon()
     mentions = [m for m in clause.mentions if m.kind in ("name", "generic")]
     for match in lexicon.severity_pattern.finditer(clause.text):
@@ -273,8 +306,10 @@ def _attach_severity(clause: Clause) -> None:
 
 _LINKED = re.compile(rf"^\s*(?:(?:{_SEVERITY_LINK})[\s,]+)*$")
 _PREDICATE = re.compile(
-    r"^[\s,]*(?:(?:on|in|at|of|the|it|there|here|which|that|itself|region|area|this|[\ue000-\uf8ff])\s*)*[\s,(:-]*"
-    r"(?:(?:is|are|was|looks?|appears?|seems?|remains?|being|stays?|feels?|both)\s+)?(?:(?:quite|rather|only|just|fairly|really|truly|also|still|at|a|an|of)\s+)*$"
+    r"^[\s,]*(?:(?:on|in|at|of|the|it|there|here|which|that|itself|region|area|this|"
+    r"[\ue000-\uf8ff])\s*)*[\s,(:-]*"
+    r"(?:(?:is|are|was|looks?|appears?|seems?|remains?|being|stays?|feels?|both)\s+)?(?:(?:quite|rather|"
+    r"only|just|fairly|really|truly|also|still|at|a|an|of)\s+)*$"
 )
 
 
@@ -293,11 +328,16 @@ def _qualified(start: int, end: int, mentions: Sequence[Mention], text: str) -> 
     return None
 
 
-_JOINED = re.compile(r"^[\s,]*(?:(?:and|or|as|well|both|the|a|of|also|in|at|on|top|bottom|left|right|center|side|upper|lower|middle|part|image|picture|photo|photograph)[\s,-]*)*$")
+_JOINED = re.compile(
+    r"^[\s,]*(?:(?:and|or|as|well|both|the|a|of|also|in|at|on|top|bottom|left|right|center|side|upper|"
+    r"lower|middle|part|image|picture|photo|photograph)[\s,-]*)*$"
+)
 _ONTO = re.compile(
     r"^[\s,]*(?:(?:is|are|can|be|seen|visible|found|present|both|clearly|was|mainly)\s+)*"
-    r"(?:on|in|at|over|across|affects?|affecting|covers?|covering|hits?|hitting|marks?|spoils?|spoiling|harms?|mars?|degrades?|within|"
-    r"reduces?|hurts?|around|throughout|inside|weighs? on|sits? on|lies? on)\s+(?:both\s+)?(?:the\s+)?(?:whole\s+|entire\s+)?$"
+    r"(?:on|in|at|over|across|affects?|affecting|covers?|covering|hits?|hitting|marks?|spoils?|spoiling|"
+    r"harms?|mars?|degrades?|within|"
+    r"reduces?|hurts?|around|throughout|inside|weighs? on|sits? on|"
+    r"lies? on)\s+(?:both\s+)?(?:the\s+)?(?:whole\s+|entire\s+)?$"
 )
 
 
@@ -331,13 +371,19 @@ def _attribute(clause: Clause, subject: int | None, previous: frozenset[int]) ->
 def _group_for(
     mention: Mention, clause: Clause, groups: Sequence[tuple[int, int, frozenset[int]]], position: int
 ) -> frozenset[int]:
-    """The group the mention (or the list of mentions it stands in) is put onto, else the one before it, else after."""
+    """The group the mention (or the list of mentions it stands in) is put onto, else the one before it, else
+    after.
+    """
     after = next((group for group in groups if group[0] >= mention.end), None)
     before = next((group for group in reversed(groups) if group[1] <= mention.start), None)
     last = mention
     for following in clause.mentions[position + 1 :]:
         gap = clause.text[last.end : following.start]
-        if len(gap.split()) > 5 or re.search("[\ue000-\uf8ff]", gap) or not re.search(r",|\b(?:and|or|with|by|as|in)\b", gap):
+        if (
+            len(gap.split()) > 5
+            or re.search("[\ue000-\uf8ff]", gap)
+            or not re.search(r",|\b(?:and|or|with|by|as|in)\b", gap)
+        ):
             break
         last = following
     if after is not None and _ONTO.match(clause.text[last.end : after[0]]):

@@ -12,7 +12,8 @@ from schemas.records import Distortion, Region, Task
 
 @dataclass(frozen=True)
 class Scene:
-    """A row under check. `subject` is the index of the one region it is about, None for the whole picture; `labels` finds
+    """A row under check. `subject` is the index of the one region it is about, None for the whole picture;
+    `labels` finds
     the regions' labels."""
 
     task: Task
@@ -48,7 +49,9 @@ class Scene:
         return tuple(i for i, region in enumerate(self.regions) if region.distortions)
 
     def about(self) -> tuple[int, ...]:
-        """Indexes of the regions whose distortions the row has to tell: the subject, or every distorted region."""
+        """Indexes of the regions whose distortions the row has to tell: the subject, or every distorted
+        region.
+        """
         return self.distorted if self.subject is None else (self.subject,)
 
     def distortions(self, indexes: Iterable[int]) -> list[Distortion]:

@@ -14,8 +14,8 @@ from schemas.records import Region, Sample, SampleKind, Task
 class Draft:
     """A row to be written.
 
-    `target_region_ids` and `whole_image` become the row's; `subject` is the region that a local or referring row is
-    about, or the answer of a grounding row, None when the row is about the whole picture.
+    `target_region_ids` and `whole_image` become the row's; `subject` is the region that a local or referring
+    row is about, or the answer of a grounding row, None when the row is about the whole picture.
     """
 
     row_id: str
@@ -123,7 +123,11 @@ def _pristine(sample: Sample) -> list[Draft]:
         return _global(sample)
     order = rng(sample.seed, "drafts", sample.sample_id).permutation(len(regions))
     short, long = regions[int(order[0])], regions[int(order[-1])]
-    return [*_global(sample), _about(sample, "referring_short", short), _about(sample, "referring_long", long)]
+    return [
+        *_global(sample),
+        _about(sample, "referring_short", short),
+        _about(sample, "referring_long", long),
+    ]
 
 
 _RULES: dict[SampleKind, Callable[[Sample], list[Draft]]] = {

@@ -1,4 +1,6 @@
-"""What the injected truth allows to be asked: which regions can be told apart, which one leads, which order is unique."""
+"""What the injected truth allows to be asked: which regions can be told apart, which one leads, which order
+is unique.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from annotation.qa.nouns import spoken_label
 from schemas.records import Region
 
 MIN_LEAD = 0.1
-"""Least lead in perceptual strength (0 to 3.41) for "worst" or "best" to mean one region; plans ask for more."""
+"""Least lead in perceptual strength (0 to 3.41) for "worst" or "best" to mean one region; plans ask for more.
+"""
 
 
 def distorted(regions: Sequence[Region]) -> list[Region]:
@@ -53,7 +56,9 @@ def leader(regions: Sequence[Region], most: bool, min_lead: float = MIN_LEAD) ->
 
 
 def common_names(regions: Sequence[Region]) -> list[str]:
-    """Names that every distorted region carries, in the first one's order of application; [] when none is distorted."""
+    """Names that every distorted region carries, in the first one's order of application; [] when none is
+    distorted.
+    """
     carriers = distorted(regions)
     if not carriers:
         return []

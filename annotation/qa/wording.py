@@ -76,7 +76,9 @@ def load_wording(path: Path | None = None) -> Wording:
 
 
 def wording_version(path: Path | None = None) -> str:
-    """Hash (16 hex digits) of the wording file and the lexicon: what the grammar's texts depend on besides code."""
+    """Hash (16 hex digits) of the wording file and the lexicon: what the grammar's texts depend on besides
+    code.
+    """
     file = path or WORDING_FILE
     try:
         content = file.read_bytes()
@@ -89,7 +91,9 @@ def _problems(wording: Wording) -> list[str]:
     """What the grammar would stumble over, first things first."""
     packaged = _packaged_keys() if wording.phrases else frozenset[str]()
     groups = load_lexicon().groups
-    problems = [f"no severity words for level {level}" for level in range(1, 6) if level not in wording.severity]
+    problems = [
+        f"no severity words for level {level}" for level in range(1, 6) if level not in wording.severity
+    ]
     problems += [f"no effects for '{group}'" for group in groups if group not in wording.effects]
     problems += [f"'phrases.{key}' is missing" for key in sorted(packaged - set(wording.phrases))]
     problems += [f"'places.{key}' is missing" for key in PLACE_KEYS if key not in wording.places]
@@ -98,7 +102,11 @@ def _problems(wording: Wording) -> list[str]:
             for token in _TOKEN.findall(option):
                 if token.startswith("@") and token[1:] not in wording.phrases:
                     problems.append(f"'phrases.{key}' uses the unknown entry {{{token}}}")
-                elif not token.startswith("@") and token not in TOKENS and not re.fullmatch(r"(?:v|v2|n):[a-z]+", token):
+                elif (
+                    not token.startswith("@")
+                    and token not in TOKENS
+                    and not re.fullmatch(r"(?:v|v2|n):[a-z]+", token)
+                ):
                     problems.append(f"'phrases.{key}' uses the unknown placeholder {{{token}}}")
     return problems
 
@@ -109,8 +117,13 @@ def _packaged_keys() -> frozenset[str]:
 
 PLACE_KEYS = ("corner", "row", "column", "center", "labelled")
 TOKENS = frozenset(
-    "pic the np place they its dists dists_plain names bare effects list done1 done2 bare1 bare2 effect1 effect2 the1 the2 clean1 "
-    "clean2".split()
+    re.findall(
+        r"\w+",
+        """
+        pic the np place they its dists dists_plain names bare effects list done1 done2 bare1 bare2
+        effect1 effect2 the1 the2 clean1 clean2
+        """,
+    )
 )
 
 

@@ -1,4 +1,6 @@
-"""Writes a sample's rows: a back end drafts each dialogue, the checks judge it, failures are tried again, then quarantined."""
+"""Writes a sample's rows: a back end drafts each dialogue, the checks judge it, failures are tried again,
+then quarantined.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +33,9 @@ def annotate_sample(
 ) -> tuple[list[Written], list[Quarantined]]:
     """Write and check every row of a sample.
 
-    `used` holds the answers that no row may repeat; those accepted here are added to it. What it holds decides what is
-    written, so give it a scope that doesn't depend on workers or their order, such as one shard. A row that fails after
-    `attempts` tries is quarantined under the name of its last failed check.
+    `used` holds the answers that no row may repeat; those accepted here are added to it. What it holds
+    decides what is written, so give it a scope that doesn't depend on workers or their order, such as one
+    shard. A row that fails after `attempts` tries is quarantined under the name of its last failed check.
     """
     written: list[Written] = []
     lost: list[Quarantined] = []

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distortions import catalog
-from distortions.plans.pairs import LEVELS
+from distortions.plans.pairs import LEVELS, least_level
 from schemas.records import Distortion, Region, Sample
 
 
@@ -39,12 +39,10 @@ def balance(
 ) -> dict[str, Spread]:
     """How even the samples are: one Spread for each of these.
 
-    name      distortions counted once a region (whole-picture samples: once), against all of `names` (None:
-    the
-              catalogue's) alike
-    level     levels 1-5, counted the same way, all alike
-    position  the targets' places, against the places of the regions that could have been chosen: those of at
-    least
+    name      distortions counted once a sample, all of `names` alike (None: the catalogue's)
+    level     levels of all distortions of all regions (of a whole picture once), all alike from the
+              lowest that can be seen to 5
+    position  the targets' places, against those of the regions that could have been chosen: of at least
               `min_region_area` of the picture, each as likely as another in its sample
     size      the targets' sizes as tenths of the sizes of those regions, all alike
     rank      the target's rank by size among the distorted regions ("1/3" is the largest of three), all alike
@@ -55,9 +53,13 @@ def balance(
     names = sorted(entry.name for entry in catalog()) if names is None else sorted(names)
     applied = [distortion for sample in held for distortion in _applied(sample)]
     spreads = {
-        "name": _spread(Counter(d.name for d in applied), dict.fromkeys(names, 1.0)),
+        "name": _spread(
+            Counter(name for sample in held for name in {d.name for d in _applied(sample)}),
+            dict.fromkeys(names, 1.0),
+        ),
         "level": _spread(
-            Counter(str(d.level) for d in applied), {str(level): 1.0 for level in range(1, LEVELS + 1)}
+            Counter(str(d.level) for d in applied),
+            _mixture([[str(level) for level in range(least_level(d.category), LEVELS + 1)] for d in applied]),
         ),
     }
     asked = [(region, sample) for sample in held for region in _targets(sample)]

@@ -1,6 +1,4 @@
-"""One picture while its samples are planned: masks, disjointness, injected patches and measured strengths,
-cached.
-"""
+"""One picture while its samples are planned: masks, disjointness, patches and measured strengths, cached."""
 
 from __future__ import annotations
 
@@ -37,15 +35,14 @@ class Canvas:
     def __init__(
         self, image: Picture, regions: Sequence[Region], source: SourceImage, config: DistortConfig, seed: int
     ) -> None:
-        """`image` is (H, W, 3) uint8 RGB. Raises SampleError where a region's mask doesn't fit the
-        picture.
-        """
+        """`image` is (H, W, 3) uint8 RGB. Raises SampleError for a mask that doesn't fit the picture."""
         self.image = image
         self.regions = list(regions)
         self.source = source
         self.config = config
         self.seed = seed
         self.masks = [_decoded(region, image.shape[:2]) for region in regions]
+        self._reaches = [_grown(mask, config.feather) for mask in self.masks]
         self.boxes = [tight_box(mask, config.feather) for mask in self.masks]
         pixels = image.shape[0] * image.shape[1]
         self.shares = [int(np.count_nonzero(mask)) / pixels for mask in self.masks]
@@ -69,9 +66,7 @@ class Canvas:
         return derived_seed(self.seed, "distort", self.source.id, "whole") >> 1
 
     def disjoint(self, one: int, other: int) -> bool:
-        """Whether the two regions share no pixel (with a feather: nor any pixel of their boxes widened by
-        it).
-        """
+        """Whether the two regions, each grown by the feather, share no pixel."""
         key = (one, other) if one < other else (other, one)
         if key not in self._disjoint:
             self._disjoint[key] = not self._overlap(one, other)
@@ -84,13 +79,18 @@ class Canvas:
     def alone(self, index: int, ops: Ops) -> float:
         """Strength inside the region when it alone is distorted, near enough to plan with.
 
-        Measured on pictures brought to analysis size beforehand: the clean one once, the mask without soft edges.
+        Measured on pictures brought to analysis size beforehand, the clean one once; the mask has hard edges.
         """
         key = (index, ops)
         if key not in self._alone:
             small = self._shrunk(self.compose({index: ops}))
             self._alone[key] = strength(self._small, small, self._small_masks[index])
         return self._alone[key]
+
+    def seen(self, index: int, ops: Ops) -> bool:
+        """Whether each operation of a mix can be seen in the region on its own; always for a single one."""
+        least = self.config.min_strength
+        return len(ops) == 1 or all(self.alone(index, (op,)) >= least for op in ops)
 
     def order_effect(self, index: int, one: Ops, other: Ops) -> float:
         """Perceptual distance between two orders of the same operations inside the region."""
@@ -101,9 +101,7 @@ class Canvas:
         return self._effects[key]
 
     def compose(self, layers: Mapping[int, Ops]) -> Picture:
-        """The picture with every region's operations injected on the source picture, each through its own
-        mask.
-        """
+        """The picture with every region's operations, each injected into the source picture."""
         picture = self.image.copy()
         for index, ops in layers.items():
             patch = self._patch(index, ops)
@@ -154,9 +152,14 @@ class Canvas:
         columns = slice(max(columns_a.start, columns_b.start), min(columns_a.stop, columns_b.stop))
         if rows.start >= rows.stop or columns.start >= columns.stop:
             return False
-        if self.config.feather:
-            return True
-        return bool((self.masks[one][rows, columns] & self.masks[other][rows, columns]).any())
+        return bool((self._reaches[one][rows, columns] & self._reaches[other][rows, columns]).any())
+
+
+def _grown(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
+    if by == 0:
+        return mask
+    square = np.ones((2 * by + 1, 2 * by + 1), np.uint8)
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), square), dtype=bool)
 
 
 def _decoded(region: Region, size: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -166,7 +169,7 @@ def _decoded(region: Region, size: tuple[int, ...]) -> NDArray[np.bool_]:
         )
         raise SampleError("mask-size-mismatch", detail)
     try:
-        mask = decode(region.mask)
+        mask: NDArray[np.bool_] = np.ascontiguousarray(decode(region.mask))
     except ValueError as error:
         raise SampleError("broken-mask", f"region {region.region_id}: {error}") from error
     if not mask.any():

@@ -19,7 +19,7 @@ _REASON: SkipReason = "order-not-visible"
 _COUNTS, _COUNT_SHARES = (2, 3), (0.65, 0.35)
 _TRIPLES = 0.15
 # Regions measured in vain before a pair is given up.
-_PATIENCE = 2
+_PATIENCE = 3
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def plan(canvas: Canvas, draw: Draw, words: Vocabulary) -> Layout:
     Only the target carries the asked order. In every distorted region the asked order and each other order in
     the picture are at least `min_order_effect` apart.
     """
-    weights = _partner_weights(words)
+    weights = pairs.order_weights(words.categories)
     firsts = [name for name, row in zip(words.names, weights, strict=True) if row.any()]
     if not firsts:
         raise Unplannable(
@@ -63,19 +63,6 @@ def plan(canvas: Canvas, draw: Draw, words: Vocabulary) -> Layout:
                 target = next(iter(layers))
                 asked = tuple(op.name for op in layers[target])
                 return Layout(layers, strengths, picture, "order", target, asked, effect)
-
-
-def _partner_weights(words: Vocabulary) -> NDArray[np.float64]:
-    """(N, N): how likely the order of the two names can be seen, squared; 0 where a direction is not
-    allowed.
-    """
-    size = len(words.names)
-    weights = np.zeros((size, size))
-    for i in range(size):
-        for j in range(size):
-            if i != j and pairs.any_order_allowed([words.categories[i], words.categories[j]]):
-                weights[i, j] = pairs.expected_order_effect(words.categories[i], words.categories[j]) ** 2
-    return weights
 
 
 def _chain(draw: Draw, words: Vocabulary, weights: NDArray[np.float64], first: str) -> Names:
@@ -109,7 +96,7 @@ def _place(
     layers: dict[int, Ops] = {}
     failures = 0
     for index in [candidates[0], *draw.shuffled(candidates[1:])]:
-        if len(layers) == count or failures > _PATIENCE:
+        if len(layers) == count or failures == _PATIENCE:
             break
         if not canvas.disjoint_from(index, layers):
             continue

@@ -27,21 +27,17 @@ class Draw:
         self.random: np.random.Generator = rng(seed, "distort", source_id, self.sample_id)
         self.kind: SampleKind = kind
         self.number = number
-        self._names = (source_id, kind)
+        self._source_id = source_id
         self._seed = seed
         self._left = attempts
 
     def deck(self, name: str, cards: Sequence[T], step: int = 1) -> list[T]:
-        """The picture's shuffle of `cards`, turned so that this sample's card comes first; `step` cards a
-        sample.
-        """
+        """The picture's shuffle of `cards`, turned to this sample's card; every sample has `step` cards."""
         if not cards:
             return []
-        order = rng(self._seed, "distort", self._names[0], "deck", self._names[1], name).permutation(
-            len(cards)
-        )
-        start = self.number * step % len(cards)
-        return [cards[int(i)] for i in np.roll(order, -start)]
+        shuffle = rng(self._seed, "distort", self._source_id, "deck", self.kind, name)
+        order = np.roll(shuffle.permutation(len(cards)), -(self.number * step % len(cards)))
+        return [cards[int(i)] for i in order]
 
     def shuffled(self, items: Sequence[T]) -> list[T]:
         """`items` in an order of this sample's own."""

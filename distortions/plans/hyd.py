@@ -19,7 +19,7 @@ _ASKS: tuple[Ask, Ask] = ("worst", "best")
 _CEILING = 3.41
 # Above this the scale saturates, so nothing is aimed higher.
 _HIGHEST_AIM = 3.1
-# What is left between a limit and a strength measured without neighbours: they change it a little in the end.
+# What is left between a limit and a strength measured without neighbours: they change it a little.
 _SLACK = 0.08
 # A strength this near to its aim counts as met.
 _NEAR = 0.2
@@ -48,9 +48,7 @@ def plan(canvas: Canvas, draw: Draw, words: Vocabulary) -> Layout:
 def _layers(
     canvas: Canvas, draw: Draw, words: Vocabulary, group: list[int], ask: Ask, names: Iterator[str]
 ) -> dict[int, Ops] | None:
-    """Operations for the target (first in `group`) and those others whose strength could be put where it
-    has to be.
-    """
+    """Operations for the target (first in `group`) and those others whose strength can be put in place."""
     target, *others = group
     least = canvas.config.min_strength + _SLACK
     lengths = [int(n) for n in draw.random.choice(_LENGTHS, size=len(group), p=_LENGTH_SHARES)]
@@ -80,8 +78,7 @@ def _fit(
 ) -> Ops | None:
     """The chain at levels that put the region's strength between `low` and `high`, near a drawn point.
 
-    Levels rise along a ladder, one operation a step, so strength rises with the step and a bisection finds
-    it.
+    Levels rise along a ladder, one operation a step: strength rises with the step and a bisection finds it.
     """
     if low >= high:
         return None
@@ -93,7 +90,11 @@ def _fit(
     while first <= last:
         candidate = ops(chain, steps[middle])
         value = canvas.alone(index, candidate)
-        if low <= value <= high and (best is None or abs(value - aim) < best[0]):
+        if (
+            low <= value <= high
+            and canvas.seen(index, candidate)
+            and (best is None or abs(value - aim) < best[0])
+        ):
             best = (abs(value - aim), candidate)
             if best[0] <= _NEAR:
                 break
@@ -103,9 +104,7 @@ def _fit(
 
 
 def _floor(canvas: Canvas, words: Vocabulary, index: int, name: str, length: int) -> int:
-    """The lowest level at which `name` can be seen: in this region too, when it has to be told from others
-    there.
-    """
+    """The lowest level at which `name` can be seen; in a mix of several, on its own in this region too."""
     level = words.least_level(name)
     while length > 1 and level < 5:
         if canvas.alone(index, (Op(name, level),)) >= canvas.config.min_strength:
@@ -115,9 +114,7 @@ def _floor(canvas: Canvas, words: Vocabulary, index: int, name: str, length: int
 
 
 def _ladder(draw: Draw, floors: list[int]) -> list[Levels]:
-    """Levels from `floors` up to 5 for every operation, one raised a step: the lowest first, ties in
-    random order.
-    """
+    """Levels from `floors` up to 5, one operation raised a step: the lowest first, ties in random order."""
     rank = draw.shuffled(range(len(floors)))
     levels = list(floors)
     steps = [tuple(levels)]

@@ -46,9 +46,7 @@ def lead(canvas: Canvas, target: int, other: int, distorted: int) -> float:
 
 
 def leads(canvas: Canvas, strengths: Mapping[int, float], target: int, ask: Ask) -> bool:
-    """Whether the target's strength leads every other distorted region by the margin, upwards or
-    downwards.
-    """
+    """Whether the target's strength leads that of every other distorted region, upwards or downwards."""
     sign = 1.0 if ask in ("worst", "strongest") else -1.0
     return all(
         sign * (strengths[target] - strengths[other]) >= lead(canvas, target, other, len(strengths))

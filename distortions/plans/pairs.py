@@ -15,6 +15,9 @@ import yaml
 from numpy.typing import NDArray
 
 LEVELS = 5
+_ROUNDS = 200
+# Pairs whose order is visible less often than this are not worth an attempt.
+_SELDOM = 0.3
 
 
 @cache
@@ -81,16 +84,48 @@ def orders(categories: Sequence[str]) -> list[tuple[int, ...]]:
     return [order for order in indices if chain_allowed([categories[i] for i in order])]
 
 
-def expected_order_effect(one: str, other: str) -> float:
-    """How far apart the two orders of these classes usually are: a guess for drawing pairs, no
-    measurement.
+def order_visible(one: str, other: str) -> float:
+    """How often the order of two distortions of these classes can be seen, 0 to 1: a guess for drawing
+    pairs.
     """
-    return float(_order_effects().get(frozenset((one, other)), _table()["order_effect_unknown"]))
+    return _order_visible().get(frozenset((one, other)), float(_table()["order_visible_unknown"]))
 
 
 @cache
-def _order_effects() -> dict[frozenset[str], float]:
-    return {frozenset((a, b)): float(value) for a, b, value in _table()["order_effect"]}
+def _order_visible() -> dict[frozenset[str], float]:
+    return {frozenset((a, b)): float(share) for a, b, share in _table()["order_visible"]}
+
+
+def balanced(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scale (N, N) non-negative weights so that rows and columns sum to 1, as nearly as their zeros allow.
+
+    With i drawn uniformly and j from row i, j is then as near to uniform as it can be (Sinkhorn and Knopp's
+    alternating scaling, https://doi.org/10.2140/pjm.1967.21.343). Rows of zeros stay.
+    """
+    scaled = weights.copy()
+    for _ in range(_ROUNDS):
+        columns = scaled.sum(axis=0)
+        scaled = np.divide(scaled, columns, out=np.zeros_like(scaled), where=columns > 0)
+        rows = scaled.sum(axis=1, keepdims=True)
+        scaled = np.divide(scaled, rows, out=np.zeros_like(scaled), where=rows > 0)
+    return scaled
+
+
+@cache
+def order_weights(categories: tuple[str, ...]) -> NDArray[np.float64]:
+    """How likely name j is drawn to share an order question with name i: (N, N), rows sum to 1 or 0.
+
+    0 where one of the two directions is not allowed or the order can seldom be seen.
+    """
+    size = len(categories)
+    weights = np.zeros((size, size))
+    for i, j in combinations(range(size), 2):
+        if any_order_allowed([categories[i], categories[j]]):
+            share = order_visible(categories[i], categories[j])
+            weights[i, j] = weights[j, i] = share if share >= _SELDOM else 0.0
+    weights = balanced(weights)
+    weights.setflags(write=False)
+    return weights
 
 
 @cache
@@ -98,19 +133,13 @@ def partner_weights(categories: tuple[str, ...]) -> NDArray[np.float64]:
     """How likely name j is drawn as partner of name i for names of these classes: (N, N), rows sum to 1 or 0.
 
     Classes with few allowed partners would be drawn too seldom and their partners too often if partners were
-    drawn uniformly. The allowed pairs are scaled so that, with i uniform, j is as near to uniform as the
-    rules let it be (Sinkhorn and Knopp's alternating scaling of rows and columns,
-    https://doi.org/10.2140/pjm.1967.21.343).
+    drawn uniformly, so the allowed pairs are `balanced`.
     """
     size = len(categories)
     weights = np.zeros((size, size))
     for i, j in combinations(range(size), 2):
         if orders([categories[i], categories[j]]):
             weights[i, j] = weights[j, i] = 1.0
-    for _ in range(200):
-        columns = weights.sum(axis=0)
-        weights = np.divide(weights, columns, out=np.zeros_like(weights), where=columns > 0)
-        rows = weights.sum(axis=1, keepdims=True)
-        weights = np.divide(weights, rows, out=np.zeros_like(weights), where=rows > 0)
+    weights = balanced(weights)
     weights.setflags(write=False)
     return weights

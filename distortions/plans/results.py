@@ -16,7 +16,6 @@ SkipReason = Literal[
     "no-regions",
     "no-large-region",
     "too-few-disjoint-regions",
-    "too-few-distortions",
     "no-allowed-pair",
     "not-visible",
     "margin-not-reached",

@@ -1,6 +1,4 @@
-"""SiD-G: one distortion in every region at different levels; the strongest or weakest one leads by a
-margin.
-"""
+"""SiD-G: one distortion at different levels in several regions; the strongest or weakest one leads."""
 
 from __future__ import annotations
 
@@ -18,8 +16,7 @@ from schemas.records import Ask
 _REASON: SkipReason = "margin-not-reached"
 _ASKS: tuple[Ask, Ask] = ("strongest", "weakest")
 _COUNTS, _COUNT_SHARES = (2, 3, 4), (0.4, 0.35, 0.25)
-# What is left between the margin and a strength measured without neighbours: they change it a little in the
-# end.
+# What is left between the margin and a strength measured without neighbours: they change it a little.
 _SLACK = 0.08
 # Groups of regions tried with one distortion before the next has its turn.
 _GROUPS = 2

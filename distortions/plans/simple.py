@@ -30,7 +30,8 @@ def plan_single(canvas: Canvas, draw: Draw, words: Vocabulary) -> Layout:
                 for target in candidates[:2]:
                     draw.spend(_REASON)
                     layers = {target: ops(chain, levels)}
-                    if canvas.alone(target, layers[target]) >= canvas.config.min_strength:
+                    strong = canvas.alone(target, layers[target]) >= canvas.config.min_strength
+                    if strong and canvas.seen(target, layers[target]):
                         picture, strengths = layout.compose(canvas, layers)
                         if layout.visible(canvas, strengths):
                             return Layout(layers, strengths, picture, "where", target)

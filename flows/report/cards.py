@@ -131,6 +131,7 @@ def _region_line(k: int, shown: ShownRegion) -> str:
         if region.strength is not None
         else ""
     )
+    place = "" if region.position in region.label else f", {esc(region.position, 30)}"
     chips = (
         "".join(_chip(distortion) for distortion in region.distortions)
         or '<span class="chip">untouched</span>'
@@ -138,7 +139,7 @@ def _region_line(k: int, shown: ShownRegion) -> str:
     return (
         f'<li data-r="{k}" class="{"target" if shown.target else "other"}"><span class="num" '
         f'aria-hidden="true">{k + 1}</span><span class="who"><b>{esc(region.label, 60)}</b>'
-        f"{', asked about' if shown.target else ''}, {esc(region.position, 30)}{strength}</span>"
+        f"{', asked about' if shown.target else ''}{place}{strength}</span>"
         f'<span class="chips">{chips}</span></li>'
     )
 

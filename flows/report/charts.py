@@ -34,12 +34,7 @@ def stacked(
     lines = []
     for name, counts in rows:
         total = sum(counts)
-        pieces = "".join(
-            f'<i class="p{k}" style="width:{100 * count / most:.2f}%" title="{esc(part)}: {number(count)}">'
-            f"</i>"
-            for k, (part, count) in enumerate(zip(parts, counts, strict=True))
-            if count
-        )
+        pieces = strip(counts, parts, most)
         lines.append(
             f'<tr{"" if total else " class=none"}><th scope="row">{esc(label(name), 80)}</th>'
             f'<td class="bar" aria-hidden="true">{pieces}</td><td class="n">{number(total)}</td></tr>'
@@ -47,6 +42,15 @@ def stacked(
     return (
         f'<table class="bars {palette}"><thead class="sr"><tr><th>{esc(head[0])}</th><th></th><th>'
         f"{esc(head[1])}</th></tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    )
+
+
+def strip(counts: Sequence[int], parts: Sequence[str], most: int) -> str:
+    """One bar cut into `parts`; `most` is the count that fills the width."""
+    return "".join(
+        f'<i class="p{k}" style="width:{100 * count / most:.2f}%" title="{esc(part)}: {number(count)}"></i>'
+        for k, (part, count) in enumerate(zip(parts, counts, strict=True))
+        if count
     )
 
 
@@ -171,6 +175,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[
         for row in rows
     )
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{esc(head[0])} table"><table class="plain">'
-        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{esc(head[0])} table">'
+        f'<table class="plain"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
     )

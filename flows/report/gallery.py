@@ -149,7 +149,7 @@ def gallery_item(row: Row, encoded: bytes) -> GalleryItem:
         picture=_webp(np.asarray(thumb, np.uint8)),
         width=small[0],
         height=small[1],
-        detail=_detail(np.asarray(bgr, np.uint8), regions) if scale < 0.75 else None,
+        detail=_detail(np.asarray(bgr, np.uint8), regions) if scale < 0.9 else None,
         regions=tuple(regions),
         hidden=hidden,
     )

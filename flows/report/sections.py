@@ -81,16 +81,11 @@ def distortions(data: ReportData) -> str:
         lines.append(f"<tbody>{heading}")
         for kind in data.distortions:
             if kind.category == category:
-                pieces = "".join(
-                    f'<i class="p{k}" style="width:{100 * n / most:.2f}%" title="level {k + 1}: {number(n)}">'
-                    f"</i>"
-                    for k, n in enumerate(kind.levels)
-                    if n
-                )
+                pieces = charts.strip(kind.levels, _LEVELS, most)
                 lines.append(
                     f'<tr><th scope="row"><code>{_breakable(kind.name)}</code></th>'
-                    f'<td class="bar" aria-hidden="true">{pieces}</td><td class="n">{number(kind.total)}</td>'
-                    f"</tr>"
+                    f'<td class="bar" aria-hidden="true">{pieces}</td>'
+                    f'<td class="n">{number(kind.total)}</td></tr>'
                 )
         lines.append("</tbody>")
     unused = sorted(set(data.build.catalogue) - {kind.name for kind in data.distortions})
@@ -244,9 +239,8 @@ def build(data: ReportData) -> str:
         made = f"{number(count.new)} new, {number(count.reused)} reused" if count else ""
         lines.append(
             f'<tr><th scope="row">{esc(words(stage))}</th><td class="bar" aria-hidden="true">'
-            f'<i class="p0" style="width:{100 * spent / most:.2f}%"></i></td><td class="n">'
-            f"{seconds(spent)}</td>"
-            f'<td class="n muted">{made}</td></tr>'
+            f'<i class="p0" style="width:{100 * spent / most:.2f}%"></i></td>'
+            f'<td class="n">{seconds(spent)}</td><td class="n muted">{made}</td></tr>'
         )
     by = f" with {plural(summary.workers, 'worker')} ({esc(summary.runner)})" if summary.workers else ""
     new = sum(count.new for count in summary.shards.values())
@@ -261,7 +255,9 @@ def build(data: ReportData) -> str:
     skips = charts.figure(
         "Samples that couldn't be planned",
         _counts(summary.skips, "Every wanted sample was planned."),
-        "A photograph without two fitting regions, or without a margin, gives fewer samples.",
+        "A photograph without two fitting regions, or without a margin, gives fewer samples."
+        if summary.skips
+        else "",
     )
     inputs = ""
     if summary.inputs:

@@ -58,7 +58,7 @@ def region(number: int, mask: BoolMask) -> Region:
 
 
 def shapes(image: Picture, ellipses: Sequence[tuple[float, float, float, float]]) -> list[Region]:
-    """Elliptic regions from (centre x, centre y, radius x, radius y) as shares of the picture; empty ones left out."""
+    """Elliptic regions from (centre x, centre y, radius x, radius y) as shares; empty ones left out."""
     height, width = image.shape[:2]
     yy, xx = np.mgrid[:height, :width]
     found = []
@@ -242,7 +242,7 @@ def test_every_kind_on_a_photograph(name: str) -> None:
     assert len(made) >= 9
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     name=st.sampled_from(["astronaut", "coffee", "china"]),
     ellipses=st.lists(
@@ -311,13 +311,13 @@ def test_sample_ids_are_unique_and_name_picture_and_kind() -> None:
 @pytest.mark.parametrize(
     ("ellipses", "reasons"),
     [
-        ([], {kind: "no-regions" for kind in SAMPLE_KINDS}),
-        (SIX[:1], {kind: "too-few-disjoint-regions" for kind in ("hyd", "sid", "dao")}),
+        ([], dict.fromkeys(SAMPLE_KINDS, "no-regions")),
+        (SIX[:1], dict.fromkeys(("hyd", "sid", "dao"), "too-few-disjoint-regions")),
         (
             [(0.5, 0.5, 0.3, 0.3), (0.5, 0.5, 0.2, 0.2)],
-            {k: "too-few-disjoint-regions" for k in ("hyd", "sid", "dao")},
+            dict.fromkeys(("hyd", "sid", "dao"), "too-few-disjoint-regions"),
         ),
-        ([(0.5, 0.5, 0.02, 0.02)], {kind: "no-large-region" for kind in ("hyd", "sid", "dao", "single")}),
+        ([(0.5, 0.5, 0.02, 0.02)], dict.fromkeys(("hyd", "sid", "dao", "single"), "no-large-region")),
     ],
 )
 def test_a_picture_without_enough_regions_is_a_stated_skip(
@@ -419,6 +419,24 @@ def test_a_single_class_gives_no_mixes() -> None:
     config = DistortConfig(samples=ONE_EACH, names=["blur_gaussian", "blur_lens"])
     skips = {item.kind: item.reason for item in planned("china", config) if isinstance(item, PlanSkip)}
     assert skips["hyd"] == skips["dao"] == "no-allowed-pair"
+
+
+def test_an_operation_that_fails_is_quarantined_and_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(image: Picture, mask: BoolMask, ops: list[Op], seed: int = 0, feather: int = 0) -> Picture:
+        if mask.all():
+            raise ValueError("no such thing")
+        return inject(image, mask, ops, seed=seed, feather=feather)
+
+    monkeypatch.setattr("distortions.plans.canvas.inject", broken)
+    items = planned("china", DistortConfig(samples=ONE_EACH))
+    (failed,) = [item for item in items if isinstance(item, Quarantined)]
+    assert failed.stage == "distort"
+    assert failed.source == source_of("china", photograph("china")).id
+    assert failed.sample_id == f"{failed.source[:12]}-whole-0"
+    assert failed.reason == "distortion-failed"
+    assert "no such thing" in failed.error
+    assert len(items) == len(SAMPLE_KINDS)
+    assert sum(isinstance(item, PlannedSample) for item in items) == len(SAMPLE_KINDS) - 1
 
 
 def test_an_impossible_margin_is_a_stated_skip() -> None:

@@ -29,7 +29,7 @@ def test_an_alias_keeps_the_peers_table() -> None:
 
 @pytest.mark.parametrize("name", ["blur_gausian", "depictqa:blur_gausian", "zzz", ""])
 def test_an_unknown_name_says_what_is_near(name: str) -> None:
-    with pytest.raises(UnknownDistortion, match="did you mean|catalog") as caught:
+    with pytest.raises(UnknownDistortion, match=r"did you mean|catalog") as caught:
         resolve(name)
     if "blur" in name:
         assert "blur_gaussian" in str(caught.value)
@@ -76,6 +76,9 @@ def test_between_two_sides_numbers_are_interpolated() -> None:
     assert entry.parameters(1, 100)["quality"] == 50
     assert entry.parameters(1, 512)["quality"] == pytest.approx(40)
     assert entry.parameters(1, 4000)["quality"] == 30
+    sigma = {256: {"sigma": [1, 2, 3, 4, 5]}, 512: {"sigma": [3, 4, 6, 8, 10]}}
+    entry = build_registry(catalogue, {"blur_gaussian": sigma})[0]["blur_gaussian"]
+    assert [entry.parameters(1, side)["sigma"] for side in (128, 256, 512, 1024)] == [0.5, 1, 3, 6]
 
 
 def test_one_changed_level_changes_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:

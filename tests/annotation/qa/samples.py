@@ -9,12 +9,38 @@ from schemas import masks
 from schemas.records import Distortion, Region, Sample, SampleKind, SourceImage
 
 SIDE = 60
-TONES = {"brighten", "darken", "contrast_strengthen", "contrast_weaken", "saturate_strengthen", "saturate_weaken"}
+TONES = {
+    "brighten",
+    "darken",
+    "contrast_strengthen",
+    "contrast_weaken",
+    "saturate_strengthen",
+    "saturate_weaken",
+}
 CELLS = masks.position_words("thirds")
 LABELS = (
-    "smooth dark blue area", "textured gray patch", "person", "traffic light", "skis", "dark green textured area", "light brown strip",
-    "left shoe", "potted plant", "two black-and-white sheep", "broccoli", "sky", "blurry sign", "top hat", "noise barrier", "grass",
-    "second largest red area at the bottom", "umbrella", "orange", "people on the beach", "old compressed gas bottle", "face mask",
+    "smooth dark blue area",
+    "textured gray patch",
+    "person",
+    "traffic light",
+    "skis",
+    "dark green textured area",
+    "light brown strip",
+    "left shoe",
+    "potted plant",
+    "two black-and-white sheep",
+    "broccoli",
+    "sky",
+    "blurry sign",
+    "top hat",
+    "noise barrier",
+    "grass",
+    "second largest red area at the bottom",
+    "umbrella",
+    "orange",
+    "people on the beach",
+    "old compressed gas bottle",
+    "face mask",
 )
 
 
@@ -26,7 +52,13 @@ def mask_at(cell: int) -> masks.BoolMask:
     return mask
 
 
-def region(number: int, label: str, cell: int, distortions: list[tuple[str, int]] | None = None, strength: float | None = None) -> Region:
+def region(
+    number: int,
+    label: str,
+    cell: int,
+    distortions: list[tuple[str, int]] | None = None,
+    strength: float | None = None,
+) -> Region:
     """A region in a grid cell with distortions (name, level) in order of application."""
     mask = mask_at(cell)
     group = load_lexicon().group
@@ -35,24 +67,50 @@ def region(number: int, label: str, cell: int, distortions: list[tuple[str, int]
         for order, (name, level) in enumerate(distortions or [], start=1)
     ]
     return Region(
-        region_id=f"r{number}", label=label, label_score=0.9, bbox=masks.bounding_box(mask), area=int(mask.sum()),
-        mask=masks.encode(mask), position=masks.position(mask), distortions=placed, strength=strength,
+        region_id=f"r{number}",
+        label=label,
+        label_score=0.9,
+        bbox=masks.bounding_box(mask),
+        area=int(mask.sum()),
+        mask=masks.encode(mask),
+        position=masks.position(mask),
+        distortions=placed,
+        strength=strength,
     )
 
 
-def sample(kind: SampleKind, regions: list[Region], targets: list[str], *, ask: str | None, name: str = "s0",
-           order: list[str] | None = None, effect: float | None = None, seed: int = 0) -> Sample:
+def sample(
+    kind: SampleKind,
+    regions: list[Region],
+    targets: list[str],
+    *,
+    ask: str | None,
+    name: str = "s0",
+    order: list[str] | None = None,
+    effect: float | None = None,
+    seed: int = 0,
+) -> Sample:
     """A sample over `regions`."""
     source = SourceImage(id="0" * 16, sha256="0" * 64, uri="test:grid", license=None, width=SIDE, height=SIDE)
     return Sample.model_validate(
         {
-            "sample_id": name, "kind": kind, "source_image": source, "regions": regions, "target_region_ids": targets,
-            "whole_image": kind == "whole", "ask": ask, "ask_order": order or [], "order_effect": effect, "seed": seed,
+            "sample_id": name,
+            "kind": kind,
+            "source_image": source,
+            "regions": regions,
+            "target_region_ids": targets,
+            "whole_image": kind == "whole",
+            "ask": ask,
+            "ask_order": order or [],
+            "order_effect": effect,
+            "seed": seed,
         }
     )
 
 
-def random_sample(generator: np.random.Generator, kind: SampleKind, name: str, labels: tuple[str, ...] = LABELS) -> Sample:
+def random_sample(
+    generator: np.random.Generator, kind: SampleKind, name: str, labels: tuple[str, ...] = LABELS
+) -> Sample:
     """A well-posed random sample of a kind: 3 to 7 regions in different cells."""
     names = sorted(load_lexicon().names)
     count = int(generator.integers(3, 8))
@@ -79,21 +137,36 @@ def random_sample(generator: np.random.Generator, kind: SampleKind, name: str, l
 
     end = bool(generator.integers(2))
     if kind == "hyd":
-        regions = [build(i, [(n, level()) for n in pick(int(generator.integers(1, 3)))] if i < carriers else None) for i in range(count)]
+        regions = [
+            build(i, [(n, level()) for n in pick(int(generator.integers(1, 3)))] if i < carriers else None)
+            for i in range(count)
+        ]
         ranked = sorted(range(carriers), key=lambda i: strengths[i])
-        return sample(kind, regions, [f"r{ranked[-1 if end else 0]}"], ask="worst" if end else "best", name=name)
+        return sample(
+            kind, regions, [f"r{ranked[-1 if end else 0]}"], ask="worst" if end else "best", name=name
+        )
     if kind == "sid":
         levels = sorted(level() for _ in range(count))
         by_rank = sorted(range(count), key=lambda i: strengths[i])
-        regions = [build(i, [(common[0], levels[by_rank.index(i)])] if i < carriers else None) for i in range(count)]
+        regions = [
+            build(i, [(common[0], levels[by_rank.index(i)])] if i < carriers else None) for i in range(count)
+        ]
         ranked = sorted(range(carriers), key=lambda i: strengths[i])
-        return sample(kind, regions, [f"r{ranked[-1 if end else 0]}"], ask="strongest" if end else "weakest", name=name)
+        return sample(
+            kind, regions, [f"r{ranked[-1 if end else 0]}"], ask="strongest" if end else "weakest", name=name
+        )
     if kind == "dao":
         first, second = (common[0], level()), (common[1], level())
-        regions = [build(0, [first, second]), build(1, [second, first]), *(build(i, None) for i in range(2, count))]
+        regions = [
+            build(0, [first, second]),
+            build(1, [second, first]),
+            *(build(i, None) for i in range(2, count)),
+        ]
         return sample(kind, regions, ["r0"], ask="order", order=common, effect=1.0, name=name)
     if kind == "single":
-        regions = [build(i, [(n, level()) for n in common[: 1 + end]] if i == 0 else None) for i in range(count)]
+        regions = [
+            build(i, [(n, level()) for n in common[: 1 + end]] if i == 0 else None) for i in range(count)
+        ]
         return sample(kind, regions, ["r0"], ask="where", name=name)
     if kind == "whole":
         everywhere = [(n, level()) for n in common[: 1 + end]]

@@ -1,4 +1,4 @@
-"""Crafted dialogues: each wrong one is caught by the check named for it, each right one passes every check."""
+"""Crafted dialogues: each wrong one is caught by the check named for it, each right one passes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import yaml
 
 from annotation.qa import check_dialogue
 from schemas.records import Message
-
 from tests.annotation.qa.samples import region
 
 DATA = Path(__file__).parent / "data"
@@ -26,7 +25,8 @@ def failures(case: dict[str, Any]) -> list[tuple[str, str]]:
         for key, (label, cell, strength, distortions) in scene["regions"].items()
     ]
     messages = [
-        Message(role="user" if i % 2 == 0 else "assistant", content=text) for i, text in enumerate(case["turns"])
+        Message(role="user" if i % 2 == 0 else "assistant", content=text)
+        for i, text in enumerate(case["turns"])
     ]
     whole = bool(scene.get("whole", False))
     targets = [case["target"]] if "target" in case else []

@@ -1,4 +1,6 @@
-"""The grammar back end: every dialogue passes every check, answers differ, and the same request gives the same text."""
+"""The grammar back end: every dialogue passes every check, answers differ, and the same request gives the
+same text.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +17,24 @@ from annotation.qa import GrammarBackend, Request, annotate_sample, check_dialog
 from annotation.qa.lexicon import load_lexicon
 from annotation.qa.wording import WORDING_FILE, load_wording, wording_version
 from schemas.errors import InputError, SampleError
-from schemas.records import SAMPLE_KINDS, TASKS, Message, Provenance, Row, Sample, SampleKind
-
+from schemas.records import SAMPLE_KINDS, TASKS, Message, Provenance, Row, Sample, SampleKind, Task
 from tests.annotation.qa.samples import LABELS, random_sample, region, sample
 
 BACKEND = GrammarBackend()
 
 
-def dialogues(subject: Sample, attempt: int = 1) -> list[tuple[str, tuple[Message, ...], list[str]]]:
+def dialogues(subject: Sample, attempt: int = 1) -> list[tuple[Task, tuple[Message, ...], list[str]]]:
     """Task, messages and failed checks of every row of a sample."""
     result = []
     for draft in drafts(subject):
         messages = BACKEND.write(Request(draft, subject, attempt, (), 0, None)).messages
         found = check_dialogue(
-            draft.task, messages, subject.regions, draft.target_region_ids, draft.whole_image, subject.order_effect
+            draft.task,
+            messages,
+            subject.regions,
+            draft.target_region_ids,
+            draft.whole_image,
+            subject.order_effect,
         )
         result.append((draft.task, messages, [f"{f.name}: {f.reason}" for f in found]))
     return result
@@ -54,7 +60,22 @@ hostile_labels = st.one_of(
     st.lists(words, min_size=2, max_size=4).map(" ".join),
     st.sampled_from(sorted(load_lexicon().phrases)),
     st.sampled_from(sorted(load_lexicon().severity)),
-    st.sampled_from(["", " ", "the", "\u4eba", "a.b! c?", "{the}", "person on the left", "x" * 300, "top left", "Mask", "line\nbreak", "-"]),
+    st.sampled_from(
+        [
+            "",
+            " ",
+            "the",
+            "\u4eba",
+            "a.b! c?",
+            "{the}",
+            "person on the left",
+            "x" * 300,
+            "top left",
+            "Mask",
+            "line\nbreak",
+            "-",
+        ]
+    ),
     st.text(max_size=30),
 )
 
@@ -73,14 +94,26 @@ def test_hostile_labels_still_give_checked_rows(kind: SampleKind, seed: int, lab
     for row in written:
         draft = row.draft
         assert not check_dialogue(
-            draft.task, row.messages, subject.regions, draft.target_region_ids, draft.whole_image, subject.order_effect
+            draft.task,
+            row.messages,
+            subject.regions,
+            draft.target_region_ids,
+            draft.whole_image,
+            subject.order_effect,
         )
 
 
-@pytest.mark.parametrize("label", [*sorted(load_lexicon().reserved), *sorted(load_lexicon().severity), "blur", "noise", "jpeg"])
+@pytest.mark.parametrize(
+    "label", [*sorted(load_lexicon().reserved), *sorted(load_lexicon().severity), "blur", "noise", "jpeg"]
+)
 def test_labels_that_read_like_claims_are_told_apart(label: str) -> None:
     others = [region(1, "sky", 1, [("compression_jpeg", 2)], 0.5), region(2, "dog", 8)]
-    subject = sample("hyd", [region(0, label, 3, [("blur_gaussian", 4), ("noise_speckle", 2)], 2.0), *others], ["r0"], ask="worst")
+    subject = sample(
+        "hyd",
+        [region(0, label, 3, [("blur_gaussian", 4), ("noise_speckle", 2)], 2.0), *others],
+        ["r0"],
+        ask="worst",
+    )
     written, lost = annotate_sample(subject, BACKEND, 12, 0, set())
     assert not lost
     assert len(written) == 5
@@ -134,15 +167,24 @@ def test_rows_do_not_depend_on_other_samples() -> None:
 def test_english_of_articles_lists_and_numbers() -> None:
     generator = np.random.default_rng(8)
     for number in range(300):
-        subject = random_sample(generator, SAMPLE_KINDS[number % 6], f"s{number}", ("skis", "people", "grass", "sky", "trees", "lens", "bus"))
+        subject = random_sample(
+            generator,
+            SAMPLE_KINDS[number % 6],
+            f"s{number}",
+            ("skis", "people", "grass", "sky", "trees", "lens", "bus"),
+        )
         for _, messages, _ in dialogues(subject):
             for message in messages:
                 text = message.content
                 assert not re.search(r"\ba [aeiou]", text), text
                 assert not re.search(r"\ban [^aeiou]", text), text
-                assert not re.search(r"\b(?:skis|people|trees)\b (?:is|has|shows|looks|suffers)\b", text), text
-                if " and the " not in text and not text.startswith(("Do", "How")):
-                    assert not re.search(r"\b(?:grass|sky|lens|bus) (?:are|have|show|look|suffer)\b", text), text
+                start = r"(?:^|[.] )The "
+                assert not re.search(
+                    start + r"(?:skis|people|trees) (?:is|has|shows|looks|suffers)\b", text
+                ), text
+                assert not re.search(
+                    start + r"(?:grass|sky|lens|bus) (?:are|have|show|look|suffer)\b", text
+                ), text
                 assert not re.search(r"  | [,.;:?]|[{}@]|\.\.|,\.|, and,", text), text
                 assert text[0].isupper(), text
                 assert text[-1] in ".?", text
@@ -166,13 +208,27 @@ def _row(subject: Sample, task: str) -> Row:
     found = next(row for row in written if row.draft.task == task)
     identity = found.identity
     provenance = Provenance(
-        generator=identity.generator, model=identity.model, revision=identity.revision, prompt_version=identity.prompt_version,
-        attempt=found.attempt, config_hash="", code_version="", seed=0,
+        generator=identity.generator,
+        model=identity.model,
+        revision=identity.revision,
+        prompt_version=identity.prompt_version,
+        attempt=found.attempt,
+        config_hash="",
+        code_version="",
+        seed=0,
     )
     return Row(
-        id=found.draft.row_id, source="iqa-spider", task=task, split="train", messages=list(found.messages), regions=subject.regions,
-        target_region_ids=list(found.draft.target_region_ids), whole_image=found.draft.whole_image, order_effect=subject.order_effect,
-        source_image=subject.source_image, provenance=provenance,
+        id=found.draft.row_id,
+        source="iqa-spider",
+        task=task,
+        split="train",
+        messages=list(found.messages),
+        regions=subject.regions,
+        target_region_ids=list(found.draft.target_region_ids),
+        whole_image=found.draft.whole_image,
+        order_effect=subject.order_effect,
+        source_image=subject.source_image,
+        provenance=provenance,
     )
 
 
@@ -204,7 +260,9 @@ def test_lexicon_names_what_it_misses() -> None:
 
 def test_unknown_distortions_go_to_quarantine() -> None:
     known = region(0, "dog", 0, [("blur_gaussian", 3)], 1.0)
-    strange = known.model_copy(update={"distortions": [known.distortions[0].model_copy(update={"name": "snow"})]})
+    strange = known.model_copy(
+        update={"distortions": [known.distortions[0].model_copy(update={"name": "snow"})]}
+    )
     subject = sample("single", [strange, region(1, "sky", 1)], ["r0"], ask="where")
     written, lost = annotate_sample(subject, BACKEND, 2, 0, set())
     assert not written
@@ -227,11 +285,15 @@ class _Liar:
             raise SampleError("cut-off", "the reply ended early")
         messages = BACKEND.write(Request(request.draft, request.sample, 1, (), 0, None)).messages
         wrong = Message(role="assistant", content="The dog shows noticeable pixelation at the center.")
-        return type(BACKEND.write(Request(request.draft, request.sample, 1, (), 0, None)))((messages[0], wrong))
+        return type(BACKEND.write(Request(request.draft, request.sample, 1, (), 0, None)))(
+            (messages[0], wrong)
+        )
 
 
 def test_failed_rows_are_tried_again_with_reasons_then_quarantined() -> None:
-    subject = sample("single", [region(0, "dog", 0, [("blur_gaussian", 3)], 1.0), region(1, "sky", 1)], ["r0"], ask="where")
+    subject = sample(
+        "single", [region(0, "dog", 0, [("blur_gaussian", 3)], 1.0), region(1, "sky", 1)], ["r0"], ask="where"
+    )
     liar = _Liar()
     written, lost = annotate_sample(subject, liar, 3, 0, set())  # type: ignore[arg-type]
     assert not written
@@ -253,11 +315,20 @@ def test_used_answers_are_not_given_again() -> None:
 
 
 def test_ill_posed_questions_are_not_asked() -> None:
-    close = [region(0, "dog", 0, [("blur_gaussian", 3)], 1.0), region(1, "sky", 1, [("noise_poisson", 3)], 1.05)]
+    close = [
+        region(0, "dog", 0, [("blur_gaussian", 3)], 1.0),
+        region(1, "sky", 1, [("noise_poisson", 3)], 1.05),
+    ]
     assert "grounding_hyd" not in [d.task for d in drafts(sample("hyd", close, ["r1"], ask="worst"))]
-    twins = [region(0, "dog", 0, [("blur_gaussian", 3)], 2.0), region(1, "dog", 0, [("noise_poisson", 3)], 0.5)]
+    twins = [
+        region(0, "dog", 0, [("blur_gaussian", 3)], 2.0),
+        region(1, "dog", 0, [("noise_poisson", 3)], 0.5),
+    ]
     assert [d.task for d in drafts(sample("hyd", twins, ["r0"], ask="worst"))] == []
-    both = [region(i, label, i, [("blur_gaussian", 3), ("noise_poisson", 3)], 1.0) for i, label in enumerate(("dog", "sky"))]
+    both = [
+        region(i, label, i, [("blur_gaussian", 3), ("noise_poisson", 3)], 1.0)
+        for i, label in enumerate(("dog", "sky"))
+    ]
     asked = sample("dao", both, ["r0"], ask="order", order=["blur_gaussian", "noise_poisson"], effect=1.0)
     assert "grounding_dao" not in [d.task for d in drafts(asked)]
 
