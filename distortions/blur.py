@@ -18,6 +18,9 @@ from schemas.hashing import rng
 
 _BOX_SIGMA = 5.0
 _BOXES = 3
+LENS_GRID = 8
+# The largest disk whose kernel OpenCV filters directly (11x11).
+_LENS_DIRECT = 4.5
 _DISK_DRAWN = 1.2
 # Taps of a motion blur filtered at a time: OpenCV filters kernels up to 11x11 directly and skips their zeros.
 _MOTION_PART = 11
@@ -116,17 +119,40 @@ def _motion_taps(
 
 
 def lens(pixels: Image, frame: Frame, radius: float, edge: float) -> Image:
-    """Out-of-focus blur: a disk of `radius` pixels with an edge softened by a Gaussian of `edge` pixels."""
+    """Out-of-focus blur: a disk of `radius` pixels with an edge softened by a Gaussian of `edge` pixels.
+
+    Disks too large to filter directly are filtered on a picture reduced 2, 4 or 8 times, with the radius less
+    what reducing (a box) and enlarging (a triangle) blur. Boxes have to start on multiples of `LENS_GRID`.
+    """
     del frame
-    kernel = _disk(round(radius, 3), round(edge, 3))
-    blurred = cv2.filter2D(pixels, -1, kernel, borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(blurred, dtype=np.uint8)
+    times = _lens_reduction(radius, edge)
+    if times == 1:
+        blurred = cv2.filter2D(pixels, -1, _disk(radius, edge), borderType=cv2.BORDER_REPLICATE)
+        return np.asarray(blurred, dtype=np.uint8)
+    height, width = pixels.shape[:2]
+    more_y, more_x = -height % times, -width % times
+    padded = cv2.copyMakeBorder(pixels, 0, more_y, 0, more_x, cv2.BORDER_REPLICATE)
+    size = ((width + more_x) // times, (height + more_y) // times)
+    small = cv2.resize(padded, size, interpolation=cv2.INTER_AREA)
+    kernel = _disk(math.sqrt(radius**2 - times**2) / times, edge / times)
+    soft = cv2.filter2D(small, -1, kernel, borderType=cv2.BORDER_REPLICATE)
+    large = cv2.resize(soft, (width + more_x, height + more_y), interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(large[:height, :width], dtype=np.uint8)
 
 
 def lens_padding(frame: Frame, radius: float, edge: float) -> int:
     """Reach in pixels."""
     del frame
-    return int(_disk(round(radius, 3), round(edge, 3)).shape[0]) // 2
+    times = _lens_reduction(radius, edge)
+    return math.ceil(radius + 2 * edge) + 1 + (3 * times if times > 1 else 0)
+
+
+def _lens_reduction(radius: float, edge: float) -> int:
+    """How many times to reduce the picture: 1, 2, 4 or 8."""
+    for times in (1, 2, 4):
+        if radius + 2 * edge < _LENS_DIRECT * times:
+            return times
+    return LENS_GRID
 
 
 @lru_cache(maxsize=64)

@@ -23,6 +23,7 @@ from schemas.hashing import derived_seed
 
 TARGETS = (0.6, 1.05, 1.6, 2.2, 2.75)
 BANDS = ((0.4, 0.8), (0.8, 1.3), (1.3, 1.9), (1.9, 2.5), (2.5, 3.41))
+PATH_SIDE = 384
 _STEPS = 49
 _HEADER = """\
 # Calibrated levels, written by `python -m distortions.calibrate` from real photographs; don't edit by hand.
@@ -96,7 +97,12 @@ def tables(entries: Sequence[Entry], sides_of: Mapping[str, Mapping[str, Any]]) 
         path = dict(sides_of[entry.name])
         for side in path.pop("sides"):
             shown = pictures.setdefault(side, photographs(side))
-            levels = calibrated(entry, path, shown)
+            scaled = {
+                name: _scaled(value, side / PATH_SIDE)
+                for name, value in path.items()
+                if name in entry.lengths
+            }
+            levels = calibrated(entry, {**path, **scaled}, shown)
             columns: dict[str, Any] = {}
             for name in levels[0]:
                 values = [level[name] for level in levels]
@@ -184,6 +190,11 @@ def _block(name: str, rows: Mapping[int, Any]) -> str:
         text = ", ".join(f"{parameter}: {_flow(value)}" for parameter, value in columns.items())
         lines.append(f"  {side}: {{{text}}}  # measured {measured}\n")
     return "".join(lines)
+
+
+def _scaled(value: Any, scale: float) -> Any:
+    """A path's constant or its two ends times `scale`."""
+    return [value[0] * scale, value[1] * scale, value[2]] if isinstance(value, list) else value * scale
 
 
 def _flow(value: Any) -> str:

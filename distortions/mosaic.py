@@ -21,11 +21,12 @@ def pixelate(pixels: Image, frame: Frame, cell: float) -> Image:
     rows = _cell_of(frame.top, frame.bottom, frame.height, cell)
     columns = _cell_of(frame.left, frame.right, frame.width, cell)
     row_starts, column_starts = _starts(rows), _starts(columns)
-    sums = cv2.integral(pixels)[np.ix_(row_starts, column_starts)].astype(np.float32)
-    sums = np.diff(np.diff(sums, axis=0), axis=1)
-    counts = np.diff(row_starts)[:, None, None] * np.diff(column_starts)[None, :, None]
-    means = np.rint(sums / counts).astype(np.uint8)
-    wide = np.take(means, columns - columns[0], axis=1)
+    corners = np.take(np.take(cv2.integral(pixels), row_starts, axis=0), column_starts, axis=1)
+    in_rows = corners[1:] - corners[:-1]
+    sums = in_rows[:, 1:] - in_rows[:, :-1]
+    share = np.float32(1) / np.diff(row_starts)[:, None] / np.diff(column_starts)[None, :].astype(np.float32)
+    means = cv2.multiply(sums, cv2.merge([share.astype(np.float32)] * 3), dtype=cv2.CV_8U)
+    wide = np.take(np.asarray(means).reshape(sums.shape), columns - columns[0], axis=1)
     return np.asarray(np.take(wide, rows - rows[0], axis=0), dtype=np.uint8)
 
 

@@ -98,10 +98,9 @@ def impulse(pixels: Image, frame: Frame, amount: float, grain: float) -> Image:
     bits = fields.cells(frame, "impulse", 3, grain)
     share = min(1.0, amount * (grain / max(1, round(grain))) ** 2)
     half = max(1, round(share / 2 * 65536))
-    out = pixels.copy()
-    out[bits < half] = 0
-    out[bits >= 65536 - half] = 255
-    return out
+    kept = (bits >= half).view(np.uint8) * np.uint8(255)
+    salt = (bits >= 65536 - half).view(np.uint8) * np.uint8(255)
+    return np.asarray((pixels & kept) | salt, dtype=np.uint8)
 
 
 def _add(pixels: Image, field: NDArray[Any], gain: float) -> Image:

@@ -33,7 +33,7 @@ OPERATIONS: dict[str, Operation] = {
     "blur.gaussian": Operation(blur.gaussian, blur.gaussian_padding),
     "blur.motion": Operation(blur.motion, blur.motion_padding),
     "blur.glass": Operation(blur.glass, blur.glass_padding),
-    "blur.lens": Operation(blur.lens, blur.lens_padding),
+    "blur.lens": Operation(blur.lens, blur.lens_padding, grid=blur.LENS_GRID),
     "blur.zoom": Operation(blur.zoom, blur.zoom_padding),
     "blur.jitter": Operation(blur.jitter, blur.jitter_padding),
     "noise.gaussian": Operation(noise.gaussian),

@@ -25,6 +25,7 @@ Plane = NDArray[np.float32]
 MAXIMUM = 3.41
 ANALYSIS_SIDE = 192
 _CONTEXT = 16
+_CHROMA_SIGMA, _BRIGHTNESS_SIGMA = 2.0, 4.0
 _ROUNDING = 1e-5
 _GRADIENT_CONSTANT = 170.0
 _DETAIL_CONSTANT = 2.0
@@ -40,10 +41,9 @@ _STEP = np.array([1, 0, -1], np.float32)
 class Analysis:
     """A picture's planes at analysis size (h, w) float32, to be compared with several others."""
 
-    luma: Plane
     gradient: Plane
     detail: Plane
-    chroma: Plane
+    chroma: tuple[Plane, Plane]
     energy: Plane
     smooth: Plane
 
@@ -57,18 +57,16 @@ def analyse(image: Image, box: tuple[int, int, int, int] | None = None) -> Analy
     small = _resized(image, analysis_size(*image.shape[:2]))
     if box is not None:
         small = small[box[0] : box[2], box[1] : box[3]]
-    yiq = _plane(cv2.transform(small.astype(np.float32), _YIQ))
-    luma = np.ascontiguousarray(yiq[:, :, 0])
-    chroma = _plane(cv2.GaussianBlur(yiq[:, :, 1:], (0, 0), 2, borderType=cv2.BORDER_REFLECT_101))
+    luma, in_phase, quadrature = (_plane(p) for p in cv2.split(cv2.transform(small.astype(np.float32), _YIQ)))
+    chroma = tuple(_plane(cv2.GaussianBlur(p, (0, 0), _CHROMA_SIGMA)) for p in (in_phase, quadrature))
     gx = cv2.sepFilter2D(luma, cv2.CV_32F, _STEP, _PREWITT, borderType=cv2.BORDER_REPLICATE)
     gy = cv2.sepFilter2D(luma, cv2.CV_32F, _PREWITT, _STEP, borderType=cv2.BORDER_REPLICATE)
     return Analysis(
-        luma=luma,
         gradient=_plane(cv2.magnitude(gx, gy)),
         detail=_haar(luma),
-        chroma=chroma,
-        energy=np.square(chroma).sum(axis=2),
-        smooth=_plane(cv2.GaussianBlur(luma, (0, 0), 4, borderType=cv2.BORDER_REFLECT_101)),
+        chroma=(chroma[0], chroma[1]),
+        energy=chroma[0] * chroma[0] + chroma[1] * chroma[1],
+        smooth=_plane(cv2.GaussianBlur(luma, (0, 0), _BRIGHTNESS_SIGMA)),
     )
 
 
@@ -133,7 +131,8 @@ def order_effects_of(
     for pair in pairs:
         first, second = analyse(pair[0], box), analyse(pair[1], box)
         for weight in weights:
-            floor = _mean(clean.detail, _cut(weight, box))
+            cut = _cut(weight, box)
+            floor = _mean_of(clean.detail[cut[1], cut[2]] if cut else clean.detail, cut)
             values.append(
                 max(
                     _compare(first, second, weight, box, floor),
@@ -186,28 +185,21 @@ def _cut(weight: _Weight, box: _Box | None) -> tuple[Plane, slice, slice] | None
     return plane, slice(top - y, bottom - y), slice(left - x, right - x)
 
 
-def _mean(values: Plane, cut: tuple[Plane, slice, slice] | None) -> float:
-    """Weighted mean of a plane over the region."""
-    if cut is None:
-        return float(values.mean(dtype=np.float64))
-    plane, rows, columns = cut
-    return float(np.vdot(plane, np.ascontiguousarray(values[rows, columns])))
-
-
 def _compare(a: Analysis, b: Analysis, weight: _Weight, box: _Box | None, detail_floor: float) -> float:
     """Strength of `b` against the reference `a`."""
     cut = _cut(weight, box)
     rows, columns = (cut[1], cut[2]) if cut else (slice(None), slice(None))
     ga, gb = a.gradient[rows, columns], b.gradient[rows, columns]
     product = 2 * ga * gb + _GRADIENT_CONSTANT
-    similarity = product / (ga * ga + gb * gb + _GRADIENT_CONSTANT)
-    gradient = _mean_of((1 - similarity) ** 2, cut) ** 0.5
+    difference = 1 - product / (ga * ga + gb * gb + _GRADIENT_CONSTANT)
+    gradient = _mean_of(difference * difference, cut) ** 0.5
     had = a.detail[rows, columns]
     lost = _mean_of(np.maximum(had - b.detail[rows, columns], 0), cut)
     detail = lost / (max(_mean_of(had, cut), detail_floor) + _DETAIL_CONSTANT)
-    change = ((a.chroma[rows, columns] - b.chroma[rows, columns]) ** 2).sum(axis=2)
-    ratio = change / (a.energy[rows, columns] + b.energy[rows, columns] + _CHROMA_CONSTANT)
-    chroma = _mean_of(ratio**3, cut) ** (1 / 3)
+    di, dq = (a.chroma[i][rows, columns] - b.chroma[i][rows, columns] for i in (0, 1))
+    energy = a.energy[rows, columns] + b.energy[rows, columns]
+    ratio = (di * di + dq * dq) / (energy + _CHROMA_CONSTANT)
+    chroma = _mean_of(ratio * ratio * ratio, cut) ** (1 / 3)
     brightness = _mean_of(np.abs(a.smooth[rows, columns] - b.smooth[rows, columns]), cut) / 255
     structure = _WEIGHT_GRADIENT * gradient + _WEIGHT_DETAIL * detail + _WEIGHT_CHROMA * chroma
     x = (structure**3 + (_WEIGHT_BRIGHTNESS * brightness) ** 3) ** (1 / 3)

@@ -218,7 +218,12 @@ def _parse(path: Path, text: str) -> tuple[yaml.MappingNode, dict[Any, Any]]:
         raise InputError(
             f"{path}: nested too deeply; a configuration has at most {MAX_DEPTH} levels"
         ) from error
-    except ValueError as error:
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ) as error:  # PyYAML, for a value against its tag
         raise InputError(f"{path}: a value can't be read: {error}; mend the YAML") from error
     return node, data
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from schemas.arrow import ROW_SCHEMA, TEXT_COLUMNS, row_from_arrow, to_table
 from schemas.errors import InputError
@@ -51,32 +53,60 @@ class DatasetManifest(Record):
 
 
 def load_manifest(folder: Path) -> DatasetManifest:
-    """The manifest of a dataset folder. Raises InputError when the folder isn't a dataset this version reads."""
+    """The manifest of a dataset folder. Raises InputError when it isn't a dataset this version reads."""
     path = folder / MANIFEST
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputError(f"{folder}: not a dataset (no {MANIFEST}); give the folder that `build` printed") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: can't be read: {error}") from error
+        advice = "give the folder that `build` printed"
+        raise InputError(f"{folder}: not a dataset (no {MANIFEST}); {advice}") from error
+    except OSError as error:
+        raise InputError(f"{path}: can't be read: {error.strerror}; give a dataset's folder") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON that can be read ({error}); build the dataset again") from error
     found = data.get("format") if isinstance(data, dict) else None
     if found != DATASET_FORMAT:
         raise InputError(f"{path}: dataset format {found!r}, this version reads {DATASET_FORMAT}")
     try:
         return DatasetManifest.model_validate(data)
-    except ValueError as error:
-        first = str(error).splitlines()[1:3]
-        raise InputError(f"{path}: not a dataset's manifest: {' '.join(first)}") from error
+    except ValidationError as error:
+        raise InputError(f"{path}: not a dataset's manifest: {first_problem(error)}") from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first of a record's problems: its place and what is wrong."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+def inside(folder: Path, name: str) -> Path | None:
+    """The path of a dataset's file, or None for a name that leads out of it ("..", "/", a link)."""
+    try:
+        path = folder / name
+        return path if path.resolve().is_relative_to(folder.resolve()) else None
+    except (ValueError, OSError):
+        return None
 
 
 def data_files(folder: Path) -> list[Path]:
-    """The dataset's row files as its manifest names them, inside `folder`, in order."""
-    manifest = load_manifest(folder)
-    return [folder / name for name, entry in sorted(manifest.files.items()) if entry.split is not None]
+    """The dataset's row files in order, as its manifest names them. Raises InputError for one elsewhere."""
+    paths = []
+    for name, entry in sorted(load_manifest(folder).files.items()):
+        if entry.split is not None:
+            path = inside(folder, name)
+            if path is None:
+                raise InputError(
+                    f"{folder / MANIFEST}: names {name!r}, which is outside; don't trust this dataset"
+                )
+            paths.append(path)
+    return paths
 
 
 class RowWriter:
-    """Writes rows of `ROW_SCHEMA` to one Parquet file: images plain, the rest zstd, row groups bounded both ways."""
+    """Writes rows of `ROW_SCHEMA` to one Parquet file: images plain, the rest zstd, row groups bounded.
+
+    A row group holds at most `rows_per_group` rows and `group_bytes` bytes of pictures, at least one row.
+    """
 
     def __init__(self, path: Path, rows_per_group: int, group_bytes: int) -> None:
         self.rows = 0
@@ -113,9 +143,10 @@ class RowWriter:
         self._parquet.close()
 
     def abandon(self) -> None:
-        """Close without the rows still in memory; the caller removes the file."""
+        """Close without the rows still in memory, full disk or not; the caller removes the file."""
         self._buffer.clear()
-        self._parquet.close()
+        with suppress(OSError):
+            self._parquet.close()
 
 
 _PICTURE_LEAF = "images.list.element.bytes"
@@ -139,18 +170,36 @@ def _leaves() -> list[str]:
     return found
 
 
+def row_count(path: Path) -> int:
+    """Rows of a Parquet file, by its footer. Raises InputError when it can't be read."""
+    with named_read_errors(path):
+        return int(pq.read_metadata(path).num_rows)
+
+
+def has_row_schema(path: Path) -> bool:
+    """Whether a Parquet file has a row's columns and metadata. Raises InputError when it can't be read."""
+    with named_read_errors(path):
+        schema = pq.read_schema(path)
+    described = (schema.metadata or {}).get(b"huggingface")
+    return bool(schema.equals(ROW_SCHEMA)) and described == ROW_SCHEMA.metadata[b"huggingface"]
+
+
 def raw_rows(path: Path, pictures: bool) -> Iterator[dict[str, Any]]:
-    """The rows of one Parquet file as plain values, a row group at a time; `images` only when asked for."""
+    """The rows of one Parquet file as plain values, a row group at a time; `images` only when asked for.
+
+    Raises InputError for a file that can't be read or has other columns.
+    """
     columns = None if pictures else list(TEXT_COLUMNS)
-    with pq.ParquetFile(path) as file:
+    with named_read_errors(path), pq.ParquetFile(path) as file:
+        _check_columns(path, file)
         for group in range(file.num_row_groups):
             yield from file.read_row_group(group, columns=columns).to_pylist()
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """The rows of one Parquet file without their pictures."""
+    """The rows of one Parquet file without pictures. Raises InputError as `raw_rows` and for a broken row."""
     for values in raw_rows(path, pictures=False):
-        yield row_from_arrow(values)
+        yield _parsed(path, values)
 
 
 def find_rows(paths: Iterable[Path], row_ids: set[str]) -> dict[str, list[bytes]]:
@@ -167,29 +216,72 @@ def find_row(folder: Path, row_id: str) -> tuple[Row, list[bytes]]:
 
 def _with_pictures(paths: Iterable[Path], row_ids: set[str]) -> Iterator[tuple[Row, list[bytes]]]:
     for path in paths:
-        with pq.ParquetFile(path) as file:
+        with named_read_errors(path), pq.ParquetFile(path) as file:
+            _check_columns(path, file)
             for group in range(file.num_row_groups):
                 ids = file.read_row_group(group, columns=["id"])["id"].to_pylist()
                 wanted = [place for place, name in enumerate(ids) if name in row_ids]
                 if wanted:
                     for values in file.read_row_group(group).take(wanted).to_pylist():
-                        yield row_from_arrow(values), [image["bytes"] for image in values["images"]]
+                        yield _parsed(path, values), _picture_bytes(path, values)
 
 
-QUARANTINE_SCHEMA = pa.schema([(name, pa.string()) for name in ("stage", "source", "sample_id", "reason", "error")])
-RECIPE_SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("id", "sample_id", "source_sha256", "source_uri", "picture_sha256", "recipe")]
+def _check_columns(path: Path, file: pq.ParquetFile) -> None:
+    if not file.schema_arrow.equals(ROW_SCHEMA):
+        raise InputError(f"{path}: its columns are not those of a row; `iqa-spider verify` says more")
+
+
+def _parsed(path: Path, values: dict[str, Any]) -> Row:
+    try:
+        return row_from_arrow(values)
+    except ValidationError as error:
+        what = f"row {values.get('id')} is not valid: {first_problem(error)}"
+        raise InputError(f"{path}: {what}; `iqa-spider verify` says more") from error
+
+
+def _picture_bytes(path: Path, values: dict[str, Any]) -> list[bytes]:
+    found = [image and image["bytes"] for image in values["images"] or []]
+    if None in found:
+        what = f"row {values['id']} has a picture without bytes"
+        raise InputError(f"{path}: {what}; `iqa-spider verify` says more")
+    return found
+
+
+@contextmanager
+def named_read_errors(path: Path) -> Iterator[None]:
+    """Turn what Parquet's reader raises for a missing or damaged file into one InputError line."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: can't be read: {first}; `iqa-spider verify` says more") from error
+
+
+QUARANTINE_SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("stage", "source", "sample_id", "reason", "error")]
 )
+RECIPE_COLUMNS = ("id", "sample_id", "source_sha256", "source_uri", "picture_sha256", "recipe")
+RECIPE_SCHEMA = pa.schema([(name, pa.string()) for name in RECIPE_COLUMNS])
 
 
 def quarantine_bytes(entries: Sequence[Quarantined]) -> bytes:
     """quarantine.parquet: one row a sample that failed."""
-    return _parquet_bytes(pa.Table.from_pylist([entry.model_dump() for entry in entries], schema=QUARANTINE_SCHEMA))
+    dumped = [entry.model_dump() for entry in entries]
+    return _parquet_bytes(pa.Table.from_pylist(dumped, schema=QUARANTINE_SCHEMA))
 
 
 def recipe_bytes(entries: Sequence[dict[str, str]]) -> bytes:
-    """recipes.parquet: for each row the source, the hash of the picture's pixels and how it was distorted (JSON)."""
+    """recipes.parquet: for each row the source, the hash of the picture's pixels and the ops (JSON)."""
     return _parquet_bytes(pa.Table.from_pylist(list(entries), schema=RECIPE_SCHEMA))
+
+
+def read_recipes(path: Path) -> Iterator[dict[str, str]]:
+    """The rows of a recipes.parquet. Raises InputError when it can't be read or has other columns."""
+    with named_read_errors(path), pq.ParquetFile(path) as file:
+        if not file.schema_arrow.equals(RECIPE_SCHEMA):
+            raise InputError(f"{path}: its columns are not those of recipes; build the dataset again")
+        for batch in file.iter_batches(batch_size=1024):
+            yield from batch.to_pylist()
 
 
 def _parquet_bytes(table: pa.Table) -> bytes:

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.errors import BuildError, SampleError, StoreError
+from schemas.errors import SampleError, SpiderError, StoreError
 from schemas.hashing import canonical_json
 from schemas.records import Quarantined
 from schemas.store import FATAL_ERRNOS, Manifest, Store, named_disk_errors
@@ -66,7 +66,7 @@ class ShardWriter:
         )
 
     def add(self, item: Item) -> None:
-        """Append a row. Raises ValueError, and appends nothing, for an id the shard has or text that isn't UTF-8."""
+        """Append a row. Raises ValueError, and appends nothing, for an id the shard has or broken Unicode."""
         if item.id in self._ids:
             raise ValueError(f"shard {self.stage}/{self.key[:12]} has two rows with the id {item.id!r}")
         item.id.encode()
@@ -79,18 +79,20 @@ class ShardWriter:
             self._flush()
 
     def quarantine(self, source: str, reason: str, error: str, sample_id: str | None = None) -> None:
+        """Put a sample into quarantine; text that isn't Unicode is escaped."""
+        told = error.encode(errors="backslashreplace").decode()
         self.quarantined.append(
-            Quarantined(stage=self.stage, source=source, sample_id=sample_id, reason=reason, error=error)
+            Quarantined(stage=self.stage, source=source, sample_id=sample_id, reason=reason, error=told)
         )
 
     @contextmanager
     def guard(self, source: str, sample_id: str | None = None) -> Iterator[None]:
-        """Put a sample that fails inside into quarantine; a full disk, no memory or a store fault pass."""
+        """Put a sample that fails inside into quarantine; a full disk, no memory, errors of ours pass."""
         try:
             yield
         except SampleError as error:
             self.quarantine(source, error.reason, error.detail or error.reason, sample_id)
-        except (BuildError, MemoryError):
+        except (SpiderError, MemoryError):
             raise
         except Exception as error:
             if isinstance(error, OSError) and error.errno in FATAL_ERRNOS:

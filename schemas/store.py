@@ -29,7 +29,7 @@ _UNFINISHED = ".part"
 
 
 class Manifest(Record):
-    """What a finished shard holds. Written after the shard's file is in place: its presence means complete."""
+    """What a finished shard holds. Written after the shard's file is in place: its presence means whole."""
 
     stage: str
     key: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import cycle
 
-from distortions import Op
 from distortions.plans import layout, regions
 from distortions.plans.canvas import Canvas, Ops
 from distortions.plans.draw import Draw
@@ -83,34 +82,22 @@ def _fit(
     if low >= high:
         return None
     aim = draw.between(low, min(high, max(low, _HIGHEST_AIM)))
-    steps = _ladder(draw, [_floor(canvas, words, index, name, len(chain)) for name in chain])
+    steps = _ladder(draw, [words.least_level(name) for name in chain])
     best: tuple[float, Ops] | None = None
     first, last = 0, len(steps) - 1
     middle = round(last * min(1.0, aim / _CEILING))
     while first <= last:
         candidate = ops(chain, steps[middle])
         value = canvas.alone(index, candidate)
-        if (
-            low <= value <= high
-            and canvas.seen(index, candidate)
-            and (best is None or abs(value - aim) < best[0])
-        ):
+        fits = low <= value <= high and (best is None or abs(value - aim) < best[0])
+        hidden = fits and not canvas.seen(index, candidate)
+        if fits and not hidden:
             best = (abs(value - aim), candidate)
             if best[0] <= _NEAR:
                 break
-        first, last = (middle + 1, last) if value < aim else (first, middle - 1)
+        first, last = (middle + 1, last) if value < aim or hidden else (first, middle - 1)
         middle = (first + last) // 2
     return best[1] if best else None
-
-
-def _floor(canvas: Canvas, words: Vocabulary, index: int, name: str, length: int) -> int:
-    """The lowest level at which `name` can be seen; in a mix of several, on its own in this region too."""
-    level = words.least_level(name)
-    while length > 1 and level < 5:
-        if canvas.alone(index, (Op(name, level),)) >= canvas.config.min_strength:
-            break
-        level += 1
-    return level
 
 
 def _ladder(draw: Draw, floors: list[int]) -> list[Levels]:
