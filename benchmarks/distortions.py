@@ -1,6 +1,8 @@
 """Times every distortion, and its peer in imagecorruptions, in one run and on one thread: a table of ratios.
 
-Run `python -m benchmarks.distortions` from the root. "ours" is our operation with the peer's own parameters, "level 3" the calibrated level 3 at 1024x768, "region" the same through a 5% mask as a share of it.
+Run `python -m benchmarks.distortions` from the root. "ours" is our operation with the peer's own
+parameters, "level 3" the calibrated level 3 at 1024x768, "region" the same through a 5% mask as a share of
+it.
 """
 
 from __future__ import annotations

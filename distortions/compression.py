@@ -28,10 +28,11 @@ def jpeg(pixels: Image, frame: Frame, quality: float) -> Image:
     ]
     if max(pixels.shape[:2]) > _JPEG_LIMIT:
         raise ValueError(f"JPEG can't hold a side above {_JPEG_LIMIT} pixels; got {pixels.shape[:2]}")
-    ok, data = cv2.imencode(".jpg", pixels, options)
+    ok, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)
     if not ok:
         raise RuntimeError("OpenCV could not encode this picture as JPEG")
-    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)
+    decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)
+    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def jpeg_padding(frame: Frame, quality: float) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -64,8 +65,10 @@ def inject(
     inside = mask[frame.top : frame.bottom, frame.left : frame.right]
     frame = replace(frame, mask=inside)
     changed = crop
-    for order, (entry, level) in enumerate(entries):
-        changed = _run(changed, frame, entry, level, seed, order)
+    earlier: Counter[str] = Counter()
+    for entry, level in entries:
+        changed = _run(changed, frame, entry, level, seed, earlier[entry.operation])
+        earlier[entry.operation] += 1
     target = out[frame.top : frame.bottom, frame.left : frame.right]
     if feather:
         target[...] = _blended(crop, changed, inside, feather)
@@ -74,9 +77,13 @@ def inject(
     return out
 
 
-def _run(pixels: Image, frame: Frame, entry: Entry, level: int, seed: int, order: int) -> Image:
-    """One operation on a box; each place in a chain draws its own randomness."""
-    own = replace(frame, seed=derived_seed(seed, entry.operation, str(order)))
+def _run(pixels: Image, frame: Frame, entry: Entry, level: int, seed: int, repeat: int) -> Image:
+    """One operation on a box.
+
+    Its randomness follows from the operation and how often it ran before in the chain, not from its place: a-then-b and
+    b-then-a draw the same noise, so that their difference is the order's alone.
+    """
+    own = replace(frame, seed=derived_seed(seed, entry.operation, str(repeat)))
     return entry.function.run(pixels, own, **entry.parameters(level, frame.short_side))
 
 

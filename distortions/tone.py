@@ -23,10 +23,13 @@ def gamma_rgb(pixels: Image, frame: Frame, gamma: float) -> Image:
     return _lookup(pixels, _VALUES**gamma)
 
 
-def shift_hsv(pixels: Image, frame: Frame, shift: float) -> Image:
-    """Add `shift` to HSV's value; hue and saturation stay until a channel clips."""
+def shift_hsv(pixels: Image, frame: Frame, shift: float, ceiling: float) -> Image:
+    """Add `shift` to HSV's value, at most up to `ceiling`; hue and saturation stay until a channel clips.
+
+    A ceiling of 1 keeps hues; one of 2 lets the largest channel clip and so washes bright colours out.
+    """
     del frame
-    return _value_curve(pixels, _VALUES + shift)
+    return _value_curve(pixels, np.minimum(_VALUES + shift, ceiling))
 
 
 def gamma_hsv(pixels: Image, frame: Frame, gamma: float) -> Image:

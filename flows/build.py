@@ -49,7 +49,9 @@ class Outcome:
             "quarantined": self.manifest.quarantined,
             "seconds": self.seconds,
             "state": "built" if self.changed else "nothing changed",
-            "stages": {stage: {"new": count.new, "reused": count.reused} for stage, count in self.shards.items()},
+            "stages": {
+                stage: {"new": count.new, "reused": count.reused} for stage, count in self.shards.items()
+            },
         }
 
 
@@ -115,7 +117,9 @@ class _Build:
             self._make(stage)
         plan.survey_publish(survey, store)
         if not survey.jobs["publish"]:
-            raise BuildError("no row was made: no photograph gave a sample; see the counts with `plan`, add photographs")
+            raise BuildError(
+                "no row was made: no photograph gave a sample; see the counts with `plan`, add photographs"
+            )
         self._make("publish")
         return self._assemble()
 
@@ -164,7 +168,9 @@ class _Build:
         path = self._config.out / "quarantine.parquet"
         if self._store.tmp is not None:
             write_atomically(path, quarantine_bytes(failed), self._config.out)
-        reasons = ", ".join(f"{reason} {count}" for reason, count in Counter(e.reason for e in failed).most_common(3))
+        reasons = ", ".join(
+            f"{reason} {count}" for reason, count in Counter(e.reason for e in failed).most_common(3)
+        )
         return f"{stage}: {len(failed)} of {tried} failed ({reasons}); {limit}; see {path}"
 
     def _assemble(self) -> Outcome:

@@ -28,7 +28,9 @@ def _add_build_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", metavar="DIR", type=Path, help="take the photographs from this folder")
     parser.add_argument("--out", metavar="DIR", type=Path, help="put datasets and store in this folder")
     parser.add_argument("--limit", metavar="N", type=_positive, help="use only N photographs")
-    parser.add_argument("--workers", metavar="N", type=_positive, help="work on N shards at once (default: the cores)")
+    parser.add_argument(
+        "--workers", metavar="N", type=_positive, help="work on N shards at once (default: the cores)"
+    )
     parser.add_argument("--runner", choices=("serial", "thread", "process"), help="where shards are made")
     parser.add_argument("--seed", metavar="N", type=int, help="the seed of every draw")
     parser.add_argument("--json", action="store_true", help="print a summary for programs as the last line")

@@ -42,7 +42,9 @@ def run(job: Job, store: Store, out: ShardWriter) -> None:
     """Plan every picture's samples; a plan a picture can't give is counted as a skip, not a failure."""
     config = DistortConfig.model_validate(job.content["distort"])
     grid: PositionGrid = job.content["grid"]
-    regions = {item.id: item.record["regions"] for item in read_items(store, "regions", job.content["regions"])}
+    regions = {
+        item.id: item.record["regions"] for item in read_items(store, "regions", job.content["regions"])
+    }
     for item in read_items(store, "ingest", job.content["ingest"], pictures=True):
         if item.id not in regions or item.picture is None:
             continue

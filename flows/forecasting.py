@@ -20,7 +20,9 @@ def print_plan(config: BuildConfig, limit: int | None, as_json: bool) -> None:
     workers = config.run.workers or default_workers()
     stages = plan.forecast(survey, 1 if config.run.runner == "serial" else workers)
     done = plan.finished_dataset(survey, config.out)
-    print(f"{len(survey.scanned.refs)} photographs, {len(survey.scanned.duplicates)} exact duplicates, ", end="")
+    print(
+        f"{len(survey.scanned.refs)} photographs, {len(survey.scanned.duplicates)} exact duplicates, ", end=""
+    )
     print(f"{len(survey.scanned.quarantined)} that can't be used")
     for entry in stages:
         time = f"about {duration(entry.seconds)}" if entry.new else ""
@@ -32,7 +34,9 @@ def print_plan(config: BuildConfig, limit: int | None, as_json: bool) -> None:
         summary = {
             "photographs": len(survey.scanned.refs),
             "shards": {"new": sum(e.new for e in stages), "reused": sum(e.reused for e in stages)},
-            "stages": {e.stage: {"new": e.new, "reused": e.reused, "seconds": round(e.seconds, 1)} for e in stages},
+            "stages": {
+                e.stage: {"new": e.new, "reused": e.reused, "seconds": round(e.seconds, 1)} for e in stages
+            },
             "dataset": str(done) if done is not None else None,
         }
         print(json.dumps(summary))

@@ -13,6 +13,7 @@ from schemas.store import Manifest, Store
 
 STAGES: tuple[str, ...] = ("ingest", "regions", "distort", "annotate", "merge", "publish")
 
+
 @dataclass(frozen=True)
 class Job:
     """One shard to make. `content` is hashed into `key`; `local` (paths and the like) shapes nothing and is not."""

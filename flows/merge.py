@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from flows.jobs import Job
-from schemas.config import BuildConfig, MergeConfig, PublishConfig
+from schemas.config import BuildConfig, MergeConfig
 from schemas.hashing import canonical_json, content_key
 from schemas.records import SPLITS, Split
 from schemas.shards import Item, ShardWriter, read_items
@@ -59,7 +59,12 @@ def run(job: Job, store: Store, out: ShardWriter) -> None:
             split = split_of(row["source_image"]["sha256"], config)
             by_split[split].append(
                 RowRef(
-                    item.id, annotate_key, distort_key, record["sample_id"], record["place"], record["picture_bytes"]
+                    item.id,
+                    annotate_key,
+                    distort_key,
+                    record["sample_id"],
+                    record["place"],
+                    record["picture_bytes"],
                 )
             )
     shards: list[dict[str, Any]] = []

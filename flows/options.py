@@ -36,7 +36,9 @@ def configure(path: Path, overrides: Overrides) -> BuildConfig:
         if not 0 <= overrides.seed < 2**63:
             raise InputError(f"--seed {overrides.seed}: give a number from 0 to 2^63 - 1")
         changes["seed"] = overrides.seed
-    run = {key: getattr(overrides, key) for key in ("workers", "runner") if getattr(overrides, key) is not None}
+    run = {
+        key: getattr(overrides, key) for key in ("workers", "runner") if getattr(overrides, key) is not None
+    }
     if run:
         changes["run"] = config.run.model_copy(update=run)
     return config.model_copy(update=changes)

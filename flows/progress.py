@@ -34,7 +34,9 @@ class Progress:
             self._printed = now
             left = self._total - self._reused - self._done
             rate = self._done / max(now - self._started, 1e-6)
-            self._write(f"{self._head()}, about {duration(left / rate)} left", end="" if self._terminal else "\n")
+            self._write(
+                f"{self._head()}, about {duration(left / rate)} left", end="" if self._terminal else "\n"
+            )
 
     def close(self) -> None:
         self._write(f"{self._head()} in {duration(time.monotonic() - self._started)}", end="\n")

@@ -17,8 +17,17 @@ from distortions import catalog
 from flows.card import PublishedFile, croissant, dataset_card
 from flows.jobs import Job
 from flows.merge import RowRef, config_hash, shard_rows
-from flows.report import BuildSummary, Duplicate, ReportData, ReportRow, ShardCount, choose_gallery, collect
-from flows.report import render, row_meta
+from flows.report import (
+    BuildSummary,
+    Duplicate,
+    ReportData,
+    ReportRow,
+    ShardCount,
+    choose_gallery,
+    collect,
+    render,
+    row_meta,
+)
 from schemas import __version__
 from schemas.arrow import dataset_digest, row_digest
 from schemas.config import BuildConfig
@@ -99,7 +108,9 @@ def _rows(store: Store, refs: Sequence[RowRef], job: Job) -> Iterator[tuple[RowR
         wanted.setdefault(ref.annotate_key, set()).add(ref.row_id)
     records: dict[str, dict[str, Any]] = {}
     for key, ids in wanted.items():
-        records.update((item.id, item.record) for item in read_items(store, "annotate", key) if item.id in ids)
+        records.update(
+            (item.id, item.record) for item in read_items(store, "annotate", key) if item.id in ids
+        )
     for ref in refs:
         record = records.pop(ref.row_id)
         values = {**record["row"], "split": job.content["split"]}
@@ -304,7 +315,9 @@ def _report_data(
         catalogue=facts.config.distort.names or [entry.name for entry in catalog()],
     )
     rows: Iterator[ReportRow] = (
-        (row, pictures[row.id][0] if row.id in pictures else None) for path in paths for row in read_rows(path)
+        (row, pictures[row.id][0] if row.id in pictures else None)
+        for path in paths
+        for row in read_rows(path)
     )
     return collect(rows, facts.quarantine, summary, _under(facts.counts, "dropped: "))
 

@@ -63,7 +63,9 @@ def write_photographs(folder: Path, names: list[str], long_side: int = 192) -> N
         os.utime(path, (time.time() - 3600,) * 2)
 
 
-def run_cli(*arguments: str | Path, cwd: Path | None = None, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+def run_cli(
+    *arguments: str | Path, cwd: Path | None = None, timeout: float = 300
+) -> subprocess.CompletedProcess[str]:
     """`iqa-spider ARGUMENTS` in a process of its own."""
     command = [sys.executable, "-m", "flows.cli", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False)

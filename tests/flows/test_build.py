@@ -116,11 +116,18 @@ def copied(place: Path, first: Outcome, tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def test_another_wording_rebuilds_annotation_and_what_follows(place: Path, copied: Path, tmp_path: Path) -> None:
+def test_another_wording_rebuilds_annotation_and_what_follows(
+    place: Path, copied: Path, tmp_path: Path
+) -> None:
     packaged = Path(flows.distort.__file__).parents[1] / "annotation" / "qa" / "wording" / "en.yaml"
-    (tmp_path / "wording.yaml").write_text(packaged.read_text(encoding="utf-8") + "\n# reworded\n", encoding="utf-8")
+    (tmp_path / "wording.yaml").write_text(
+        packaged.read_text(encoding="utf-8") + "\n# reworded\n", encoding="utf-8"
+    )
     config = write_tiny_config(
-        tmp_path / "tiny.yaml", place / "images", copied, f"annotate: {{wording: {tmp_path / 'wording.yaml'}}}\n"
+        tmp_path / "tiny.yaml",
+        place / "images",
+        copied,
+        f"annotate: {{wording: {tmp_path / 'wording.yaml'}}}\n",
     )
     shards = build(configure(config, Overrides())).shards
     for stage in ("ingest", "regions", "distort"):
@@ -203,7 +210,16 @@ def test_json_summary_is_the_last_line(place: Path, first: Outcome) -> None:
     done = run_cli("build", place / "tiny.yaml", "--json")
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout.splitlines()[-1])
-    assert {"dataset", "digest", "rows", "tasks", "splits", "shards", "quarantined", "seconds"} <= summary.keys()
+    assert {
+        "dataset",
+        "digest",
+        "rows",
+        "tasks",
+        "splits",
+        "shards",
+        "quarantined",
+        "seconds",
+    } <= summary.keys()
     assert summary["digest"] == first.manifest.digest
     assert summary["shards"]["new"] == 0
 

@@ -35,9 +35,15 @@ def test_good_pictures_are_built_and_bad_ones_quarantined(tmp_path: Path, prefec
     quarantine = pq.read_table(dataset / "quarantine.parquet").to_pylist()
     reasons = {entry["source"]: entry["reason"] for entry in quarantine}
     used = {
-        values["source_image"]["uri"] for path in data_files(dataset) for values in raw_rows(path, pictures=False)
+        values["source_image"]["uri"]
+        for path in data_files(dataset)
+        for values in raw_rows(path, pictures=False)
     }
-    bad = {name: one.outcome for name, one in expected.items() if one.outcome not in ("good", "duplicate", "ignored")}
+    bad = {
+        name: one.outcome
+        for name, one in expected.items()
+        if one.outcome not in ("good", "duplicate", "ignored")
+    }
     assert len(bad) >= 40
     for name, reason in bad.items():
         assert reasons.get(to_uri(name)) == reason, name

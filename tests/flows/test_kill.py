@@ -37,13 +37,25 @@ def test_killed_at_fifteen_random_moments(tmp_path: Path, prefect_url: str) -> N
     write_photographs(tmp_path / "images", ["chelsea", "coffee", "china", "rocket"])
     config = write_tiny_config(tmp_path / "tiny.yaml", tmp_path / "images", tmp_path / "out")
     started = time.monotonic()
-    undisturbed = run_cli("build", config, "--runner", "process", "--workers", "2", "--out", tmp_path / "other")
+    undisturbed = run_cli(
+        "build", config, "--runner", "process", "--workers", "2", "--out", tmp_path / "other"
+    )
     whole = time.monotonic() - started
     assert undisturbed.returncode == 0, undisturbed.stderr
     expected = load_manifest(tmp_path / "other" / "latest")
 
     draw = random.Random(20)
-    command = [sys.executable, "-m", "flows.cli", "build", str(config), "--runner", "process", "--workers", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "flows.cli",
+        "build",
+        str(config),
+        "--runner",
+        "process",
+        "--workers",
+        "2",
+    ]
     killed = finished = 0
     while killed < KILLS:
         process = subprocess.Popen(
@@ -76,4 +88,6 @@ def test_killed_at_fifteen_random_moments(tmp_path: Path, prefect_url: str) -> N
 def _change_something(config: Path, number: int) -> None:
     """Another wording of the seed, so that a finished build has work again; 0 is the undisturbed one's."""
     text = config.read_text().splitlines()
-    config.write_text("\n".join(f"seed: {3 + number}" if line.startswith("seed:") else line for line in text) + "\n")
+    config.write_text(
+        "\n".join(f"seed: {3 + number}" if line.startswith("seed:") else line for line in text) + "\n"
+    )
