@@ -26,7 +26,9 @@ _WINDOW = 4
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a build did: the dataset's folder and manifest, shards and seconds by stage, and whether it was new."""
+    """What a build did: the dataset's folder and manifest, shards and seconds by stage, and whether it was
+    new.
+    """
 
     folder: Path
     manifest: DatasetManifest
@@ -58,7 +60,8 @@ class Outcome:
 def build(config: BuildConfig, limit: int | None = None) -> Outcome:
     """Build the dataset of `config`, making only the shards its store lacks.
 
-    Raises InputError (wrong use, unreadable input, an output that belongs to another build) or BuildError (a full
+    Raises InputError (wrong use, unreadable input, an output that belongs to another build) or BuildError
+    (a full
     disk, too many failures, an output held by a running build).
     """
     started = time.perf_counter()
@@ -160,7 +163,9 @@ class _Build:
             yield waiting.popleft().result()
 
     def _too_many(self, stage: str, manifests: list[Manifest], limit: str) -> str:
-        """The line for a build that fails by its samples; the quarantine so far is left in the output folder."""
+        """The line for a build that fails by its samples; the quarantine so far is left in the output
+        folder.
+        """
         failed: list[Quarantined] = [entry for manifest in manifests for entry in manifest.quarantine]
         if stage == "ingest":
             failed += self._survey.scanned.quarantined

@@ -58,7 +58,8 @@ def run(job: Job, store: Store, out: ShardWriter) -> None:
 
 @dataclass(frozen=True)
 class Kept:
-    """The pictures that go on: `by_shard` lists their ids for each ingest key, `dropped` maps near duplicates to
+    """The pictures that go on: `by_shard` lists their ids for each ingest key, `dropped` maps near
+    duplicates to
     the picture that stays, `uris` names every ingested picture."""
 
     by_shard: dict[str, list[str]]

@@ -16,7 +16,9 @@ STAGES: tuple[str, ...] = ("ingest", "regions", "distort", "annotate", "merge", 
 
 @dataclass(frozen=True)
 class Job:
-    """One shard to make. `content` is hashed into `key`; `local` (paths and the like) shapes nothing and is not."""
+    """One shard to make. `content` is hashed into `key`; `local` (paths and the like) shapes nothing and is
+    not.
+    """
 
     stage: str
     content: dict[str, Any]
@@ -30,7 +32,8 @@ class Job:
 def cut(ids: Sequence[str], size: int) -> list[list[str]]:
     """Cut hexadecimal ids into runs of about `size`, at places that only the ids near them decide.
 
-    The ids are sorted; a run ends after an id whose last 8 hex digits are divisible by `size`, and at 4 x `size` at
+    The ids are sorted; a run ends after an id whose last 8 hex digits are divisible by `size`, and at 4 x
+    `size` at
     the latest. A new id therefore changes the run it falls in and leaves the others alone.
     """
     runs: list[list[str]] = []
@@ -44,7 +47,9 @@ def cut(ids: Sequence[str], size: int) -> list[list[str]]:
 
 
 def run_job(job: Job, store: Store) -> Manifest:
-    """Make one shard (in whatever process calls it) and return its manifest. Stages are imported when first run."""
+    """Make one shard (in whatever process calls it) and return its manifest. Stages are imported when first
+    run.
+    """
     if job.stage == "publish":
         from flows.publish import write_data_shard
 

@@ -17,7 +17,9 @@ VERSION = 1
 
 
 class RowRef(NamedTuple):
-    """Where a row to publish lies: its annotate shard, and row number `place` of a distort shard for its picture."""
+    """Where a row to publish lies: its annotate shard, and row number `place` of a distort shard for its
+    picture.
+    """
 
     row_id: str
     annotate_key: str
@@ -43,7 +45,9 @@ def job(annotate: Sequence[Job], config: BuildConfig) -> Job:
 
 
 def split_of(source_sha256: str, config: MergeConfig) -> Split:
-    """The split of a source picture: a hash of its own, so that it never moves when other pictures come or go."""
+    """The split of a source picture: a hash of its own, so that it never moves when other pictures come or
+    go.
+    """
     draw = int.from_bytes(hashlib.sha256(f"{config.salt}:{source_sha256}".encode()).digest()[:8], "big")
     return "test" if draw < config.test_share * 2**64 else "train"
 
@@ -81,7 +85,9 @@ def run(job: Job, store: Store, out: ShardWriter) -> None:
 
 
 def _runs(rows: Sequence[RowRef], shard_bytes: int, min_shards: int) -> Iterator[list[RowRef]]:
-    """Equal runs of rows: as few as stay below `shard_bytes` on average, at least `min_shards` where rows suffice."""
+    """Equal runs of rows: as few as stay below `shard_bytes` on average, at least `min_shards` where rows
+    suffice.
+    """
     if not rows:
         return
     total = sum(ref.bytes for ref in rows)

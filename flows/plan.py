@@ -1,4 +1,6 @@
-"""What a build consists of: every stage's jobs, which of them stand in the store, and how long the rest will take."""
+"""What a build consists of: every stage's jobs, which of them stand in the store, and how long the rest
+will take.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ TYPICAL_SECONDS = {"ingest": 0.03, "regions": 0.12, "distort": 0.9, "annotate": 
 
 @dataclass
 class Survey:
-    """A build as far as it can be foreseen: exact once all ingest shards stand, and to the end once merge does."""
+    """A build as far as it can be foreseen: exact once all ingest shards stand, and to the end once merge
+    does.
+    """
 
     config: BuildConfig
     scanned: ScanResult
@@ -60,7 +64,9 @@ def survey_ingest(scanned: ScanResult, config: BuildConfig, store: Store) -> Sur
 
 
 def survey_rows(survey: Survey, store: Store) -> None:
-    """The jobs of regions to merge for the pictures ingested so far; their keys follow from their inputs' keys."""
+    """The jobs of regions to merge for the pictures ingested so far; their keys follow from their inputs'
+    keys.
+    """
     config = survey.config
     survey.kept = ingest.keep(survey.manifests("ingest"), config.ingest.near_duplicate_bits)
     names = {ref.sha256[:16]: ref.coco_name for ref in survey.scanned.refs if ref.coco_name is not None}
@@ -129,7 +135,9 @@ class StageForecast:
 
 
 def forecast(survey: Survey, workers: int) -> list[StageForecast]:
-    """Shards and seconds by stage. Pictures not ingested yet count as one shard of each later stage a run of files."""
+    """Shards and seconds by stage. Pictures not ingested yet count as one shard of each later stage a run
+    of files.
+    """
     unknown = survey.missing("ingest")
     waiting = sum(len(job.content["files"]) for job in unknown)
     result = []

@@ -1,4 +1,6 @@
-"""Progress on standard error: shards done, rate and time left, in place on a terminal and as lines elsewhere."""
+"""Progress on standard error: shards done, rate and time left, in place on a terminal and as lines
+elsewhere.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Stage publish: Parquet shards of rows, then the dataset folder with its card, manifest and report, by one rename."""
+"""Stage publish: Parquet shards of rows, then the dataset folder with its card, manifest and report, by one
+rename.
+"""
 
 from __future__ import annotations
 
@@ -134,7 +136,9 @@ class BuildFacts:
 
 
 def dataset_key(files: Sequence[Job], facts: BuildFacts) -> str:
-    """The key of the whole dataset folder: its files, what is told of quarantine and duplicates, the code's version."""
+    """The key of the whole dataset folder: its files, what is told of quarantine and duplicates, the code's
+    version.
+    """
     listed = [[job.key, job.local["name"]] for job in files]
     quarantine = [entry.model_dump() for entry in facts.quarantine]
     duplicates = [[entry.uri, entry.kept, entry.kind] for entry in facts.duplicates]
@@ -148,7 +152,8 @@ def dataset_folder(out: Path, name: str, key: str) -> Path:
 def assemble(
     files: Sequence[Job], merge: Manifest, distort: Sequence[Job], facts: BuildFacts, store: Store, out: Path
 ) -> DatasetManifest:
-    """Make the dataset folder under a hidden name, check every shard's bytes, rename it, point `latest` at it.
+    """Make the dataset folder under a hidden name, check every shard's bytes, rename it, point `latest` at
+    it.
 
     A folder left unfinished by a killed run is removed first. Raises StoreError when a shard is damaged.
     """
@@ -256,7 +261,9 @@ def _place_files(
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
-    """A hard link where the file system has them; the store's file and the link are made read-only together."""
+    """A hard link where the file system has them; the store's file and the link are made read-only
+    together.
+    """
     source.chmod(0o444)
     try:
         os.link(source, target)

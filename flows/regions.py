@@ -22,7 +22,8 @@ VERSION = 1
 def jobs(kept: Kept, config: BuildConfig, coco_names: Mapping[str, str]) -> list[Job]:
     """One job an ingest shard. `coco_names` gives the annotation file's name of each picture by source id.
 
-    For COCO regions the key holds each picture's own annotations, so a change in one picture's rebuilds only its shard.
+    For COCO regions the key holds each picture's own annotations, so a change in one picture's rebuilds
+    only its shard.
     """
     made = []
     for ingest_key, names in kept.by_shard.items():

@@ -1,4 +1,6 @@
-"""Runners: where shard functions run. One interface, so that the runner is a setting and never shapes a dataset."""
+"""Runners: where shard functions run. One interface, so that the runner is a setting and never shapes a
+dataset.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +71,8 @@ class InProcessRunner:
 class ProcessRunner(InProcessRunner):
     """Prefect tasks on threads that hand the shard function to a pool of processes, one thread each.
 
-    A worker that dies (killed for memory, say) takes its pool with it: the pool is made again and the shard tried once
+    A worker that dies (killed for memory, say) takes its pool with it: the pool is made again and the shard
+    tried once
     more before the build stops.
     """
 
@@ -125,7 +128,9 @@ def make_runner(name: RunnerName, store: Store, workers: int) -> Runner:
 
 
 def single_threaded_libraries() -> None:
-    """One thread a worker for OpenCV: workers are the parallelism, and results don't depend on a thread count."""
+    """One thread a worker for OpenCV: workers are the parallelism, and results don't depend on a thread
+    count.
+    """
     import cv2
 
     cv2.setNumThreads(1)

@@ -56,7 +56,9 @@ def serve(config: BuildConfig, limit: int | None, cron: str) -> None:
             name=config.name,
             cron=cron,
             parameters={"config": resolved.model_dump(mode="json"), "limit": limit},
-            global_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
+            global_limit=ConcurrencyLimitConfig(
+                limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW
+            ),
             pause_on_shutdown=False,
             print_starting_message=False,
             entrypoint_type=EntrypointType.MODULE_PATH,
@@ -75,5 +77,10 @@ def _absolute(config: BuildConfig) -> BuildConfig:
     annotate = config.annotate.model_copy(update={"wording": absolute(config.annotate.wording)})
     store = config.store or config.out / "store"
     return config.model_copy(
-        update={"images": images, "annotate": annotate, "out": config.out.absolute(), "store": store.absolute()}
+        update={
+            "images": images,
+            "annotate": annotate,
+            "out": config.out.absolute(),
+            "store": store.absolute(),
+        }
     )

@@ -118,7 +118,9 @@ class LoopbackServer:
                 self._log.seek(0)
                 last = self._log.read().decode(errors="replace").strip().splitlines()[-1:] or ["no output"]
                 self.stop()
-                raise BuildError(f"the local Prefect server did not start: {last[0][:300]}; see its installation")
+                raise BuildError(
+                    f"the local Prefect server did not start: {last[0][:300]}; see its installation"
+                )
             time.sleep(0.05)
 
     def stop(self) -> None:

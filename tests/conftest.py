@@ -55,7 +55,9 @@ def photograph(name: str, long_side: int) -> np.ndarray:
 
 
 def write_photographs(folder: Path, names: list[str], long_side: int = 192) -> None:
-    """Small PNG copies of real photographs in `folder`, an hour old: fresh files are hashed again by every scan."""
+    """Small PNG copies of real photographs in `folder`, an hour old: fresh files are hashed again by every
+    scan.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         path = folder / f"{name}.png"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +56,8 @@ def test_dataset_has_all_tasks_both_splits_and_no_shared_source(first: Outcome) 
 
 
 def test_folder_holds_what_the_design_names(first: Outcome) -> None:
-    names = {path.name for path in first.folder.iterdir()}
-    assert names == {
-        "data", "README.md", "croissant.json", "manifest.json", "quarantine.parquet", "recipes.parquet", "report.html",
-    }  # fmt: skip
+    files = ["README.md", "croissant.json", "manifest.json", "quarantine.parquet", "recipes.parquet", "report.html"]
+    assert {path.name for path in first.folder.iterdir()} == {"data", *files}
     assert (first.folder.parent.parent / "latest").resolve() == first.folder.resolve()
 
 
@@ -80,7 +77,7 @@ def test_digest_is_the_same_for_another_folder_order_and_shard_size(
 ) -> None:
     images = tmp_path / "elsewhere"
     images.mkdir()
-    for name in reversed(sorted(path.name for path in (place / "images").iterdir())):
+    for name in sorted((path.name for path in (place / "images").iterdir()), reverse=True):
         shutil.copyfile(place / "images" / name, images / name)
     config = tmp_path / "tiny.yaml"
     config.write_text((place / "tiny.yaml").read_text().replace("shard_size: 1", "shard_size: 7"))
@@ -237,7 +234,7 @@ def test_too_many_failures_stop_the_build(place: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def coco(tmp_path: Path) -> Iterator[Path]:
+def coco(tmp_path: Path) -> Path:
     """A COCO annotation file with three boxes as polygons on each of two photographs."""
     images, annotations = [], []
     for number, name in enumerate(("coffee", "china"), start=1):
@@ -259,7 +256,7 @@ def coco(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "instances.json"
     path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
     write_photographs(tmp_path / "pictures", ["coffee", "china"])
-    yield path
+    return path
 
 
 def test_coco_regions_end_to_end(coco: Path, tmp_path: Path, prefect_url: str) -> None:

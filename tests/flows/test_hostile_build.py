@@ -1,4 +1,6 @@
-"""A build from a folder of hostile files: the good ones become a verified dataset, each bad one a quarantine row."""
+"""A build from a folder of hostile files: the good ones become a verified dataset, each bad one a
+quarantine row.
+"""
 
 from __future__ import annotations
 
