@@ -24,6 +24,7 @@ from schemas.hashing import derived_seed
 TARGETS = (0.6, 1.05, 1.6, 2.2, 2.75)
 BANDS = ((0.4, 0.8), (0.8, 1.3), (1.3, 1.9), (1.9, 2.5), (2.5, 3.41))
 PATH_SIDE = 384
+CHECKED_SIDES = (256, 320, 384, 427, 512, 640, 768)
 _STEPS = 49
 _HEADER = """\
 # Calibrated levels, written by `python -m distortions.calibrate` from real photographs; don't edit by hand.
@@ -141,9 +142,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check(entries: Sequence[Entry]) -> int:
-    """Measure each type at every side it was calibrated at, and at others; print what left its band."""
+    """Measure each type at sides it was calibrated at and between them; print what left its band."""
     failures = 0
-    for side in (256, 384, 512, 768):
+    for side in CHECKED_SIDES:
         shown = photographs(side)
         for entry in entries:
             measured = measured_levels(entry, side, shown)

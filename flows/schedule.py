@@ -2,47 +2,86 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
+import multiprocessing
+import os
+import signal
 import sys
+import threading
+import traceback
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
-from flows.server import prefect_at, prefect_server, quiet_prefect
+from flows.server import Server, end_with_parent, prefect_at, prefect_server, quiet_prefect
 
 quiet_prefect()
 
+import httpx  # noqa: E402
 from prefect import flow  # noqa: E402
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy  # noqa: E402
+from prefect.client.orchestration import get_client  # noqa: E402
+from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate  # noqa: E402
+from prefect.client.schemas.filters import (  # noqa: E402
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import (  # noqa: E402
+    ConcurrencyLimitConfig,
+    ConcurrencyLimitStrategy,
+    State,
+    StateType,
+)
 from prefect.client.schemas.schedules import CronSchedule  # noqa: E402
 from prefect.deployments.runner import EntrypointType  # noqa: E402
-from prefect.client.schemas.objects import State
-from prefect.states import Completed  # noqa: E402
+from prefect.runner import Runner  # noqa: E402
+from prefect.states import Cancelled, Completed, Crashed, Failed  # noqa: E402
 from pydantic import ValidationError  # noqa: E402
 
 from flows.build import build  # noqa: E402
 from flows.summary import print_outcome  # noqa: E402
 from schemas.config import BuildConfig  # noqa: E402
-from schemas.errors import InputError, SpiderError  # noqa: E402
+from schemas.errors import BuildError, InputError, SpiderError  # noqa: E402
+
+_POLL_SECONDS = 5.0
+_STOP_SECONDS = 20.0
+_UNFINISHED = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
+_QUIET_TRACKER = "ignore:resource_tracker:UserWarning"
+"""A run that is killed leaves its pool's semaphores to multiprocessing's tracker, which frees them and needn't say so."""
 
 
 @flow(name="iqa-spider-scheduled-build", persist_result=False, flow_run_name="{config[name]}")
 def scheduled_build(config: dict[str, Any], limit: int | None = None) -> State[Any]:
     """One scheduled run. Ends Completed, NothingChanged (a completed state of that name), or Failed with one line."""
+    end_with_parent()
     try:
         outcome = build(BuildConfig.model_validate(config), limit)
     except SpiderError as error:
-        print(f"iqa-spider: {error}", file=sys.stderr, flush=True)
+        line = " ".join(str(error).split())
+        print(f"iqa-spider: {line}", file=sys.stderr, flush=True)
+        return Failed(message=line)
+    except Exception:
+        traceback.print_exc()
         raise
     print_outcome(outcome)
     sys.stdout.flush()
     if not outcome.changed:
         return Completed(name="NothingChanged", message="nothing changed")
-    return Completed(message=f"built {outcome.folder} with {outcome.manifest.rows} rows")
+    new = sum(count.new for count in outcome.shards.values())
+    reused = sum(count.reused for count in outcome.shards.values())
+    rows = outcome.manifest.rows
+    return Completed(message=f"built {outcome.folder}: {rows} rows; shards: {new} made, {reused} reused")
 
 
 def serve(config: BuildConfig, limit: int | None, cron: str) -> None:
     """Serve the build at `cron` (UTC) until SIGINT or SIGTERM, on the server at PREFECT_API_URL or one of our own.
 
-    The configuration is the one read now: restart after a change. Raises InputError for a cron Prefect refuses.
+    The configuration is the one read now: restart after a change. A run under way is stopped and marked Cancelled; the
+    next one goes on with the shards it left. Raises InputError for a cron Prefect refuses or a server that is not there.
     """
     try:
         CronSchedule(cron=cron)
@@ -50,18 +89,106 @@ def serve(config: BuildConfig, limit: int | None, cron: str) -> None:
         what = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise InputError(f'--cron {cron!r}: {what}; give five fields, for example "0 3 * * *"') from error
     resolved = _absolute(config)
-    with prefect_server(resolved.out / ".prefect-schedule") as server, prefect_at(server):
-        print(f"serving {config.name} at {cron!r} (UTC) until stopped; output {resolved.out}", flush=True)
-        scheduled_build.serve(
-            name=config.name,
-            cron=cron,
-            parameters={"config": resolved.model_dump(mode="json"), "limit": limit},
-            global_limit=ConcurrencyLimitConfig(
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), _QUIET_TRACKER]))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with prefect_server(resolved.out / ".prefect-schedule") as server, prefect_at(server):
+            _Schedule(resolved, limit, cron).serve(server)
+    except KeyboardInterrupt:
+        print("stopped", flush=True)
+
+
+class _Schedule:
+    """A deployment being served: Prefect's runner on a thread of its own, while the main thread takes the signals."""
+
+    def __init__(self, config: BuildConfig, limit: int | None, cron: str) -> None:
+        self._config, self._limit, self._cron = config, limit, cron
+        self._loop = asyncio.new_event_loop()
+        self._ended: Future[None] = Future()
+        self._runner = Runner(name=config.name, pause_on_shutdown=False, query_seconds=_POLL_SECONDS)
+
+    def serve(self, server: Server) -> None:
+        """Serve until the main thread is interrupted. Raises BuildError when the server is lost."""
+        context = contextvars.copy_context()
+        threading.Thread(target=context.run, args=(self._run, server.own), daemon=True).start()
+        try:
+            self._ended.result()
+        except KeyboardInterrupt:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
+            asyncio.run_coroutine_threadsafe(self._stop(), self._loop)
+            self._ended.result()
+            raise
+        except Exception as error:
+            kill_runs()
+            what = " ".join(str(_innermost(error)).split())[:300]
+            raise BuildError(
+                f"the Prefect server at {server.url} was lost ({what}); start `schedule` again"
+            ) from error
+
+    def _run(self, sole: bool) -> None:
+        # Runs inherit this mask: Ctrl-C reaches every process of a terminal, but only the main thread acts on it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            self._loop.run_until_complete(self._serve(sole))
+        except BaseException as error:
+            self._ended.set_exception(error)
+        else:
+            self._ended.set_result(None)
+
+    async def _serve(self, sole: bool) -> None:
+        deployment = await self._runner.aadd_flow(
+            scheduled_build,
+            name=self._config.name,
+            cron=self._cron,
+            parameters={"config": self._config.model_dump(mode="json"), "limit": self._limit},
+            concurrency_limit=ConcurrencyLimitConfig(
                 limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW
             ),
-            pause_on_shutdown=False,
-            print_starting_message=False,
             entrypoint_type=EntrypointType.MODULE_PATH,
+        )
+        if sole:
+            await _forget_killed_runs(deployment)
+        name = self._config.name
+        print(f"serving {name} at {self._cron!r} (UTC) until stopped; output {self._config.out}", flush=True)
+        await self._runner.start()
+
+    async def _stop(self) -> None:
+        """Mark the runs under way Cancelled, end their processes, then the runner."""
+        try:
+            async with asyncio.timeout(_STOP_SECONDS), get_client() as client:
+                for run in self._runner._process_manager.flow_run_ids():
+                    await client.set_flow_run_state(run, Cancelled(message="the schedule was stopped"))
+        except (OSError, httpx.HTTPError) as error:
+            print(f"the Prefect server was not told of the stop: {error!r}", file=sys.stderr, flush=True)
+        kill_runs()
+        await self._runner.astop()
+
+
+def kill_runs() -> None:
+    """End the processes of all runs at once; what they were writing is a temporary file that the next build removes."""
+    for run in multiprocessing.active_children():
+        run.kill()
+        run.join()
+
+
+def _innermost(error: BaseException) -> BaseException:
+    return _innermost(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
+async def _forget_killed_runs(deployment: UUID) -> None:
+    """Free the one slot of a deployment whose earlier `schedule` and server were killed during a run.
+
+    The server holds its leases in memory, so a run that died with it would keep the slot, and every later run would be
+    cancelled. Only for a server of our own: no run can be under way there before we serve.
+    """
+    this = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
+    unfinished = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNFINISHED)))
+    async with get_client() as client:
+        for run in await client.read_flow_runs(deployment_filter=this, flow_run_filter=unfinished):
+            await client.set_flow_run_state(run.id, Crashed(message="killed with its schedule"), force=True)
+        await client.update_global_concurrency_limit(
+            f"deployment:{deployment}", GlobalConcurrencyLimitUpdate(active_slots=0)
         )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import gc
+import multiprocessing
 import os
 import signal
 import socket
@@ -15,6 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +25,19 @@ from schemas.errors import BuildError, InputError
 
 START_SECONDS = 120.0
 _PR_SET_PDEATHSIG = 1
+_BACKLOG = 128
+
+SERVER_SETTINGS = {
+    "PREFECT_SERVER_UI_ENABLED": "false",
+    "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_FOREMAN_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+}
+"""Our own server does without what no build or schedule uses: a user interface, blocks, stored events, work pools, triggers."""
 
 
 def quiet_prefect() -> None:
@@ -33,9 +49,10 @@ def quiet_prefect() -> None:
 
 
 class Server(Protocol):
-    """A Prefect API server: its URL, and what blocks until it answers."""
+    """A Prefect API server: its URL, whether it is ours alone, and what blocks until it answers."""
 
     url: str
+    own: bool
 
     def wait(self) -> None: ...
 
@@ -73,6 +90,8 @@ def prefect_at(server: Server) -> Iterator[None]:
 class _GivenServer:
     """The server at PREFECT_API_URL."""
 
+    own = False
+
     def __init__(self, url: str) -> None:
         self.url = url
 
@@ -84,31 +103,33 @@ class _GivenServer:
 
 
 class LoopbackServer:
-    """A Prefect API server of our own: a child process on 127.0.0.1 that dies with this one."""
+    """A Prefect API server of our own: a child process on 127.0.0.1 that ends when this one does.
+
+    The listening socket is made here and handed down, so that no other process can take the port in between.
+    """
+
+    own = True
 
     def __init__(self, home: Path) -> None:
+        quiet_prefect()
         home.mkdir(parents=True, exist_ok=True)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}/api"
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the server
-        command = [sys.executable, "-m", "flows.server", str(port)]
         environment = {
             **os.environ,
             "PREFECT_HOME": os.environ.get("PREFECT_HOME", str(home.resolve())),
-            "PREFECT_SERVER_UI_ENABLED": "false",
-            "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
+            **SERVER_SETTINGS,
         }
-        environment.pop("PREFECT_API_URL", None)
-        self._process = subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        with socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG) as listening:
+            self.url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "flows.server", str(listening.fileno())],
+                env=environment,
+                pass_fds=[listening.fileno()],
+                stdin=subprocess.PIPE,
+                stdout=self._log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def wait(self) -> None:
         """Block until the server answers. Raises BuildError when it ends or stays silent."""
@@ -124,9 +145,9 @@ class LoopbackServer:
             time.sleep(0.05)
 
     def stop(self) -> None:
+        """End the server: its standard input closes, and it is killed when that is not enough."""
         if self._process.stdin:
             self._process.stdin.close()
-        self._process.terminate()
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -144,29 +165,46 @@ def _answers(url: str) -> bool:
 
 
 def end_with_parent() -> None:
-    """End this process when the one that started it dies: by signal on Linux, by watching standard input anywhere."""
+    """End this process when the one that started it dies: by signal on Linux, and by watching a multiprocessing parent."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
 
 
-def _watch_input() -> None:
-    sys.stdin.buffer.read()
-    os._exit(0)
+def _end_after(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def _serve(listening: socket.socket) -> None:
+    gc.set_threshold(
+        50_000, 20, 100
+    )  # importing and migrating leave little garbage: a quarter of their time was collection
+    import uvicorn
+
+    config = uvicorn.Config(
+        "prefect.server.api.server:create_app", factory=True, log_level="error", timeout_keep_alive=5
+    )
+    try:
+        uvicorn.Server(config).run(sockets=[listening])
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
 
 
 def main() -> None:
-    """Serve Prefect's API on 127.0.0.1 at the port given, until standard input closes."""
-    import uvicorn
+    """Serve Prefect's API on the listening socket whose file descriptor is given, until standard input closes.
 
-    threading.Thread(target=_watch_input, daemon=True).start()
-    uvicorn.run(
-        "prefect.server.api.server:create_app",
-        factory=True,
-        host="127.0.0.1",
-        port=int(sys.argv[1]),
-        log_level="error",
-        timeout_keep_alive=5,
-    )
+    Signals that reach every process of a terminal or a service are ignored: the parent decides when this one ends.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_serve, args=(socket.socket(fileno=int(sys.argv[1])),), daemon=True).start()
+    sys.stdin.buffer.read()
+    os._exit(0)
 
 
 if __name__ == "__main__":

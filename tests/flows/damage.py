@@ -1,4 +1,4 @@
-"""Damage for datasets: a copy to change, rows to rewrite, and a manifest mended so that only deep checks see it."""
+"""Damage for datasets: a copy to change, rows to rewrite, a manifest mended so that only deep checks see."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def edit_recipes(folder: Path, change: Callable[[list[Values]], list[Values]]) -
 
 
 def mend(folder: Path, totals: bool = True) -> None:
-    """Make every hash, size and row count of the manifest right again; with `totals` digest and counts, too."""
+    """Make every hash, size and row count in the manifest right; with `totals` digest and counts, too."""
 
     def change(manifest: Values) -> None:
         for name, entry in manifest["files"].items():

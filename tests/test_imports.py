@@ -1,0 +1,150 @@
+"""The direction of imports, who knows Prefect and Parquet, and a command line that starts without either."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ALLOWED: dict[str, tuple[str, ...]] = {
+    "schemas": ("schemas",),
+    "distortions": ("schemas", "distortions"),
+    "annotation": ("schemas", "distortions", "annotation"),
+    "flows": ("schemas", "distortions", "annotation", "flows"),
+    "training": ("schemas", "training"),
+    "inference": ("schemas", "annotation.regions", "inference"),
+}
+"""What the modules of each package may import of ours."""
+RESERVED = {"prefect": "flows", "prefect_dask": "flows", "prefect_ray": "flows", "pyarrow": "schemas"}
+"""Libraries that one package alone knows."""
+PRESENT = tuple(package for package in ALLOWED if (ROOT / package).is_dir())
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, dotted name) of every import, wherever in the file; a name taken from a package counts as its part."""
+    return imports_of(path.read_text(encoding="utf-8"), path.relative_to(ROOT).parts[:-1])
+
+
+def imports_of(text: str, parents: tuple[str, ...]) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = parents[: len(parents) + 1 - node.level] if node.level else ()
+            start = ".".join([*base, *([node.module] if node.module else [])])
+            yield from ((node.lineno, f"{start}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.Call) and node.args:
+            called = ast.unparse(node.func)
+            if called in ("importlib.import_module", "import_module", "__import__"):
+                first = node.args[0]
+                told = first.values[0] if isinstance(first, ast.JoinedStr) else first
+                yield node.lineno, str(told.value) if isinstance(told, ast.Constant) else ""
+
+
+def below(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+def test_the_walk_sees_every_form_of_import() -> None:
+    text = """
+import flows.cli as x, os
+from flows import build
+from . import a
+from .b import c
+from ..d import e
+def later():
+    import prefect
+    importlib.import_module("flows.publish")
+    importlib.import_module(f"flows.{name}")
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
+"""
+    assert [name for _, name in sorted(imports_of(text, ("p", "q")))] == [
+        "flows.cli", "os", "flows.build", "p.q.a", "p.q.b.c", "p.d.e", "prefect", "flows.publish", "flows.",
+        "pyarrow.parquet.ParquetFile",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("package", PRESENT)
+def test_imports_go_one_way(package: str) -> None:
+    assert modules(package)
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path in modules(package)
+        for line, name in imported(path)
+        if name.split(".")[0] in (*ALLOWED, "tests", "benchmarks")
+        and not any(below(name, allowed) for allowed in ALLOWED[package])
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("library", RESERVED)
+def test_one_package_alone_knows_a_library(library: str) -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for package in PRESENT
+        for path in modules(package)
+        for line, name in imported(path)
+        if below(name, library) and package != RESERVED[library]
+    ]
+    assert wrong == []
+
+
+def test_parquet_is_not_read_through_another_library() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {node.attr}"
+        for package in PRESENT
+        if package != "schemas"
+        for path in modules(package)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in ("read_parquet", "to_parquet", "scan_parquet")
+    ]
+    assert wrong == []
+
+
+def test_every_package_is_known_here() -> None:
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert packages - {"tests", "benchmarks"} <= set(ALLOWED)
+
+
+def loaded(code: str) -> set[str]:
+    """Top-level modules from outside the standard library in a process that ran `code`."""
+    report = "print('MODULES', *{name.split('.')[0] for name in sys.modules}, file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{code}\n{report}"],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    *_, last = done.stderr.splitlines()
+    marker, *names = last.split()
+    assert marker == "MODULES"
+    return {name for name in names if name not in sys.stdlib_module_names and name != "__main__"}
+
+
+HELP = """
+import flows.cli
+try:
+    flows.cli.main(ARGUMENTS)
+except SystemExit:
+    pass
+"""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["build", "--help"], ["nonsense"], ["build"]])
+def test_the_command_line_starts_with_the_standard_library_alone(arguments: list[str]) -> None:
+    assert loaded(HELP.replace("ARGUMENTS", repr(arguments))) == {"flows", "schemas"}
+
+
+def test_a_typo_is_told_before_anything_heavy_is_loaded(tmp_path: Path) -> None:
+    config = tmp_path / "broken.yaml"
+    config.write_text("nonsense: 1\n")
+    found = loaded(HELP.replace("ARGUMENTS", repr(["plan", str(config)])))
+    assert not found & {"prefect", "pyarrow", "cv2", "skimage", "matplotlib", "torch", "pandas"}
