@@ -12,6 +12,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -82,7 +83,9 @@ def main() -> None:
     parser.add_argument("--no-peers", action="store_true", help="only our own times")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    image = cv2.resize(data.coffee(), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    photographs: Any = data
+    coffee = cv2.resize(photographs.coffee(), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    image = np.asarray(coffee, dtype=np.uint8)
     mask = ellipse(0.05)
     peers = {} if options.no_peers else imagecorruptions_calls(image)
     ratios: list[float] = []

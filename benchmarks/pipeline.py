@@ -1,7 +1,10 @@
-"""Speed and memory of the build: pictures a second by stage, ratios to the floor, two workers against one, memory.
+"""Speed and memory of the build: pictures a second by stage, ratios to the floor, two workers against one,
+memory.
 
-Run: python -m benchmarks.pipeline [--photographs N]. The floor of ingest is decoding and encoding, nothing else; the
-floor of distort is decoding, the finished recipes' distortions called bare, and encoding. All in one process and run.
+Run: python -m benchmarks.pipeline [--photographs N]. The floor of ingest is decoding and encoding, nothing
+else; the
+floor of distort is decoding, the finished recipes' distortions called bare, and encoding. All in one
+process and run.
 """
 
 from __future__ import annotations

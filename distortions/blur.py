@@ -186,16 +186,19 @@ def zoom(pixels: Image, frame: Frame, last: float, step: float) -> Image:
     """
     factors = zoom_factors(last, step)
     height, width = pixels.shape[:2]
-    total = pixels.astype(np.float32) * 2
+    # OpenCV warps four channels in half the time it takes for three.
+    four = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)
+    total = four.astype(np.float32) * 2
     for factor in factors[1:]:
         inverse = 1 / factor
         shift_x = (frame.width - 1) / 2 * (1 - inverse) + frame.left * (inverse - 1)
         shift_y = (frame.height - 1) / 2 * (1 - inverse) + frame.top * (inverse - 1)
         matrix = np.array([[inverse, 0, shift_x], [0, inverse, shift_y]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        layer = cv2.warpAffine(pixels, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        layer = cv2.warpAffine(four, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
         cv2.accumulate(layer, total)
-    return np.asarray(cv2.convertScaleAbs(total, alpha=1 / (len(factors) + 1)), dtype=np.uint8)
+    mean = cv2.convertScaleAbs(total, alpha=1 / (len(factors) + 1))
+    return np.asarray(cv2.cvtColor(mean, cv2.COLOR_RGBA2RGB), dtype=np.uint8)
 
 
 def zoom_factors(last: float, step: float) -> list[float]:

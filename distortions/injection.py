@@ -80,8 +80,8 @@ def inject(
 def _run(pixels: Image, frame: Frame, entry: Entry, level: int, seed: int, repeat: int) -> Image:
     """One operation on a box.
 
-    Its randomness follows from the operation and how often it ran before in the chain, not from its place: a-then-b and
-    b-then-a draw the same noise, so that their difference is the order's alone.
+    Its randomness follows from the operation and how often it ran before in the chain, not from its place:
+    a-then-b and b-then-a draw the same noise, so that their difference is the order's alone.
     """
     own = replace(frame, seed=derived_seed(seed, entry.operation, str(repeat)))
     return entry.function.run(pixels, own, **entry.parameters(level, frame.short_side))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from schemas.errors import InputError, SpiderError
+from schemas.errors import InputError, SampleError, SpiderError
 
 if TYPE_CHECKING:
     from schemas.config import BuildConfig
@@ -166,7 +166,11 @@ def _show(options: argparse.Namespace) -> int:
     from schemas.pictures import encode, load_png
 
     row, pictures = find_row(options.dataset, options.row_id)
-    drawn = encode(draw_row(row, [load_png(data) for data in pictures]))
+    try:
+        drawn = encode(draw_row(row, [load_png(data) for data in pictures]))
+    except (SampleError, ValueError) as error:
+        what = f"row {row.id} can't be drawn: {error}; `iqa-spider verify` says more"
+        raise InputError(f"{options.dataset}: {what}") from error
     try:
         options.output.write_bytes(drawn)
     except OSError as error:

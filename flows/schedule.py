@@ -11,11 +11,12 @@ import sys
 import threading
 import traceback
 from concurrent.futures import Future
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from flows.server import Server, end_with_parent, prefect_at, prefect_server, quiet_prefect
+from flows.server import Server, answers, end_with_parent, prefect_at, prefect_server, quiet_prefect
 
 quiet_prefect()
 
@@ -37,9 +38,9 @@ from prefect.client.schemas.objects import (  # noqa: E402
     StateType,
 )
 from prefect.client.schemas.schedules import CronSchedule  # noqa: E402
-from prefect.deployments.runner import EntrypointType  # noqa: E402
 from prefect.runner import Runner  # noqa: E402
 from prefect.states import Cancelled, Completed, Crashed, Failed  # noqa: E402
+from prefect.types.entrypoint import EntrypointType  # noqa: E402
 from pydantic import ValidationError  # noqa: E402
 
 from flows.build import build  # noqa: E402
@@ -49,14 +50,16 @@ from schemas.errors import BuildError, InputError, SpiderError  # noqa: E402
 
 _POLL_SECONDS = 5.0
 _STOP_SECONDS = 20.0
+_CHECK_SECONDS = 2.0
+_SILENT_CHECKS = 3
 _UNFINISHED = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 _QUIET_TRACKER = "ignore:resource_tracker:UserWarning"
-"""A run that is killed leaves its pool's semaphores to multiprocessing's tracker, which frees them and needn't say so."""
+"""A killed run leaves its semaphores to multiprocessing's tracker, which frees them and needn't say so."""
 
 
 @flow(name="iqa-spider-scheduled-build", persist_result=False, flow_run_name="{config[name]}")
 def scheduled_build(config: dict[str, Any], limit: int | None = None) -> State[Any]:
-    """One scheduled run. Ends Completed, NothingChanged (a completed state of that name), or Failed with one line."""
+    """One scheduled run: ends Completed, NothingChanged (type COMPLETED), or Failed with our one line."""
     end_with_parent()
     try:
         outcome = build(BuildConfig.model_validate(config), limit)
@@ -78,10 +81,11 @@ def scheduled_build(config: dict[str, Any], limit: int | None = None) -> State[A
 
 
 def serve(config: BuildConfig, limit: int | None, cron: str) -> None:
-    """Serve the build at `cron` (UTC) until SIGINT or SIGTERM, on the server at PREFECT_API_URL or one of our own.
+    """Serve the build at `cron` (UTC) until SIGINT or SIGTERM, on PREFECT_API_URL's server or one of our own.
 
-    The configuration is the one read now: restart after a change. A run under way is stopped and marked Cancelled; the
-    next one goes on with the shards it left. Raises InputError for a cron Prefect refuses or a server that is not there.
+    The configuration is the one read now: restart after a change. Stopping ends a run under way and marks it
+    Cancelled; the next one goes on with the shards it left. Raises InputError for a cron Prefect refuses or a
+    server that isn't there, BuildError for a server that is lost.
     """
     try:
         CronSchedule(cron=cron)
@@ -99,18 +103,19 @@ def serve(config: BuildConfig, limit: int | None, cron: str) -> None:
 
 
 class _Schedule:
-    """A deployment being served: Prefect's runner on a thread of its own, while the main thread takes the signals."""
+    """A deployment being served: Prefect's runner on its own thread; the main thread takes the signals."""
 
     def __init__(self, config: BuildConfig, limit: int | None, cron: str) -> None:
         self._config, self._limit, self._cron = config, limit, cron
         self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(_report)
         self._ended: Future[None] = Future()
         self._runner = Runner(name=config.name, pause_on_shutdown=False, query_seconds=_POLL_SECONDS)
 
     def serve(self, server: Server) -> None:
         """Serve until the main thread is interrupted. Raises BuildError when the server is lost."""
         context = contextvars.copy_context()
-        threading.Thread(target=context.run, args=(self._run, server.own), daemon=True).start()
+        threading.Thread(target=context.run, args=(self._run, server), daemon=True).start()
         try:
             self._ended.result()
         except KeyboardInterrupt:
@@ -120,23 +125,27 @@ class _Schedule:
             self._ended.result()
             raise
         except Exception as error:
-            kill_runs()
+            _kill_runs()
             what = " ".join(str(_innermost(error)).split())[:300]
-            raise BuildError(
-                f"the Prefect server at {server.url} was lost ({what}); start `schedule` again"
-            ) from error
+            lost = f"the Prefect server at {server.url} was lost: {what}"
+            raise BuildError(f"{lost}; start `schedule` again when it does") from error
 
-    def _run(self, sole: bool) -> None:
-        # Runs inherit this mask: Ctrl-C reaches every process of a terminal, but only the main thread acts on it.
+    def _run(self, server: Server) -> None:
+        # Runs inherit this mask: Ctrl-C reaches every process of a terminal, only the main thread acts on it.
+        # The tracker comes first, because starting it with the first run would lift the mask.
+        resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        self._serving = self._loop.create_task(self._serve(server))
         try:
-            self._loop.run_until_complete(self._serve(sole))
+            self._loop.run_until_complete(self._serving)
+        except asyncio.CancelledError:
+            self._ended.set_result(None)
         except BaseException as error:
             self._ended.set_exception(error)
         else:
             self._ended.set_result(None)
 
-    async def _serve(self, sole: bool) -> None:
+    async def _serve(self, server: Server) -> None:
         deployment = await self._runner.aadd_flow(
             scheduled_build,
             name=self._config.name,
@@ -147,11 +156,13 @@ class _Schedule:
             ),
             entrypoint_type=EntrypointType.MODULE_PATH,
         )
-        if sole:
+        if server.own:
             await _forget_killed_runs(deployment)
-        name = self._config.name
-        print(f"serving {name} at {self._cron!r} (UTC) until stopped; output {self._config.out}", flush=True)
-        await self._runner.start()
+        what = f"serving {self._config.name} at {self._cron!r} (UTC) on {server.url} until stopped"
+        print(f"{what}; output {self._config.out}", flush=True)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._runner.start())
+            group.create_task(_watch(server.url))
 
     async def _stop(self) -> None:
         """Mark the runs under way Cancelled, end their processes, then the runner."""
@@ -161,15 +172,31 @@ class _Schedule:
                     await client.set_flow_run_state(run, Cancelled(message="the schedule was stopped"))
         except (OSError, httpx.HTTPError) as error:
             print(f"the Prefect server was not told of the stop: {error!r}", file=sys.stderr, flush=True)
-        kill_runs()
-        await self._runner.astop()
+        finally:
+            _kill_runs()
+            self._serving.cancel()
 
 
-def kill_runs() -> None:
-    """End the processes of all runs at once; what they were writing is a temporary file that the next build removes."""
+async def _watch(url: str) -> None:
+    """Raise ConnectionError once the server is silent several times in a row; Prefect goes on for minutes."""
+    silent = 0
+    while silent < _SILENT_CHECKS:
+        await asyncio.sleep(_CHECK_SECONDS)
+        silent = 0 if await asyncio.to_thread(answers, url) else silent + 1
+    raise ConnectionError("it no longer answers")
+
+
+def _kill_runs() -> None:
+    """End the processes of all runs at once; the next build removes the temporary files they leave."""
     for run in multiprocessing.active_children():
         run.kill()
         run.join()
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Print a callback's error, unless it is that Prefect looks at the result of a task we have cancelled."""
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)
 
 
 def _innermost(error: BaseException) -> BaseException:
@@ -179,8 +206,8 @@ def _innermost(error: BaseException) -> BaseException:
 async def _forget_killed_runs(deployment: UUID) -> None:
     """Free the one slot of a deployment whose earlier `schedule` and server were killed during a run.
 
-    The server holds its leases in memory, so a run that died with it would keep the slot, and every later run would be
-    cancelled. Only for a server of our own: no run can be under way there before we serve.
+    The server holds its leases in memory, so a run that died with it would keep the slot, and every later run
+    would be cancelled. Only for a server of our own: no run can be under way there before we serve.
     """
     this = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
     unfinished = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNFINISHED)))
@@ -203,11 +230,10 @@ def _absolute(config: BuildConfig) -> BuildConfig:
     )
     annotate = config.annotate.model_copy(update={"wording": absolute(config.annotate.wording)})
     store = config.store or config.out / "store"
-    return config.model_copy(
-        update={
-            "images": images,
-            "annotate": annotate,
-            "out": config.out.absolute(),
-            "store": store.absolute(),
-        }
-    )
+    changes = {
+        "images": images,
+        "annotate": annotate,
+        "out": config.out.absolute(),
+        "store": store.absolute(),
+    }
+    return config.model_copy(update=changes)

@@ -37,11 +37,11 @@ SERVER_SETTINGS = {
     "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
 }
-"""Our own server does without what no build or schedule uses: a user interface, blocks, stored events, work pools, triggers."""
+"""Our own server does without what no build uses: interface, blocks, stored events, work pools, triggers."""
 
 
 def quiet_prefect() -> None:
-    """Settings that must stand before Prefect is imported: no telemetry, no prompts, and silence where our own one line speaks."""
+    """Set what must stand before Prefect is imported: no telemetry, no prompts, no lines beside ours."""
     os.environ["DO_NOT_TRACK"] = "1"
     os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
@@ -61,9 +61,9 @@ class Server(Protocol):
 def prefect_server(home: Path) -> Iterator[Server]:
     """The server a run uses.
 
-    With PREFECT_API_URL set, that one (InputError when it doesn't answer). Otherwise one is started on a free loopback
-    port with its database in `home` (or PREFECT_HOME); it starts beside the caller's own work and ends with this block,
-    or with this process however that dies.
+    With PREFECT_API_URL set, that one (InputError when it doesn't answer). Otherwise one is started on a free
+    loopback port with its database in `home` (or PREFECT_HOME); it starts beside the caller's own work and
+    ends with this block, or with this process however that dies.
     """
     given = os.environ.get("PREFECT_API_URL")
     if given:
@@ -96,7 +96,7 @@ class _GivenServer:
         self.url = url
 
     def wait(self) -> None:
-        if not _answers(self.url):
+        if not answers(self.url):
             raise InputError(
                 f"PREFECT_API_URL={self.url}: no Prefect server answers; start it or unset the variable"
             )
@@ -134,7 +134,7 @@ class LoopbackServer:
     def wait(self) -> None:
         """Block until the server answers. Raises BuildError when it ends or stays silent."""
         deadline = time.monotonic() + START_SECONDS
-        while not _answers(self.url):
+        while not answers(self.url):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self._log.seek(0)
                 last = self._log.read().decode(errors="replace").strip().splitlines()[-1:] or ["no output"]
@@ -156,7 +156,8 @@ class LoopbackServer:
         self._log.close()
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether a Prefect API at `url` says within 5 seconds that it is healthy."""
     try:
         with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=5) as response:
             return bool(response.status == 200)
@@ -165,7 +166,7 @@ def _answers(url: str) -> bool:
 
 
 def end_with_parent() -> None:
-    """End this process when the one that started it dies: by signal on Linux, and by watching a multiprocessing parent."""
+    """End this process when the one that started it dies: by signal on Linux, else by watching the parent."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     parent = multiprocessing.parent_process()
@@ -179,9 +180,8 @@ def _end_after(parent: BaseProcess) -> None:
 
 
 def _serve(listening: socket.socket) -> None:
-    gc.set_threshold(
-        50_000, 20, 100
-    )  # importing and migrating leave little garbage: a quarter of their time was collection
+    # Importing and migrating leave little garbage, and a quarter of their time was its collection.
+    gc.set_threshold(50_000, 20, 100)
     import uvicorn
 
     config = uvicorn.Config(
@@ -196,9 +196,9 @@ def _serve(listening: socket.socket) -> None:
 
 
 def main() -> None:
-    """Serve Prefect's API on the listening socket whose file descriptor is given, until standard input closes.
+    """Serve Prefect's API on the listening socket whose file descriptor is given, until standard input ends.
 
-    Signals that reach every process of a terminal or a service are ignored: the parent decides when this one ends.
+    Signals that reach every process of a terminal or a service are ignored: the parent says when to end.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

@@ -26,7 +26,8 @@ class StoreError(BuildError):
 class SampleError(Exception):
     """One sample can't be made: it goes to quarantine and the build goes on.
 
-    `reason` is a short stable slug that statistics count ("truncated", "too-many-pixels"); `detail` is for people.
+    `reason` is a short stable slug that statistics count ("truncated", "too-many-pixels"); `detail` is for
+    people.
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:

@@ -47,7 +47,9 @@ class Mask(Record):
 
 
 class Distortion(Record):
-    """One distortion a region carries: canonical catalogue name, its class, severity level 1-5, order from 1."""
+    """One distortion a region carries: canonical catalogue name, its class, severity level 1-5, order from
+    1.
+    """
 
     name: str
     category: str
@@ -58,9 +60,12 @@ class Distortion(Record):
 class Region(Record):
     """One region of a picture.
 
-    `bbox` is [x, y, width, height] in pixels, the tight bounding box of the mask; `area` the number of mask pixels;
-    `position` the words for the mask's place ("top left", "center"); `distortions` in order of application, empty for
-    an untouched region; `strength` the measured perceptual strength inside the mask (0 = identical, at most 3.41),
+    `bbox` is [x, y, width, height] in pixels, the tight bounding box of the mask; `area` the number of mask
+    pixels;
+    `position` the words for the mask's place ("top left", "center"); `distortions` in order of application,
+    empty for
+    an untouched region; `strength` the measured perceptual strength inside the mask (0 = identical, at most
+    3.41),
     None where nobody measured it.
     """
 
@@ -76,7 +81,9 @@ class Region(Record):
 
 
 class SourceImage(Record):
-    """The picture a sample was made from. `id` is the first 16 hex digits of `sha256` (of the file's bytes)."""
+    """The picture a sample was made from. `id` is the first 16 hex digits of `sha256` (of the file's
+    bytes).
+    """
 
     id: str
     sha256: str
@@ -117,8 +124,10 @@ class Sample(Record):
     whole            where                   [] with whole_image = True; every region carries the distortion
     pristine         None                    []
 
-    `regions` holds every region of the picture, distorted or not. `ask_order` are catalogue names in order of application
-    (dao only). `order_effect` is the least perceptual distance between the target's order and its swap (dao only).
+    `regions` holds every region of the picture, distorted or not. `ask_order` are catalogue names in order
+    of application
+    (dao only). `order_effect` is the least perceptual distance between the target's order and its swap (dao
+    only).
     """
 
     sample_id: str
@@ -135,7 +144,9 @@ class Sample(Record):
 
 
 class Row(Record):
-    """One training sample without its picture bytes, which the published Parquet holds in the column `images`."""
+    """One training sample without its picture bytes, which the published Parquet holds in the column
+    `images`.
+    """
 
     id: str
     source: str

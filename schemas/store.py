@@ -76,7 +76,7 @@ def named_disk_errors(what: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        problem = (error.strerror or str(error)).partition(". Detail:")[0]
+        problem = os.strerror(error.errno or 0)
         if error.errno in FATAL_ERRNOS or isinstance(error, PermissionError):
             advice = "free space or choose another place, then build again"
             raise StoreError(f"{what}: {problem}; {advice}") from error

@@ -16,7 +16,6 @@ import skimage.data
 from sklearn.datasets import load_sample_image
 
 from flows.server import LoopbackServer, quiet_prefect
-from schemas.pictures import encode
 
 PHOTOGRAPHS = {
     "astronaut": lambda: skimage.data.astronaut(),
@@ -55,13 +54,14 @@ def photograph(name: str, long_side: int) -> np.ndarray:
 
 
 def write_photographs(folder: Path, names: list[str], long_side: int = 192) -> None:
-    """Small PNG copies of real photographs in `folder`, an hour old: fresh files are hashed again by every
+    """Small BMP copies of real photographs in `folder`, an hour old: fresh files are hashed again by every
     scan.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        path = folder / f"{name}.png"
-        path.write_bytes(encode(photograph(name, long_side)))
+        path = folder / f"{name}.bmp"
+        bgr = np.ascontiguousarray(photograph(name, long_side)[..., ::-1])
+        path.write_bytes(cv2.imencode(".bmp", bgr)[1].tobytes())
         os.utime(path, (time.time() - 3600,) * 2)
 
 

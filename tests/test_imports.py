@@ -30,7 +30,7 @@ def modules(package: str) -> list[Path]:
 
 
 def imported(path: Path) -> Iterator[tuple[int, str]]:
-    """(line, dotted name) of every import, wherever in the file; a name taken from a package counts as its part."""
+    """(line, dotted name) of every import, wherever in the file; a name from a package counts as its part."""
     return imports_of(path.read_text(encoding="utf-8"), path.relative_to(ROOT).parts[:-1])
 
 

@@ -110,3 +110,17 @@ def _digest(values: Values) -> str:
         except SampleError:
             continue
     return row_digest(row_from_arrow(values), hashes)
+
+
+def first(rows: list[Values], task: str, fits: Callable[[Values], bool] = lambda values: True) -> Values:
+    """The first row of a task by id, without its pictures."""
+    found = [values for values in rows if values["task"] == task and fits(values)]
+    assert found, f"the tiny dataset has no such row of {task}"
+    return min(found, key=lambda values: str(values["id"]))
+
+
+def region(values: Values) -> Values:
+    """The first target region of a row."""
+    wanted = values["target_region_ids"]
+    picked: Values = next(r for r in values["regions"] if r["region_id"] in wanted)
+    return picked

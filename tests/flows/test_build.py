@@ -56,7 +56,14 @@ def test_dataset_has_all_tasks_both_splits_and_no_shared_source(first: Outcome) 
 
 
 def test_folder_holds_what_the_design_names(first: Outcome) -> None:
-    files = ["README.md", "croissant.json", "manifest.json", "quarantine.parquet", "recipes.parquet", "report.html"]
+    files = [
+        "README.md",
+        "croissant.json",
+        "manifest.json",
+        "quarantine.parquet",
+        "recipes.parquet",
+        "report.html",
+    ]
     assert {path.name for path in first.folder.iterdir()} == {"data", *files}
     assert (first.folder.parent.parent / "latest").resolve() == first.folder.resolve()
 
@@ -240,7 +247,7 @@ def coco(tmp_path: Path) -> Path:
     for number, name in enumerate(("coffee", "china"), start=1):
         rgb = photograph(name, 192)
         height, width = rgb.shape[:2]
-        images.append({"id": number, "file_name": f"{name}.png", "height": height, "width": width})
+        images.append({"id": number, "file_name": f"{name}.bmp", "height": height, "width": width})
         for place_, (x, y) in enumerate([(5, 5), (100, 10), (60, 70)]):
             polygon = [x, y, x + 50, y, x + 50, y + 45, x, y + 45]
             annotations.append(

@@ -1,4 +1,4 @@
-"""The Arrow schema: what `datasets` would make of the same features, exact for any row, and a digest of content."""
+"""The Arrow schema: the one `datasets` makes of its features, exact for any row, and digests of content."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_schema_is_the_one_datasets_makes_of_its_features() -> None:
 
 
 def test_columns_are_those_of_the_design_and_images_come_last() -> None:
-    assert ROW_COLUMNS == (*TEXT_COLUMNS, "images")
+    assert (*TEXT_COLUMNS, "images") == ROW_COLUMNS
     assert set(TEXT_COLUMNS) == set(Row.model_fields)
     region = ROW_SCHEMA.field("regions").type.value_type
     assert [region.field(i).name for i in range(region.num_fields)] == [

@@ -102,10 +102,14 @@ def test_rows_come_back(tmp_path: Path) -> None:
 
 
 def manifest(files: dict[str, FileEntry]) -> DatasetManifest:
-    return DatasetManifest(
-        format=DATASET_FORMAT, name="x", digest="", key="", rows=0, tasks={}, splits={}, quarantined=0, seed=0,
-        config={}, config_hash="", code_version="", versions={}, files=files, shards={}, seconds={}, created="",
-    )  # fmt: skip
+    words = dict.fromkeys(("name", "digest", "key", "config_hash", "code_version", "created"), "")
+    numbers = dict.fromkeys(("rows", "quarantined", "seed"), 0)
+    tables: dict[str, object] = {
+        name: {} for name in ("tasks", "splits", "config", "versions", "shards", "seconds")
+    }
+    return DatasetManifest.model_validate(
+        {"format": DATASET_FORMAT, **words, **numbers, **tables, "files": files}
+    )
 
 
 @pytest.fixture

@@ -20,10 +20,11 @@ def test_a_hash_is_remembered_for_a_file_as_it_was(tmp_path: Path) -> None:
         assert hashes.get(*FILE) == "abc"
     with FileHashes(tmp_path / "hashes.sqlite") as hashes:
         assert hashes.get(*FILE) == "abc"
-        for place, value in enumerate(("/pictures/other.png", 11, FILE[2] + 1, 43)):
-            changed = [*FILE]
-            changed[place] = value
-            assert hashes.get(*changed) is None
+        path, size, mtime, inode = FILE
+        assert hashes.get("/pictures/other.png", size, mtime, inode) is None
+        assert hashes.get(path, size + 1, mtime, inode) is None
+        assert hashes.get(path, size, mtime + 1, inode) is None
+        assert hashes.get(path, size, mtime, inode + 1) is None
         hashes.put(FILE[0], 11, FILE[2], FILE[3], "def")
         assert hashes.get(*FILE) is None
     with FileHashes(tmp_path / "hashes.sqlite") as hashes:
@@ -50,7 +51,7 @@ def test_runs_at_once_share_a_table(tmp_path: Path) -> None:
 
 
 def test_a_run_that_fails_leaves_the_table_as_it_was(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), FileHashes(tmp_path / "h") as hashes:
+    with pytest.raises(KeyboardInterrupt), FileHashes(tmp_path / "h") as hashes:  # noqa: PT012
         hashes.put(*FILE, "abc")
         raise KeyboardInterrupt
     with FileHashes(tmp_path / "h") as hashes:

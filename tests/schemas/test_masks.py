@@ -69,8 +69,7 @@ def test_hostile_masks_are_refused_or_true(size: list[int], counts: str) -> None
         return
     try:
         decoded = masks.decode(mask)
-    except ValueError as error:
-        assert str(error).startswith("mask ")
+    except ValueError:
         with pytest.raises(ValueError, match="mask "):
             masks.area(mask)
         return

@@ -94,12 +94,13 @@ def test_pictures_are_read_one_by_one(store: Store) -> None:
 
 
 def test_an_id_is_used_once(store: Store) -> None:
-    with (
-        pytest.raises(ValueError, match="two rows with the id 'twin'"),
-        new_shard(store, "stage", KEY) as out,
-    ):
-        out.add(Item("twin", {"n": 1}))
-        out.add(Item("twin", {"n": 2}))
+    def twins() -> None:
+        with new_shard(store, "stage", KEY) as out:
+            out.add(Item("twin", {"n": 1}))
+            out.add(Item("twin", {"n": 2}))
+
+    with pytest.raises(ValueError, match="two rows with the id 'twin'"):
+        twins()
     assert store.find("stage", KEY) is None
 
 
