@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -95,8 +96,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("iqa-spider: stopped; run the same command again to go on", file=sys.stderr)
         return 1
     except BrokenPipeError:
-        sys.stderr.close()
+        _drop_output()
         return 1
+
+
+def _drop_output() -> None:
+    """Nobody reads any more: what is still buffered goes nowhere, so that leaving doesn't fail on it."""
+    if sys.stdout is sys.__stdout__:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _configured(options: argparse.Namespace) -> BuildConfig:

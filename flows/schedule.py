@@ -178,11 +178,15 @@ class _Schedule:
 
 
 async def _watch(url: str) -> None:
-    """Raise ConnectionError once the server is silent several times in a row; Prefect goes on for minutes."""
+    """End the runs and raise ConnectionError once the server is silent several times in a row.
+
+    Prefect itself goes on for minutes, and its runner can't end before its runs have.
+    """
     silent = 0
     while silent < _SILENT_CHECKS:
         await asyncio.sleep(_CHECK_SECONDS)
         silent = 0 if await asyncio.to_thread(answers, url) else silent + 1
+    _kill_runs()
     raise ConnectionError("it no longer answers")
 
 

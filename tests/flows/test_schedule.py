@@ -53,23 +53,34 @@ class Scheduled:
     def text(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace")
 
+    def get(self, path: str, **query: str) -> Any:
+        return self._answer("GET", path, params=query)
+
     def post(self, path: str, **body: Any) -> Any:
-        return self.api.post(path, json=body).raise_for_status().json()
+        return self._answer("POST", path, json=body)
+
+    def _answer(self, method: str, path: str, **content: Any) -> Any:
+        """The API's answer; 503 means that its database is busy, and Prefect's own client tries again too."""
+        for _ in range(10):
+            response = self.api.request(method, path, **content)
+            if response.status_code != 503:
+                break
+            time.sleep(0.5)
+        return response.raise_for_status().json()
 
     def start_run(self) -> str:
         """Start a run beside the cron; its id."""
-        deployment = self.api.get(f"/deployments/name/{FLOW}/{self.name}").raise_for_status().json()["id"]
+        deployment = self.get(f"/deployments/name/{FLOW}/{self.name}")["id"]
         return str(self.post(f"/deployments/{deployment}/create_flow_run")["id"])
 
     def state(self, run: str) -> tuple[str, str, str]:
         """The type, name and message of a run's state."""
-        state = self.api.get(f"/flow_runs/{run}").raise_for_status().json()["state"]
+        state = self.get(f"/flow_runs/{run}")["state"]
         return state["type"], state["name"], state["message"] or ""
 
     def past(self, run: str) -> list[str]:
         """The types of all states a run has been in."""
-        states = self.api.get("/flow_run_states/", params={"flow_run_id": run}).raise_for_status().json()
-        return [state["type"] for state in states]
+        return [state["type"] for state in self.get("/flow_run_states/", flow_run_id=run)]
 
     def runs(self) -> list[dict[str, Any]]:
         """Runs of the deployment that have begun, the earliest first."""

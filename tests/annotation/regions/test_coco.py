@@ -140,7 +140,8 @@ def test_crowds_and_boxes_are_dropped_by_name(tmp_path: Path) -> None:
 def test_coco_masks_may_be_named_by_appearance(tmp_path: Path) -> None:
     given_masks = coco_candidates(load_coco(write(tmp_path, document([POLYGON]))), "a.jpg", HEIGHT, WIDTH)
     picture = np.full((HEIGHT, WIDTH, 3), (200, 20, 20), dtype=np.uint8)
-    result = propose(picture, RegionsConfig(proposer="coco"), given_masks)
+    config = RegionsConfig(proposer="coco", labeller="appearance")
+    result = propose(picture, config, given_masks)
     assert [region.label for region in result.regions] == ["smooth red area"]
 
 
