@@ -18,7 +18,7 @@ from sklearn.datasets import load_sample_image
 
 from flows.server import LoopbackServer, quiet_prefect
 
-# Prefect's first set-up of logging closes the handlers it finds. absl's (which mlcroissant brings) closes what
+# Prefect's first set-up of logging closes the handlers it finds. absl's (mlcroissant brings it) closes what
 # standard error is at that moment, a test's capture, and with it the run: so Prefect goes first.
 quiet_prefect()
 importlib.import_module("prefect.logging.configuration").setup_logging()
