@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from distortions import catalog, catalog_digest
-from distortions.plans import PlannedSample, PlanSkip, plan_samples
+from distortions.plans import PlannedSample, PlanSkip, plan_samples, rules_digest
 from flows.jobs import Job
 from schemas.config import BuildConfig, DistortConfig
 from schemas.masks import PositionGrid
@@ -28,6 +28,7 @@ def jobs(regions: Sequence[Job], config: BuildConfig) -> list[Job]:
                 "version": VERSION,
                 "distort": config.distort.model_dump(mode="json"),
                 "catalogue": digest,
+                "rules": rules_digest(),
                 "seed": config.seed,
                 "grid": config.regions.position_grid,
                 "ingest": job.content["ingest"],

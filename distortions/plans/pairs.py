@@ -14,6 +14,8 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from schemas.hashing import content_key
+
 LEVELS = 5
 _ROUNDS = 200
 # Pairs whose order is visible less often than this are not worth an attempt.
@@ -30,6 +32,11 @@ def _table() -> dict[str, Any]:
     if unknown:
         raise ValueError(f"pairs.yaml names unknown classes: {', '.join(unknown)}")
     return table
+
+
+def rules_digest() -> str:
+    """Hash of the whole table: part of a distort shard's key, so that other rules make new samples."""
+    return content_key(_table())
 
 
 def classes() -> tuple[str, ...]:
