@@ -196,7 +196,7 @@ def test_a_failing_build_is_a_failed_run_with_one_line(prefect_url: str, tmp_pat
         assert message.startswith("ingest: 2 of 2 failed")
         assert "\n" not in message
         scheduled.process.send_signal(signal.SIGTERM)
-        assert scheduled.ends(20) == 0
+        assert scheduled.ends(90) == 0
         lines = scheduled.text().splitlines()
         assert lines[0].startswith("serving failing at '0 0 29 2 *' (UTC) on " + prefect_url)
         assert lines[-2:] == [f"iqa-spider: {message}", "stopped"]
@@ -218,7 +218,7 @@ def test_an_overlapping_run_is_cancelled_and_a_stop_ends_the_first(prefect_url: 
 
         for pid in scheduled.processes():  # as a service manager does
             os.kill(pid, signal.SIGTERM)
-        assert scheduled.ends(20) == 0
+        assert scheduled.ends(90) == 0
         assert scheduled.state(first) == ("CANCELLED", "Cancelled", "the schedule was stopped")
         assert scheduled.text().splitlines()[-1] == "stopped"
         assert "Traceback" not in scheduled.text()
@@ -257,7 +257,7 @@ def test_killed_with_its_server_it_leaves_nothing_and_the_next_one_builds(
         until(lambda: "regions " in scheduled.text(), 60, scheduled)
         assert len(scheduled.processes()) >= 4  # itself, its server, the run, a worker
         scheduled.process.kill()
-        assert scheduled.ends(10) == -signal.SIGKILL
+        assert scheduled.ends(90) == -signal.SIGKILL
     finally:
         scheduled.destroy()
 
@@ -268,7 +268,7 @@ def test_killed_with_its_server_it_leaves_nothing_and_the_next_one_builds(
         assert again.state(run)[0] == "RUNNING"
         assert [run["state"]["type"] for run in again.finished()] == ["CRASHED"]
         os.killpg(again.process.pid, signal.SIGINT)  # as Ctrl-C does
-        assert again.ends(20) == 0
+        assert again.ends(90) == 0
         assert again.text().splitlines()[-1] == "stopped"
         assert "Traceback" not in again.text()
     finally:
@@ -300,5 +300,5 @@ def test_every_minute_it_builds_then_reuses_then_makes_only_what_is_new(minutely
     assert (out / "latest").resolve() != before
     assert "nothing changed" in minutely.text()
     minutely.process.send_signal(signal.SIGINT)
-    assert minutely.ends(20) == 0
+    assert minutely.ends(90) == 0
     assert "Traceback" not in minutely.text()
