@@ -84,11 +84,7 @@ def strengths(
     reference: Image, distorted: Sequence[Image], masks: Sequence[BoolMask | None] = (None,)
 ) -> list[float]:
     """`strength` of each picture for each mask, pictures outermost; the reference is analysed once."""
-    for image in distorted:
-        if image.shape != reference.shape:
-            raise ValueError(f"pictures differ in size: {reference.shape} and {image.shape}")
-    weights = [_weights(reference.shape[:2], mask) for mask in masks]
-    box = _union(weights, analysis_size(*reference.shape[:2]))
+    weights, box = _compared(reference, distorted, masks)
     base = analyse(reference, box)
     values = []
     for image in distorted:
@@ -121,11 +117,7 @@ def order_effects_of(
     reference: Image, pairs: Sequence[tuple[Image, Image]], masks: Sequence[BoolMask | None] = (None,)
 ) -> list[float]:
     """`order_effect_of` for each pair and each mask, pairs outermost; the reference is analysed once."""
-    for image in (image for pair in pairs for image in pair):
-        if image.shape != reference.shape:
-            raise ValueError(f"pictures differ in size: {reference.shape} and {image.shape}")
-    weights = [_weights(reference.shape[:2], mask) for mask in masks]
-    box = _union(weights, analysis_size(*reference.shape[:2]))
+    weights, box = _compared(reference, [image for pair in pairs for image in pair], masks)
     clean = analyse(reference, box)
     values = []
     for pair in pairs:
@@ -140,6 +132,17 @@ def order_effects_of(
                 )
             )
     return values
+
+
+def _compared(
+    reference: Image, images: Sequence[Image], masks: Sequence[BoolMask | None]
+) -> tuple[list[_Weight], _Box | None]:
+    """The masks' weights and the box that holds them all, for pictures of the reference's size."""
+    for image in images:
+        if image.shape != reference.shape:
+            raise ValueError(f"pictures differ in size: {reference.shape} and {image.shape}")
+    weights = [_weights(reference.shape[:2], mask) for mask in masks]
+    return weights, _union(weights, analysis_size(*reference.shape[:2]))
 
 
 def analysis_size(height: int, width: int) -> tuple[int, int]:

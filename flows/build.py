@@ -19,7 +19,7 @@ from schemas.dataset import DatasetManifest, load_manifest, quarantine_bytes
 from schemas.errors import BuildError
 from schemas.hash_cache import FileHashes
 from schemas.records import Quarantined
-from schemas.store import Manifest, Store, exclusive, open_store, write_atomically
+from schemas.store import Store, exclusive, open_store, write_atomically
 
 _WINDOW = 4
 
@@ -36,6 +36,16 @@ class Outcome:
     seconds: dict[str, float]
     changed: bool
 
+    @property
+    def new(self) -> int:
+        """Shards made, of all stages."""
+        return sum(count.new for count in self.shards.values())
+
+    @property
+    def reused(self) -> int:
+        """Shards taken from the store, of all stages."""
+        return sum(count.reused for count in self.shards.values())
+
     def summary(self) -> dict[str, Any]:
         """The build for a program: the last line of `build --json`."""
         return {
@@ -44,10 +54,7 @@ class Outcome:
             "rows": self.manifest.rows,
             "tasks": self.manifest.tasks,
             "splits": self.manifest.splits,
-            "shards": {
-                "new": sum(count.new for count in self.shards.values()),
-                "reused": sum(count.reused for count in self.shards.values()),
-            },
+            "shards": {"new": self.new, "reused": self.reused},
             "quarantined": self.manifest.quarantined,
             "seconds": self.seconds,
             "state": "built" if self.changed else "nothing changed",
@@ -61,8 +68,7 @@ def build(config: BuildConfig, limit: int | None = None) -> Outcome:
     """Build the dataset of `config`, making only the shards its store lacks.
 
     Raises InputError (wrong use, unreadable input, an output that belongs to another build) or BuildError
-    (a full
-    disk, too many failures, an output held by a running build).
+    (a full disk, too many failures, an output held by a running build).
     """
     started = time.perf_counter()
     store_root = config.store or config.out / "store"
@@ -115,7 +121,7 @@ class _Build:
         self._make("ingest")
         plan.survey_rows(survey, store)
         if not survey.kept.by_shard:
-            raise BuildError(self._too_many("ingest", survey.manifests("ingest"), "no picture could be used"))
+            raise BuildError(self._failed("ingest", *self._failures("ingest"), "no picture could be used"))
         for stage in ("regions", "distort", "annotate", "merge"):
             self._make(stage)
         plan.survey_publish(survey, store)
@@ -137,14 +143,10 @@ class _Build:
         progress.close()
         self._shards[stage] = ShardCount(len(missing), len(jobs) - len(missing))
         self._seconds[stage] = round(time.perf_counter() - started, 3)
-        manifests = self._survey.manifests(stage)
-        failed = [entry for manifest in manifests for entry in manifest.quarantine]
-        if stage == "ingest":
-            failed += self._survey.scanned.quarantined
-        tried = sum(manifest.rows for manifest in manifests) + len(failed)
+        failed, tried = self._failures(stage)
         if tried and len(failed) / tried > self._config.run.max_failure_rate:
             limit = f"the limit run.max_failure_rate is {self._config.run.max_failure_rate:.0%}"
-            raise BuildError(self._too_many(stage, manifests, limit))
+            raise BuildError(self._failed(stage, failed, tried, limit))
 
     def _submit(self, stage: str, jobs: list[Job]) -> Any:
         from prefect import task
@@ -162,17 +164,18 @@ class _Build:
         while waiting:
             yield waiting.popleft().result()
 
-    def _too_many(self, stage: str, manifests: list[Manifest], limit: str) -> str:
-        """The line for a build that fails by its samples; the quarantine so far is left in the output
-        folder.
-        """
-        failed: list[Quarantined] = [entry for manifest in manifests for entry in manifest.quarantine]
+    def _failures(self, stage: str) -> tuple[list[Quarantined], int]:
+        """What failed in a stage, files the scan refused included, and how many were tried."""
+        manifests = self._survey.manifests(stage)
+        failed = [entry for manifest in manifests for entry in manifest.quarantine]
         if stage == "ingest":
             failed += self._survey.scanned.quarantined
-        tried = sum(manifest.rows for manifest in manifests) + len(failed)
+        return failed, sum(manifest.rows for manifest in manifests) + len(failed)
+
+    def _failed(self, stage: str, failed: list[Quarantined], tried: int, limit: str) -> str:
+        """The line for a build that fails by its samples; their quarantine is left in the output folder."""
         path = self._config.out / "quarantine.parquet"
-        if self._store.tmp is not None:
-            write_atomically(path, quarantine_bytes(failed), self._config.out)
+        write_atomically(path, quarantine_bytes(failed), self._config.out)
         reasons = ", ".join(
             f"{reason} {count}" for reason, count in Counter(e.reason for e in failed).most_common(3)
         )

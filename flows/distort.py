@@ -20,7 +20,7 @@ VERSION = 1
 def jobs(regions: Sequence[Job], config: BuildConfig) -> list[Job]:
     """One job a regions shard; the key holds the level tables of the distortions that may be drawn."""
     names = config.distort.names or [entry.name for entry in catalog()]
-    digest = catalog_digest(names)
+    digest, rules = catalog_digest(names), rules_digest()
     return [
         Job(
             "distort",
@@ -28,7 +28,7 @@ def jobs(regions: Sequence[Job], config: BuildConfig) -> list[Job]:
                 "version": VERSION,
                 "distort": config.distort.model_dump(mode="json"),
                 "catalogue": digest,
-                "rules": rules_digest(),
+                "rules": rules,
                 "seed": config.seed,
                 "grid": config.regions.position_grid,
                 "ingest": job.content["ingest"],

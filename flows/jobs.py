@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from schemas.hashing import content_key
@@ -24,7 +25,7 @@ class Job:
     content: dict[str, Any]
     local: dict[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def key(self) -> str:
         return content_key(self.stage, self.content)
 
@@ -33,8 +34,7 @@ def cut(ids: Sequence[str], size: int) -> list[list[str]]:
     """Cut hexadecimal ids into runs of about `size`, at places that only the ids near them decide.
 
     The ids are sorted; a run ends after an id whose last 8 hex digits are divisible by `size`, and at 4 x
-    `size` at
-    the latest. A new id therefore changes the run it falls in and leaves the others alone.
+    `size` at the latest. A new id therefore changes the run it falls in and leaves the others alone.
     """
     runs: list[list[str]] = []
     current: list[str] = []

@@ -4,12 +4,12 @@ will take.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows import annotate, distort, ingest, merge, publish, regions
-from flows.jobs import Job
+from flows.jobs import STAGES, Job
 from flows.report import Duplicate
 from flows.sources import HashCache, ScanResult, scan
 from schemas.config import BuildConfig
@@ -37,15 +37,13 @@ class Survey:
     def manifests(self, stage: str) -> list[Manifest]:
         return [self.found[job.key] for job in self.jobs.get(stage, []) if job.key in self.found]
 
-    def pictures(self, job: Job) -> int:
-        """Photographs a job of any stage before merge deals with."""
-        if job.stage == "ingest":
-            return len(job.content["files"])
-        by_key = {other.content["ingest"]: len(other.content["sources"]) for other in self.jobs["regions"]}
-        if "ingest" in job.content:
-            return by_key[job.content["ingest"]]
-        parents = {other.key: other.content["ingest"] for other in self.jobs["distort"]}
-        return by_key[parents[job.content["distort"]]]
+    def pictures(self) -> dict[str, int]:
+        """Photographs each job before merge deals with, by the job's key."""
+        counts = {job.key: len(job.content["files"]) for job in self.jobs["ingest"]}
+        counts |= {job.key: len(job.content["sources"]) for job in self.jobs["regions"]}
+        counts |= {job.key: counts[job.content["regions"]] for job in self.jobs["distort"]}
+        counts |= {job.key: counts[job.content["distort"]] for job in self.jobs["annotate"]}
+        return counts
 
 
 def scan_sources(config: BuildConfig, cache: HashCache | None, limit: int | None) -> ScanResult:
@@ -115,8 +113,7 @@ def facts_of(survey: Survey, runner: str, workers: int) -> publish.BuildFacts:
 
 def finished_dataset(survey: Survey, out: Path) -> Path | None:
     """The dataset folder of this build when nothing is left to do."""
-    stages = ("ingest", "regions", "distort", "annotate", "merge", "publish")
-    if any(stage not in survey.jobs or survey.missing(stage) for stage in stages):
+    if any(stage not in survey.jobs or survey.missing(stage) for stage in STAGES):
         return None
     facts = facts_of(survey, "", 0)
     key = publish.dataset_key(survey.jobs["publish"], facts)
@@ -140,14 +137,15 @@ def forecast(survey: Survey, workers: int) -> list[StageForecast]:
     """
     unknown = survey.missing("ingest")
     waiting = sum(len(job.content["files"]) for job in unknown)
+    counts = survey.pictures()
     result = []
     for stage in ("ingest", "regions", "distort", "annotate"):
         missing = survey.missing(stage)
-        pictures = sum(survey.pictures(job) for job in missing)
+        pictures = sum(counts[job.key] for job in missing)
         new = len(missing)
         if stage != "ingest":
             pictures, new = pictures + waiting, new + len(unknown)
-        seconds = pictures * _seconds_a_picture(survey, stage) / workers
+        seconds = pictures * _seconds_a_picture(survey, stage, counts) / workers
         result.append(StageForecast(stage, new, len(survey.jobs.get(stage, [])) - len(missing), seconds))
     changed = any(entry.new for entry in result)
     merging = 1 if changed or survey.missing("merge") else 0
@@ -159,9 +157,9 @@ def forecast(survey: Survey, workers: int) -> list[StageForecast]:
     return result
 
 
-def _seconds_a_picture(survey: Survey, stage: str) -> float:
-    done: Sequence[Job] = [job for job in survey.jobs.get(stage, []) if job.key in survey.found]
-    pictures = sum(survey.pictures(job) for job in done)
+def _seconds_a_picture(survey: Survey, stage: str, counts: Mapping[str, int]) -> float:
+    done = survey.manifests(stage)
+    pictures = sum(counts[manifest.key] for manifest in done)
     if not pictures:
         return TYPICAL_SECONDS[stage]
-    return sum(survey.found[job.key].seconds for job in done) / pictures
+    return sum(manifest.seconds for manifest in done) / pictures

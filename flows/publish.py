@@ -56,6 +56,7 @@ _LIBRARIES = ("numpy", "opencv-python", "pillow", "pyarrow", "pycocotools", "sci
 
 def jobs(merge: Manifest, config: BuildConfig) -> list[Job]:
     """One job a Parquet file; its key holds the rows it lists, so other files' rows don't touch it."""
+    shaping = config_hash(config)
     return [
         Job(
             "publish",
@@ -64,7 +65,7 @@ def jobs(merge: Manifest, config: BuildConfig) -> list[Job]:
                 "publish": config.publish.model_dump(mode="json", include={"rows_per_group", "group_bytes"}),
                 "rows": shard["digest"],
                 "split": shard["split"],
-                "config_hash": config_hash(config),
+                "config_hash": shaping,
             },
             {"merge": merge.key, "name": shard["name"]},
         )
@@ -99,7 +100,6 @@ def write_data_shard(job: Job, store: Store) -> Manifest:
             return commit_file(store, temporary, manifest)
         except BaseException:
             writer.abandon()
-            temporary.unlink(missing_ok=True)
             raise
 
 
@@ -205,7 +205,7 @@ def _fill(
     }
     digest = dataset_digest(digests)
     config = public_config(facts.config)
-    recipes = _recipes(store, [folder / file.path for file in published], distort)
+    recipes = _recipes(store, merge, distort)
     texts = {
         "quarantine.parquet": quarantine_bytes(facts.quarantine),
         "recipes.parquet": recipe_bytes(recipes),
@@ -272,7 +272,8 @@ def _link_or_copy(source: Path, target: Path) -> None:
         target.chmod(0o444)
 
 
-def _recipes(store: Store, data: Sequence[Path], distort: Sequence[Job]) -> list[dict[str, str]]:
+def _recipes(store: Store, merge: Manifest, distort: Sequence[Job]) -> list[dict[str, str]]:
+    """One recipe a row: files in the order they are published, the rows of each by id."""
     by_sample: dict[str, dict[str, str]] = {}
     for job in distort:
         for item in read_items(store, "distort", job.key):
@@ -285,15 +286,10 @@ def _recipes(store: Store, data: Sequence[Path], distort: Sequence[Job]) -> list
                 "recipe": canonical_json(item.record["recipe"]),
             }
     return [
-        {"id": row.id, **by_sample[sample_of(row.id, row.task)]}
-        for path in data
-        for row in sorted(read_rows(path), key=lambda row: row.id)
+        {"id": ref.row_id, **by_sample[ref.sample_id]}
+        for shard in merge.extra["shards"]
+        for ref in sorted(shard_rows(store, merge.key, shard["name"]))
     ]
-
-
-def sample_of(row_id: str, task: str) -> str:
-    """The sample a row of ours belongs to: its id up to the task."""
-    return row_id.split(f"-{task}")[0]
 
 
 def _report_data(

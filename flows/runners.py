@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -73,8 +72,7 @@ class ProcessRunner(InProcessRunner):
     """Prefect tasks on threads that hand the shard function to a pool of processes, one thread each.
 
     A worker that dies (killed for memory, say) takes its pool with it: the pool is made again and the shard
-    tried once
-    more before the build stops.
+    tried once more before the build stops.
     """
 
     def __init__(self, store: Store, workers: int) -> None:
@@ -101,7 +99,6 @@ class ProcessRunner(InProcessRunner):
                     self.workers,
                     mp_context=multiprocessing.get_context("spawn"),
                     initializer=_start_worker,
-                    initargs=(os.getpid(),),
                 )
             return self._pool
 
@@ -137,17 +134,10 @@ def single_threaded_libraries() -> None:
     cv2.setNumThreads(1)
 
 
-def _start_worker(parent: int) -> None:
+def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
-    threading.Thread(target=_watch_parent, args=(parent,), daemon=True).start()
     single_threaded_libraries()
-
-
-def _watch_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
 
 
 def _run_in_worker(job: Job, root: Path, tmp: Path | None) -> Manifest:

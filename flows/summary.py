@@ -12,10 +12,9 @@ def print_outcome(outcome: Outcome) -> None:
     if not outcome.changed:
         print("nothing changed: the dataset of this configuration and these photographs stands already")
     print_manifest(outcome.manifest)
-    new = sum(count.new for count in outcome.shards.values())
-    reused = sum(count.reused for count in outcome.shards.values())
     times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in outcome.seconds.items())
-    print(f"shards   {new} made, {reused} reused in {duration(sum(outcome.seconds.values()))} ({times})")
+    spent = duration(sum(outcome.seconds.values()))
+    print(f"shards   {outcome.new} made, {outcome.reused} reused in {spent} ({times})")
     print(f"dataset  {outcome.folder.resolve()}")
     print(f"report   {(outcome.folder / 'report.html').resolve()}")
 

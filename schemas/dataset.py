@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from schemas.arrow import ROW_SCHEMA, TEXT_COLUMNS, row_from_arrow, to_table
 from schemas.errors import InputError
 from schemas.records import Quarantined, Record, Row
+from schemas.row_groups import RowGroups
 
 DATASET_FORMAT = 1
 MANIFEST = "manifest.json"
@@ -111,9 +112,7 @@ class RowWriter:
     def __init__(self, path: Path, rows_per_group: int, group_bytes: int) -> None:
         self.rows = 0
         self._limit_rows, self._limit_bytes = rows_per_group, group_bytes
-        self._buffer: list[tuple[Row, Sequence[bytes]]] = []
-        self._buffered = 0
-        self._parquet = pq.ParquetWriter(
+        parquet = pq.ParquetWriter(
             path,
             ROW_SCHEMA,
             compression={**dict.fromkeys(_leaves(), "zstd"), _PICTURE_LEAF: "none"},
@@ -121,32 +120,23 @@ class RowWriter:
             write_page_index=True,
             write_statistics=[leaf for leaf in _leaves() if leaf != _PICTURE_LEAF],
         )
+        self._groups = RowGroups(path, parquet, to_table)
 
     def add(self, row: Row, pictures: Sequence[bytes]) -> None:
         size = sum(map(len, pictures))
-        if self._buffer and self._buffered + size > self._limit_bytes:
-            self._flush()
-        self._buffer.append((row, pictures))
-        self._buffered += size
+        if self._groups.bytes + size > self._limit_bytes:
+            self._groups.flush()
+        self._groups.add((row, pictures), size)
         self.rows += 1
-        if len(self._buffer) >= self._limit_rows:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._buffer:
-            self._parquet.write_table(to_table(self._buffer))
-            self._buffer.clear()
-            self._buffered = 0
+        if self._groups.rows >= self._limit_rows:
+            self._groups.flush()
 
     def close(self) -> None:
-        self._flush()
-        self._parquet.close()
+        self._groups.close()
 
     def abandon(self) -> None:
-        """Close without the rows still in memory, full disk or not; the caller removes the file."""
-        self._buffer.clear()
-        with suppress(OSError):
-            self._parquet.close()
+        """Close and remove the unfinished file."""
+        self._groups.abandon()
 
 
 _PICTURE_LEAF = "images.list.element.bytes"

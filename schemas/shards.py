@@ -8,8 +8,8 @@ import os
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from schemas.errors import SampleError, SpiderError, StoreError
 from schemas.hashing import canonical_json
 from schemas.records import Quarantined
+from schemas.row_groups import RowGroups
 from schemas.store import FATAL_ERRNOS, Manifest, Store, named_disk_errors
 
 STAGE_SCHEMA = pa.schema(
@@ -54,16 +55,14 @@ class ShardWriter:
         self.quarantined: list[Quarantined] = []
         self.extra: dict[str, Any] = {}
         self.rows = 0
-        self._path = path
         self._ids: set[str] = set()
-        self._buffer: list[tuple[str, bytes, bytes | None]] = []
-        self._buffered = 0
-        self._parquet = pq.ParquetWriter(
+        parquet = pq.ParquetWriter(
             path,
             STAGE_SCHEMA,
             compression={"id": "zstd", "record": "zstd", "picture": "none"},
             use_dictionary=False,
         )
+        self._groups = RowGroups(path, parquet, _to_table)
 
     def add(self, item: Item) -> None:
         """Append a row. Raises ValueError, and appends nothing, for an id the shard has or broken Unicode."""
@@ -72,11 +71,11 @@ class ShardWriter:
         item.id.encode()
         text = canonical_json(item.record).encode()
         self._ids.add(item.id)
-        self._buffer.append((item.id, text, item.picture))
-        self._buffered += len(text) + len(item.picture or b"")
+        self._groups.add((item.id, text, item.picture), len(text) + len(item.picture or b""))
         self.rows += 1
-        if item.picture is not None or self._buffered >= _GROUP_BYTES or len(self._buffer) >= _GROUP_ROWS:
-            self._flush()
+        full = self._groups.bytes >= _GROUP_BYTES or self._groups.rows >= _GROUP_ROWS
+        if item.picture is not None or full:
+            self._groups.flush()
 
     def quarantine(self, source: str, reason: str, error: str, sample_id: str | None = None) -> None:
         """Put a sample into quarantine; text that isn't Unicode is escaped."""
@@ -101,25 +100,18 @@ class ShardWriter:
             place = f"{Path(frame.filename).name}:{frame.lineno}"
             self.quarantine(source, "unexpected", f"{type(error).__name__}: {error} at {place}", sample_id)
 
-    def _flush(self) -> None:
-        if not self._buffer:
-            return
-        ids, records, pictures = zip(*self._buffer, strict=True)
-        columns = [pa.array(ids), pa.array(records, pa.string()), pa.array(pictures, pa.binary())]
-        self._parquet.write_table(pa.table(columns, schema=STAGE_SCHEMA))
-        self._buffer.clear()
-        self._buffered = 0
-
     def close(self) -> None:
-        self._flush()
-        self._parquet.close()
+        self._groups.close()
 
     def abandon(self) -> None:
-        """Close and remove the unfinished file, whether or not its footer still fits on the disk."""
-        self._buffer.clear()
-        with suppress(OSError):
-            self._parquet.close()
-        self._path.unlink(missing_ok=True)
+        """Close and remove the unfinished file."""
+        self._groups.abandon()
+
+
+def _to_table(rows: Sequence[tuple[str, bytes, bytes | None]]) -> pa.Table:
+    ids, records, pictures = zip(*rows, strict=True)
+    columns = [pa.array(ids), pa.array(records, pa.string()), pa.array(pictures, pa.binary())]
+    return pa.table(columns, schema=STAGE_SCHEMA)
 
 
 @contextmanager
