@@ -26,6 +26,11 @@ LONG = {"hyd: 1, sid: 1, dao: 1": "hyd: 400, sid: 400, dao: 400", "runner: seria
 MARK = "IQA_SPIDER_TEST_RUN"
 
 
+def _heed_interrupts() -> None:
+    """As a terminal starts it: background jobs of a shell, this suite perhaps, inherit an ignored SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Scheduled:
     """`iqa-spider schedule` in a process of its own, its server's API, and every process it starts."""
 
@@ -40,6 +45,7 @@ class Scheduled:
                 stderr=subprocess.STDOUT,
                 env={**os.environ, MARK: self._mark},
                 start_new_session=True,
+                preexec_fn=_heed_interrupts,
             )
         try:
             serving = re.compile(r"^serving \S+ at .* on (http\S+) until", re.M)
