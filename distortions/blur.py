@@ -72,9 +72,12 @@ def box_sizes(sigma: float) -> tuple[int, ...]:
     return tuple(low if i < count else low + 2 for i in range(_BOXES))
 
 
-def motion(pixels: Image, frame: Frame, radius: float, sigma: float) -> Image:
-    """One-sided motion blur of length 2 `radius` at a drawn angle, fading as a Gaussian of `sigma`."""
-    dy, dx, weights = _motion_taps(max(1, round(2 * radius)) + 1, sigma, _motion_angle(frame.seed))
+def motion(pixels: Image, frame: Frame, radius: float, sigma: float, lead: float) -> Image:
+    """Motion blur of 2 `radius` + 1 pixels at a drawn angle, fading as a Gaussian of `sigma`.
+
+    `lead` is the share of the line on the pixel's other side: 0 one-sided, 0.5 centred.
+    """
+    dy, dx, weights = motion_taps(round(2 * radius) + 1, sigma, _motion_angle(frame.seed), lead)
     if len(weights) > _MOTION_PART * _MOTION_PARTS:
         reach = int(max(np.abs(dy).max(), np.abs(dx).max()))
         kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
@@ -96,21 +99,25 @@ def motion(pixels: Image, frame: Frame, radius: float, sigma: float) -> Image:
     return np.asarray(cv2.convertScaleAbs(total), dtype=np.uint8)
 
 
-def motion_padding(frame: Frame, radius: float, sigma: float) -> int:
+def motion_padding(frame: Frame, radius: float, sigma: float, lead: float) -> int:
     """Reach in pixels."""
-    del frame, sigma
-    return max(1, round(2 * radius)) + 1
+    del frame, sigma, lead
+    return round(2 * radius) + 1
 
 
 def _motion_angle(seed: int) -> float:
     return float(rng(seed, "motion").uniform(-90, 90))
 
 
-def _motion_taps(
-    length: int, sigma: float, angle: float
+def motion_taps(
+    length: int, sigma: float, angle: float, lead: float
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
-    """Offsets (rows, columns) and weights of taps on a line that starts at the pixel itself."""
-    steps = np.arange(min(length, math.ceil(4 * sigma) + 1))
+    """Offsets (rows, columns) and weights of taps on a line: `lead` of its length lies before the pixel.
+
+    `angle` is in degrees.
+    """
+    count = min(length, math.ceil(4 * sigma) + 1)
+    steps = np.arange(count) - lead * (count - 1)
     weights = np.exp(-(steps**2) / (2 * sigma * sigma))
     direction = math.radians(angle)
     dy = np.ceil(steps * math.sin(direction) - 0.5).astype(np.intp)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,44 +18,42 @@ from numpy.typing import NDArray
 
 from distortions.frame import Frame, Image
 from distortions.perceptual import strengths
-from distortions.registry import Entry, catalog, read_table
+from distortions.registry import PATH_SIDE, Entry, catalog, path_parameters, read_table
 from schemas.hashing import derived_seed
 
 TARGETS = (0.6, 1.05, 1.6, 2.2, 2.75)
 BANDS = ((0.4, 0.8), (0.8, 1.3), (1.3, 1.9), (1.9, 2.5), (2.5, 3.41))
-PATH_SIDE = 384
 CHECKED_SIDES = (256, 320, 384, 427, 512, 640, 768)
-_STEPS = 49
+CALIBRATED_ON = ("astronaut", "chelsea", "rocket", "motorcycle")
+HELD_OUT = ("coffee", "china", "flower")
+# Means over the held-out photographs differ from those over the calibrated ones by .10 on average, by .35
+# at the 99th percentile and by .5 at most (JPEG 2000).
+HELD_OUT_SLACK = 0.4
+_COARSE, _FINE = 17, 3
 _HEADER = """\
 # Calibrated levels, written by `python -m distortions.calibrate` from real photographs; don't edit by hand.
 # name -> short side of the pictures (pixels) -> parameter -> its value at levels 1 to 5.
 # Mean strengths aimed at: {targets}; "measured" is what the table gives at that side. A type that
-# can't reach the last target has its levels spread in proportion up to its strongest.
+# can't reach the last target (`reach` in catalogue.yaml) has its levels spread in proportion.
 """
 
 
-def photographs(short_side: int) -> list[Image]:
-    """Seven photographs that come with scikit-image and scikit-learn, resized to a short side in pixels."""
+def photographs(short_side: int, names: Sequence[str] = CALIBRATED_ON) -> list[Image]:
+    """Photographs that come with scikit-image and scikit-learn, resized to a short side in pixels."""
     from skimage import data
     from sklearn.datasets import load_sample_image
 
     load: Any = data
-    pictures = [getattr(load, name)() for name in ("astronaut", "chelsea", "coffee", "rocket")]
-    pictures += [load.stereo_motorcycle()[0], load_sample_image("china.jpg"), load_sample_image("flower.jpg")]
-    return [_fitted(picture, short_side) for picture in pictures]
-
-
-def path_parameters(path: Mapping[str, Any], t: float) -> dict[str, float | str]:
-    """An entry's parameters at `t` on its path, 0 (no effect) to 1 (strongest)."""
-    parameters: dict[str, float | str] = {}
-    for name, value in path.items():
-        if not isinstance(value, list):
-            parameters[name] = value if isinstance(value, str) else float(value)
-        elif value[2] == "log":
-            parameters[name] = float(value[0] * (value[1] / value[0]) ** t)
-        else:
-            parameters[name] = float(value[0] + (value[1] - value[0]) * t)
-    return parameters
+    loaders: dict[str, Callable[[], NDArray[np.uint8]]] = {
+        "astronaut": load.astronaut,
+        "chelsea": load.chelsea,
+        "coffee": load.coffee,
+        "rocket": load.rocket,
+        "motorcycle": lambda: load.stereo_motorcycle()[0],
+        "china": lambda: load_sample_image("china.jpg"),
+        "flower": lambda: load_sample_image("flower.jpg"),
+    }
+    return [_fitted(loaders[name](), short_side) for name in names]
 
 
 def mean_strength(entry: Entry, parameters: Mapping[str, float | str], pictures: Sequence[Image]) -> float:
@@ -71,21 +69,26 @@ def mean_strength(entry: Entry, parameters: Mapping[str, float | str], pictures:
 def calibrated(
     entry: Entry, path: Mapping[str, Any], pictures: Sequence[Image]
 ) -> list[dict[str, float | str]]:
-    """Parameters of the five levels at the pictures' short side."""
-    grid = np.linspace(0, 1, _STEPS)
+    """Parameters of the five levels at the pictures' short side.
+
+    Strength is measured at `_COARSE` points of the path and at `_FINE` - 1 more between the two around each
+    target, then interpolated linearly.
+    """
+    grid = np.linspace(0, 1, _COARSE)
     curve = np.array([mean_strength(entry, path_parameters(path, t), pictures) for t in grid])
     curve = np.maximum.accumulate(curve)
-    strongest = curve[-1]
-    if strongest < BANDS[-1][0]:
-        targets = strongest * np.array(TARGETS) / TARGETS[-1]
-    else:
-        targets = np.minimum(TARGETS, strongest)
-    steps = np.searchsorted(curve, targets)
+    targets = np.minimum(np.array(TARGETS) * min(1.0, entry.reach / TARGETS[-1]), curve[-1])
     levels = []
-    for target, right in zip(targets, np.clip(steps, 1, _STEPS - 1), strict=True):
-        rise = curve[right] - curve[right - 1]
-        share = (target - curve[right - 1]) / rise if rise > 0 else 1.0
-        t = grid[right - 1] + float(np.clip(share, 0, 1)) * (grid[right] - grid[right - 1])
+    for target in targets:
+        right = int(np.clip(np.searchsorted(curve, target), 1, _COARSE - 1))
+        fine = np.linspace(grid[right - 1], grid[right], _FINE + 1)
+        inner = [mean_strength(entry, path_parameters(path, t), pictures) for t in fine[1:-1]]
+        risen = np.maximum.accumulate([curve[right - 1], *inner])
+        values = np.append(np.minimum(risen, curve[right]), curve[right])
+        at = int(np.clip(np.searchsorted(values, target), 1, _FINE))
+        rise = values[at] - values[at - 1]
+        share = (target - values[at - 1]) / rise if rise > 0 else 1.0
+        t = fine[at - 1] + float(np.clip(share, 0, 1)) * (fine[at] - fine[at - 1])
         levels.append({k: _short(v) for k, v in path_parameters(path, t).items()})
     return levels
 
@@ -137,36 +140,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.check:
         return _check(chosen)
     made = tables(chosen, paths())
-    _write(Path(__file__).with_name("levels.yaml"), made)
+    write_levels(Path(__file__).with_name("levels.yaml"), made)
     return 0
 
 
 def _check(entries: Sequence[Entry]) -> int:
-    """Measure each type at sides it was calibrated at and between them; print what left its band."""
-    failures = 0
+    """Measure each type at sides it was calibrated at and between them; print what left its band.
+
+    On the photographs the levels were made from every level has to lie in its band, on the held-out ones
+    within `HELD_OUT_SLACK` of it.
+    """
+    failures = total = inside = 0
     for side in CHECKED_SIDES:
-        shown = photographs(side)
+        shown = [(photographs(side), 0.0), (photographs(side, HELD_OUT), HELD_OUT_SLACK)]
         for entry in entries:
-            measured = measured_levels(entry, side, shown)
-            capped = max(measured) < BANDS[-1][0]
-            outside = [
-                level
-                for level, (value, (low, high)) in enumerate(zip(measured, BANDS, strict=True), start=1)
-                if not capped and not low <= value < high
-            ]
-            failures += len(outside)
-            note = (
-                "can't reach the last band"
-                if capped
-                else f"outside: {outside}"
-                if outside
-                else "in the bands"
-            )
-            print(f"{side:4d} {entry.name:32s} {' '.join(f'{value:.2f}' for value in measured)}  {note}")
+            texts = []
+            for pictures, slack in shown:
+                measured = measured_levels(entry, side, pictures)
+                wrong = outside_bands(entry, measured, slack)
+                failures += len(wrong)
+                if slack:
+                    total += 5
+                    inside += 5 - len(outside_bands(entry, measured, 0.0))
+                values = " ".join(f"{value:.2f}" for value in measured)
+                texts.append(f"{values} {'outside: ' + str(wrong) if wrong else 'ok'}")
+            print(f"{side:4d} {entry.name:32s} {' | held out: '.join(texts)}")
+    print(f"held-out photographs: {inside} of {total} levels in their bands; {failures} levels failed")
     return 1 if failures else 0
 
 
-def _write(path: Path, made: Mapping[str, Mapping[int, Any]]) -> None:
+def outside_bands(entry: Entry, measured: Sequence[float], slack: float) -> list[int]:
+    """The levels whose strength isn't in its band, give or take `slack`.
+
+    An entry that stops short of the last band (`reach` in the catalogue) has its bands scaled down alike.
+    """
+    scale = min(1.0, entry.reach / TARGETS[-1])
+    return [
+        level
+        for level, (value, (low, high)) in enumerate(zip(measured, BANDS, strict=True), start=1)
+        if not low * scale - slack <= value < high * scale + slack
+    ]
+
+
+def write_levels(path: Path, made: Mapping[str, Mapping[int, Any]]) -> None:
     """Replace the made names in the committed file and keep the others as they are, in catalogue order."""
     kept: dict[str, str] = {}
     for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
@@ -178,19 +194,19 @@ def _write(path: Path, made: Mapping[str, Mapping[int, Any]]) -> None:
     blocks = [_HEADER.format(targets=", ".join(map(str, TARGETS)))]
     for entry in catalog():
         if entry.name in made:
-            blocks.append(_block(entry.name, made[entry.name]))
+            blocks.append("".join([f"{entry.name}:\n", *block_lines(made[entry.name])]))
         elif entry.name in kept:
             blocks.append(kept[entry.name])
     path.write_text("".join(blocks), encoding="utf-8")
 
 
-def _block(name: str, rows: Mapping[int, Any]) -> str:
-    """One type's lines."""
-    lines = [f"{name}:\n"]
+def block_lines(rows: Mapping[int, Any]) -> list[str]:
+    """One type's lines in the file, below its name."""
+    lines = []
     for side, (columns, measured) in rows.items():
         text = ", ".join(f"{parameter}: {_flow(value)}" for parameter, value in columns.items())
         lines.append(f"  {side}: {{{text}}}  # measured {measured}\n")
-    return "".join(lines)
+    return lines
 
 
 def _scaled(value: Any, scale: float) -> Any:

@@ -41,21 +41,29 @@ def jpeg_padding(frame: Frame, quality: float) -> int:
     return JPEG_GRID
 
 
-def jpeg_2000(pixels: Image, frame: Frame, psnr: float) -> Image:
-    """JPEG 2000 with a target of `psnr` dB over the box."""
+def jpeg_2000(pixels: Image, frame: Frame, target: float, unit: str) -> Image:
+    """JPEG 2000 of the box to a `target`: a peak signal-to-noise ratio (`unit` "dB") or a compression ratio.
+
+    The compression ratio (`unit` "ratio") is of the picture's 24 bits a pixel to the file's bits.
+    """
     del frame
     buffer = io.BytesIO()
     levels = max(1, min(6, int(np.log2(max(1, min(pixels.shape[:2]))))))
     picture = PillowImage.fromarray(pixels)
     picture.save(
-        buffer, "JPEG2000", quality_mode="dB", quality_layers=[psnr], num_resolutions=levels, no_jp2=True
+        buffer,
+        "JPEG2000",
+        quality_mode="dB" if unit == "dB" else "rates",
+        quality_layers=[target],
+        num_resolutions=levels,
+        no_jp2=True,
     )
     buffer.seek(0)
     with PillowImage.open(buffer) as decoded:
         return np.array(decoded.convert("RGB"), dtype=np.uint8)
 
 
-def jpeg_2000_padding(frame: Frame, psnr: float) -> int:
+def jpeg_2000_padding(frame: Frame, target: float, unit: str) -> int:
     """Context in pixels around a region's box."""
-    del frame, psnr
+    del frame, target, unit
     return 32

@@ -6,6 +6,8 @@ Sixteen random bits a value are enough for 8-bit pictures, and a normal value is
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from functools import lru_cache
 
 import cv2
@@ -69,6 +71,58 @@ def normal(frame: Frame, name: str, channels: int, grain: float, box: int = 1) -
     large = np.asarray(large, np.float32).reshape(rows * cell, columns * cell, channels)
     y, x = apron * cell + frame.top % cell, apron * cell + frame.left % cell
     return large[y : y + frame.bottom - frame.top, x : x + frame.right - frame.left]
+
+
+def normal_cells(frame: Frame, name: str, channels: int, cell: int, apron: int) -> Field:
+    """One standard normal value for each cell of `grid_bits`, (rows, columns, channels) float32."""
+    return _normal_table(1.0)[grid_bits(frame, name, channels, cell, apron)]
+
+
+def smooth(frame: Frame, name: str, channels: int, sigma: float) -> Field:
+    """White noise blurred by a Gaussian of `sigma` pixels, brought back to unit variance.
+
+    (h, w, channels) float32. Drawn and blurred on a lattice of about half a sigma, then enlarged.
+    """
+    step = max(1, int(sigma / 2))
+    reach = max(1, math.ceil(3.5 * sigma / step))
+    kernel = cv2.getGaussianKernel(2 * reach + 1, max(sigma / step, 0.1))
+    apron = reach + 2
+    values = normal_cells(frame, name, channels, step, apron)
+    shape = values.shape
+    soft = cv2.sepFilter2D(values, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
+    values = np.asarray(soft / np.float32((kernel**2).sum()), np.float32).reshape(shape)
+    top, left = (frame.top // step - apron) * step, (frame.left // step - apron) * step
+    return enlarged(values, step, frame, top, left).reshape(
+        frame.bottom - frame.top, frame.right - frame.left, channels
+    )
+
+
+def enlarged(values: Field, step: int, frame: Frame, top: int, left: int) -> Field:
+    """The frame's part of a lattice of `step` pixels whose first sample begins at (top, left), linearly.
+
+    The lattice has to reach a sample beyond the frame on each side, else its edge is repeated.
+    """
+    first_row, first_column = ((frame.top - top) // step - 1, (frame.left - left) // step - 1)
+    first_row, first_column = max(0, first_row), max(0, first_column)
+    last_row, last_column = (-(-(frame.bottom - top) // step) + 1, -(-(frame.right - left) // step) + 1)
+    part = np.ascontiguousarray(values[first_row:last_row, first_column:last_column])
+    if step > 1:
+        size = (part.shape[1] * step, part.shape[0] * step)
+        part = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_LINEAR), np.float32)
+    y, x = frame.top - top - first_row * step, frame.left - left - first_column * step
+    return np.ascontiguousarray(part[y : y + frame.bottom - frame.top, x : x + frame.right - frame.left])
+
+
+def widened(frame: Frame, by: int) -> Frame:
+    """The frame grown by `by` pixels on every side, within the picture and without its mask."""
+    return replace(
+        frame,
+        top=max(0, frame.top - by),
+        left=max(0, frame.left - by),
+        bottom=min(frame.height, frame.bottom + by),
+        right=min(frame.width, frame.right + by),
+        mask=None,
+    )
 
 
 def cells(frame: Frame, name: str, channels: int, grain: float) -> Bits:

@@ -42,4 +42,4 @@ class Frame:
 
     def mask_u8(self) -> Image | None:
         """The mask as OpenCV wants it (uint8, non-zero inside), or None for everywhere."""
-        return None if self.mask is None else self.mask.astype(np.uint8)
+        return None if self.mask is None else self.mask.view(np.uint8)

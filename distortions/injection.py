@@ -32,7 +32,7 @@ def apply(image: NDArray[np.uint8], name: str, level: int, seed: int = 0) -> Ima
     ValueError) for an unknown name, ValueError for a wrong picture or level.
     """
     pixels = _checked(image)
-    return _run(pixels, Frame.whole(pixels, seed), resolve(name), level, seed, 0)
+    return _run(pixels, Frame.whole(pixels, seed), resolve(name, level), level, seed, 0)
 
 
 def inject(
@@ -53,7 +53,7 @@ def inject(
         raise ValueError(f"mask must be boolean and {pixels.shape[:2]}; got {mask.dtype} {mask.shape}")
     if feather < 0:
         raise ValueError(f"feather must not be negative; got {feather}")
-    entries = [(resolve(op.name), op.level) for op in ops]
+    entries = [(resolve(op.name, op.level), op.level) for op in ops]
     x, y, w, h = bounding_box(mask)
     out = image.copy()
     if w == 0 or not entries:
@@ -61,19 +61,18 @@ def inject(
     height, width = mask.shape
     box = _grown(Frame(y, x, y + h, x + w, height, width, seed), feather)
     frame = _padded(box, entries)
-    crop = np.ascontiguousarray(pixels[frame.top : frame.bottom, frame.left : frame.right])
-    inside = mask[frame.top : frame.bottom, frame.left : frame.right]
+    part = slice(frame.top, frame.bottom), slice(frame.left, frame.right)
+    crop, inside = np.ascontiguousarray(pixels[part]), mask[part]
     frame = replace(frame, mask=inside)
     changed = crop
     earlier: Counter[str] = Counter()
     for entry, level in entries:
         changed = _run(changed, frame, entry, level, seed, earlier[entry.operation])
         earlier[entry.operation] += 1
-    target = out[frame.top : frame.bottom, frame.left : frame.right]
     if feather:
-        target[...] = _blended(crop, changed, inside, feather)
+        out[part] = _blended(crop, changed, inside, feather)
     else:
-        target[...] = cv2.copyTo(changed, inside.astype(np.uint8), crop.copy())
+        cv2.copyTo(changed, inside.view(np.uint8), out[part])
     return out
 
 
@@ -93,6 +92,8 @@ def _padded(box: Frame, entries: Sequence[tuple[Entry, int]]) -> Frame:
     for entry, level in reversed(entries):
         frame = _grown(frame, entry.padding(level, frame))
     grid = max(entry.function.grid for entry, _ in entries)
+    if grid == 1:
+        return frame
     return replace(
         frame,
         top=frame.top // grid * grid,
@@ -103,6 +104,8 @@ def _padded(box: Frame, entries: Sequence[tuple[Entry, int]]) -> Frame:
 
 
 def _grown(frame: Frame, by: int) -> Frame:
+    if by == 0:
+        return frame
     return replace(
         frame,
         top=max(0, frame.top - by),

@@ -5,7 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from distortions import blur, color, compression, mosaic, noise, quantization, sharpen, tone
+from distortions import (
+    blur,
+    chroma,
+    color,
+    compression,
+    denoise,
+    mosaic,
+    noise,
+    patches,
+    quantization,
+    sharpen,
+    tone,
+    warp,
+    weather,
+)
 from distortions.frame import Frame, Image
 
 
@@ -36,6 +50,9 @@ OPERATIONS: dict[str, Operation] = {
     "blur.lens": Operation(blur.lens, blur.lens_padding, grid=blur.LENS_GRID),
     "blur.zoom": Operation(blur.zoom, blur.zoom_padding),
     "blur.jitter": Operation(blur.jitter, blur.jitter_padding),
+    "blur.denoise": Operation(denoise.wiener, denoise.wiener_padding),
+    "warp.jitter": Operation(warp.jitter, warp.jitter_padding),
+    "warp.elastic": Operation(warp.elastic, warp.elastic_padding),
     "noise.gaussian": Operation(noise.gaussian),
     "noise.gaussian_ycrcb": Operation(noise.gaussian_ycrcb),
     "noise.speckle": Operation(noise.speckle),
@@ -48,13 +65,26 @@ OPERATIONS: dict[str, Operation] = {
     "tone.shift_hsv": Operation(tone.shift_hsv),
     "tone.gamma_rgb": Operation(tone.gamma_rgb),
     "tone.gamma_hsv": Operation(tone.gamma_hsv),
+    "tone.bend": Operation(tone.bend),
+    "tone.contrast_curve": Operation(tone.contrast_curve),
     "tone.contrast_scale": Operation(tone.contrast_scale),
     "tone.contrast_stretch": Operation(tone.contrast_stretch),
     "color.saturate_hsv": Operation(color.saturate_hsv),
     "color.saturate_ycrcb": Operation(color.saturate_ycrcb),
+    "color.saturate_lab": Operation(color.saturate_lab),
+    "chroma.diffusion": Operation(chroma.diffusion, chroma.diffusion_padding),
+    "chroma.shift": Operation(chroma.shift, chroma.shift_padding),
     "sharpen.unsharp": Operation(sharpen.unsharp, sharpen.unsharp_padding),
     "mosaic.pixelate": Operation(mosaic.pixelate, mosaic.pixelate_padding),
+    "patches.displaced": Operation(patches.displaced, patches.displaced_padding),
+    "patches.blocks": Operation(patches.blocks),
+    "weather.fog": Operation(weather.fog),
+    "weather.frost": Operation(weather.frost),
+    "weather.snow": Operation(weather.snow),
+    "weather.water": Operation(weather.water),
+    "weather.mud": Operation(weather.mud),
     "quantization.otsu": Operation(quantization.otsu),
     "quantization.median_cut": Operation(quantization.median_cut),
     "quantization.equalized": Operation(quantization.equalized),
+    "quantization.palette": Operation(quantization.palette),
 }

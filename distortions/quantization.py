@@ -1,4 +1,4 @@
-"""Colour quantisation, each channel for itself: multi-level Otsu, median cut, equalised bins.
+"""Colour quantisation: multi-level Otsu, median cut and equalised bins by channel, palettes of joint colours.
 
 All work on histograms.
 """
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from distortions.frame import Frame, Image
 
 _OTSU_BINS = 30
+_COARSE = 1 << 15
 Histogram = NDArray[np.float64]
 _TableMaker = Callable[[Histogram], NDArray[np.float64]]
 
@@ -56,6 +57,74 @@ def equalized(pixels: Image, frame: Frame, bins: float, values: str) -> Image:
         mean = np.bincount(index, histogram * np.arange(256), count)
         levels = np.where(weight > 0, mean / np.maximum(weight, 1), np.linspace(0, 255, count))
     return np.asarray(cv2.LUT(pixels, np.rint(levels).astype(np.uint8)[index]), dtype=np.uint8)
+
+
+def palette(pixels: Image, frame: Frame, colors: float) -> Image:
+    """`colors` colours for R, G and B together: minimum-variance colour quantisation (Wu, 1992), no dither.
+
+    Boxes of colours are cut in two where the squared error falls most, those with the largest error first; a
+    colour becomes its box's mean. Colours are told apart by the upper five bits of each channel.
+    """
+    index = _coarse(pixels)
+    if frame.mask is None:
+        chosen, values = index.ravel(), pixels.reshape(-1, 3)
+    else:
+        chosen, values = index[frame.mask], pixels[frame.mask]
+    counts = np.bincount(chosen, minlength=_COARSE)
+    filled = np.flatnonzero(counts)
+    weight = counts[filled].astype(np.float64)
+    sums = [np.bincount(chosen, values[:, channel], _COARSE)[filled] for channel in range(3)]
+    points = np.stack(sums, axis=-1) / weight[:, None]
+    table = np.zeros((_COARSE, 3), np.uint8)
+    # Colours outside the region's histogram (its padding) keep their coarse value.
+    shifts = np.arange(_COARSE)[:, None] >> np.array([10, 5, 0])
+    table[:] = (shifts & 31) * 8 + 4
+    table[filled] = np.rint(_min_variance(points, weight, max(1, round(colors))))
+    return np.asarray(np.take(table, index, axis=0), dtype=np.uint8)
+
+
+def _coarse(pixels: Image) -> NDArray[np.int32]:
+    """The upper five bits of R, G and B as one number, (h, w) int32."""
+    red, green, blue = (np.right_shift(p, 3).astype(np.int32) for p in cv2.split(pixels))
+    return (red << 10) | (green << 5) | blue
+
+
+def _min_variance(points: Histogram, weight: Histogram, colors: int) -> Histogram:
+    """Each of (n, 3) weighted points replaced by the mean of its box."""
+    boxes = [np.arange(len(points))]
+    cuts = [_best_cut(points, weight)]
+    while len(boxes) < colors:
+        gains = [gain for gain, _ in cuts]
+        largest = int(np.argmax(gains))
+        if gains[largest] <= 0:
+            break
+        box, (_, lower) = boxes[largest], cuts[largest]
+        halves = [box[lower], box[~lower]]
+        boxes[largest : largest + 1] = halves
+        cuts[largest : largest + 1] = [_best_cut(points[half], weight[half]) for half in halves]
+    out = np.empty_like(points)
+    for box in boxes:
+        out[box] = weight[box] @ points[box] / weight[box].sum()
+    return out
+
+
+def _best_cut(points: Histogram, weight: Histogram) -> tuple[float, NDArray[np.bool_]]:
+    """The fall of the squared error by the best cut across an axis, and which points lie below it."""
+    best, below = 0.0, np.zeros(len(points), bool)
+    total, mass = weight @ points, weight.sum()
+    for axis in range(3):
+        order = np.argsort(points[:, axis], kind="stable")
+        w = np.cumsum(weight[order])[:-1]
+        s = np.cumsum(weight[order, None] * points[order], axis=0)[:-1]
+        apart = np.diff(points[order, axis]) > 0
+        if not apart.any():
+            continue
+        error = (s**2).sum(1) / w + ((total - s) ** 2).sum(1) / (mass - w) - (total**2).sum() / mass
+        at = int(np.argmax(np.where(apart, error, -np.inf)))
+        if error[at] > best:
+            best, below = float(error[at]), np.zeros(len(points), bool)
+            below[order[: at + 1]] = True
+    return best, below
 
 
 def _by_channel(pixels: Image, frame: Frame, table_of: _TableMaker) -> Image:

@@ -21,15 +21,20 @@ Extent = Literal["local", "global"]
 Statistics = Literal["none", "mask", "box"]
 
 LEVELS = (1, 2, 3, 4, 5)
+PATH_SIDE = 384
+MAXIMUM_REACH = 3.41
 
 
 class UnknownDistortion(ValueError):
-    """No distortion has this name or alias; the message names the nearest."""
+    """No distortion has this name or alias, or it takes a level to say which; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Levels:
-    """Parameters of levels 1 to 5, set for pictures with a short side of `side` pixels."""
+    """Parameters of levels 1 to 5, set for pictures with a short side of `side` pixels.
+
+    Empty at a level where the alias is another distortion.
+    """
 
     side: int
     parameters: tuple[Parameters, ...]
@@ -40,12 +45,14 @@ class Entry:
     """One distortion of the catalogue.
 
     `name` is canonical, `alias` the peer's name it was looked up by (None for the canonical levels),
-    `category` one of the 12 classes, `phrase` what people call it ("Gaussian blur"). `extent` "local": a
-    pixel depends on its surroundings alone; "global": on statistics too, taken over the pixels of the region
-    ("mask"), or over its bounding box with some context ("box"). `lengths` are the parameters measured in
-    pixels. `tables` hold the levels at one short side, from which lengths scale with the picture, or at
-    several, between which every number is interpolated. `aliases` are peers' names, each with the peer's own
-    levels. `source` says where the operation and peers' levels come from.
+    `category` its class (plans/pairs.yaml lists them), `phrase` what people call it ("Gaussian blur").
+    `extent` "local": a pixel depends on its surroundings alone; "global": on statistics too, taken over the
+    pixels of the region ("mask"), or over its bounding box with some context ("box"). `lengths` are the
+    parameters measured in pixels. `tables` hold the levels at one short side, from which lengths scale with
+    the picture, or at several, between which every number is interpolated. `aliases` are peers' names, each
+    with the peer's own levels. `source` says where the operation and peers' levels come from. `reach` is the
+    mean strength a type
+    gets to on photographs when it can't get to that of the others' level 5.
     """
 
     name: str
@@ -58,6 +65,7 @@ class Entry:
     tables: tuple[Levels, ...]
     aliases: Mapping[str, Levels]
     source: str
+    reach: float = MAXIMUM_REACH
     alias: str | None = None
 
     @property
@@ -69,6 +77,8 @@ class Entry:
         """The operation's parameters at `level` 1 to 5 for a picture with this short side in pixels."""
         if isinstance(level, bool) or level not in LEVELS:
             raise ValueError(f"level must be 1, 2, 3, 4 or 5; got {level!r}")
+        if not self.tables[0].parameters[level - 1]:
+            raise ValueError(f"{self.alias} is no {self.name} at level {level}; resolve it with its level")
         return _interpolated(self.tables, self.lengths, level, short_side)
 
     def padding(self, level: int, frame: Frame) -> int:
@@ -101,23 +111,63 @@ def _interpolated(
     return mixed
 
 
+@dataclass(frozen=True)
+class Registry:
+    """Entries by canonical name, by alias, and by alias and level where the level says which entry it is."""
+
+    entries: Mapping[str, Entry]
+    aliases: Mapping[str, Entry]
+    by_level: Mapping[str, tuple[Entry, ...]]
+
+    def names(self) -> list[str]:
+        """All names and aliases."""
+        return [*self.entries, *self.aliases, *self.by_level]
+
+
 def catalog() -> tuple[Entry, ...]:
     """All entries with their canonical levels, in the catalogue's order."""
-    return tuple(_registry()[0].values())
+    return tuple(_registry().entries.values())
 
 
-def resolve(name: str) -> Entry:
+def resolve(name: str, level: int | None = None) -> Entry:
     """The entry of a canonical name, or of an alias such as "depictqa:pixelate" with the peer's levels.
 
-    Raises UnknownDistortion (a ValueError) naming the nearest known name.
+    Some peers' scales change their distortion on the way: "kadid:18" brightens at levels 1 and 2 and darkens
+    at 4 and 5. Such an alias is an entry only together with a `level`, and its levels are no severities;
+    where the peer's level changes nothing (kadid:18 at 3) it is the entry of the level before, without
+    effect. Other names don't look at `level`.
+
+    Raises UnknownDistortion (a ValueError) naming the nearest known name, or the entries an alias stands for
+    when it needs a level and has none.
     """
-    entries, aliases = _registry()
-    found = entries.get(name) or aliases.get(name)
-    if found is None:
-        near = difflib.get_close_matches(str(name), [*entries, *aliases], n=1, cutoff=0.4)
+    registry = _registry()
+    found = registry.entries.get(name) or registry.aliases.get(name)
+    if found is not None:
+        return found
+    parts = registry.by_level.get(name)
+    if parts is None:
+        near = difflib.get_close_matches(str(name), registry.names(), n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}?" if near else "distortions.catalog() lists all names"
         raise UnknownDistortion(f"no distortion is called {name!r}; {hint}")
-    return found
+    if level is None:
+        names = " or ".join(dict.fromkeys(entry.name for entry in parts))
+        raise UnknownDistortion(f"{name!r} is another distortion at another level; use {names}")
+    if isinstance(level, bool) or level not in LEVELS:
+        raise ValueError(f"level must be 1, 2, 3, 4 or 5; got {level!r}")
+    return parts[level - 1]
+
+
+def path_parameters(path: Mapping[str, Any], t: float) -> dict[str, float | str]:
+    """An entry's parameters at `t` on its path, 0 (no effect) to 1 (strongest), for a short side of 384."""
+    parameters: dict[str, float | str] = {}
+    for name, value in path.items():
+        if not isinstance(value, list):
+            parameters[name] = value if isinstance(value, str) else float(value)
+        elif value[2] == "log":
+            parameters[name] = float(value[0] * (value[1] / value[0]) ** t)
+        else:
+            parameters[name] = float(value[0] + (value[1] - value[0]) * t)
+    return parameters
 
 
 def catalog_digest(names: Iterable[str]) -> str:
@@ -131,10 +181,8 @@ def catalog_digest(names: Iterable[str]) -> str:
     return content_key("distortions", parts)
 
 
-def build_registry(
-    catalogue: Mapping[str, Any], calibrated: Mapping[str, Any]
-) -> tuple[dict[str, Entry], dict[str, Entry]]:
-    """Entries by name and by alias from the two data files' contents.
+def build_registry(catalogue: Mapping[str, Any], calibrated: Mapping[str, Any]) -> Registry:
+    """The registry from the two data files' contents.
 
     Raises ValueError for a name or alias that is given twice, an unknown operation or parameter, or a wrong
     number of levels.
@@ -153,7 +201,32 @@ def build_registry(
     strangers = sorted(set(calibrated) - set(entries))
     if strangers:
         raise ValueError(f"levels are given for unknown distortions: {', '.join(strangers)}")
-    return entries, aliases
+    by_level = {}
+    for alias, table in catalogue.get("by_level", {}).items():
+        if alias in entries or alias in aliases:
+            raise ValueError(f"the distortion name {alias!r} is given twice")
+        by_level[alias] = _parts(alias, table, entries)
+    return Registry(entries, aliases, by_level)
+
+
+def _parts(alias: str, table: Mapping[str, Any], entries: Mapping[str, Entry]) -> tuple[Entry, ...]:
+    """The entry of each level of an alias that is several distortions."""
+    found: dict[int, Entry] = {}
+    for name, part in table["parts"].items():
+        if name not in entries:
+            raise ValueError(f"{alias}: no distortion is called {name!r}")
+        columns = {parameter: values for parameter, values in part.items() if parameter != "levels"}
+        given = _rows(alias, columns, len(part["levels"]))
+        if set(given[0]) != set(entries[name].tables[0].parameters[0]):
+            raise ValueError(f"{alias}: its levels of {name} name other parameters than the entry's own")
+        rows: list[Parameters] = [{} for _ in LEVELS]
+        for level, row in zip(part["levels"], given, strict=True):
+            rows[level - 1] = row
+        levels = Levels(int(table["side"]), tuple(rows))
+        found |= dict.fromkeys(part["levels"], replace(entries[name], tables=(levels,), alias=alias))
+    if sorted(found) != list(LEVELS):
+        raise ValueError(f"{alias}: its parts are for the levels {sorted(found)}, not 1 to 5")
+    return tuple(found[level] for level in LEVELS)
 
 
 def _entry(item: Mapping[str, Any], calibrated: Mapping[int, Any] | None) -> Entry:
@@ -161,12 +234,16 @@ def _entry(item: Mapping[str, Any], calibrated: Mapping[int, Any] | None) -> Ent
     if item["operation"] not in OPERATIONS:
         raise ValueError(f"{name}: no operation is called {item['operation']!r}")
     aliases = {}
+    tables: tuple[Levels, ...]
     for alias, table in item.get("peers", {}).items():
         aliases[alias] = _levels(alias, int(table["side"]), {k: v for k, v in table.items() if k != "side"})
-    if calibrated is None:
-        tables: tuple[Levels, ...] = (next(iter(aliases.values())),)
-    else:
+    if calibrated is not None:
         tables = tuple(_levels(name, int(side), columns) for side, columns in sorted(calibrated.items()))
+    elif aliases:
+        tables = (next(iter(aliases.values())),)
+    else:
+        path = {parameter: value for parameter, value in item["path"].items() if parameter != "sides"}
+        tables = (Levels(PATH_SIDE, tuple(path_parameters(path, level / 5) for level in LEVELS)),)
     known = {tuple(sorted(p)) for table in (*tables, *aliases.values()) for p in table.parameters}
     if len(known) != 1:
         raise ValueError(f"{name}: its level tables name different parameters: {sorted(known)}")
@@ -181,23 +258,29 @@ def _entry(item: Mapping[str, Any], calibrated: Mapping[int, Any] | None) -> Ent
         tables=tables,
         aliases=aliases,
         source=item["source"],
+        reach=float(item.get("reach", MAXIMUM_REACH)),
     )
 
 
 def _levels(name: str, side: int, columns: Mapping[str, Any]) -> Levels:
     """A table from columns: a list of five values by level, or one value for all levels."""
-    rows: list[dict[str, float | str]] = [{} for _ in LEVELS]
+    return Levels(side, tuple(_rows(name, columns, len(LEVELS))))
+
+
+def _rows(name: str, columns: Mapping[str, Any], count: int) -> list[Parameters]:
+    """`count` rows from columns."""
+    rows: list[dict[str, float | str]] = [{} for _ in range(count)]
     for parameter, values in columns.items():
-        by_level = values if isinstance(values, list) else [values] * len(LEVELS)
-        if len(by_level) != len(LEVELS):
-            raise ValueError(f"{name}: {parameter} has {len(by_level)} values for {len(LEVELS)} levels")
+        by_level = values if isinstance(values, list) else [values] * count
+        if len(by_level) != count:
+            raise ValueError(f"{name}: {parameter} has {len(by_level)} values for {count} levels")
         for row, value in zip(rows, by_level, strict=True):
             row[parameter] = value if isinstance(value, str) else float(value)
-    return Levels(side, tuple(rows))
+    return list(rows)
 
 
 @lru_cache(maxsize=1)
-def _registry() -> tuple[dict[str, Entry], dict[str, Entry]]:
+def _registry() -> Registry:
     return build_registry(read_table("catalogue.yaml"), read_table("levels.yaml"))
 
 

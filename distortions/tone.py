@@ -5,7 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
 
+from distortions import chroma
 from distortions.frame import Frame, Image
 
 _VALUES = np.arange(256, dtype=np.float64) / 255
@@ -38,11 +40,43 @@ def gamma_hsv(pixels: Image, frame: Frame, gamma: float) -> Image:
     return _value_curve(pixels, _VALUES**gamma)
 
 
-def contrast_scale(pixels: Image, frame: Frame, factor: float) -> Image:
-    """Scale the distance to the region's mean luma by `factor`."""
-    red, green, blue = cv2.mean(pixels, mask=frame.mask_u8())[:3]
-    mean = round(0.299 * red + 0.587 * green + 0.114 * blue) / 255
-    return _lookup(pixels, mean + factor * (_VALUES - mean))
+def bend(pixels: Image, frame: Frame, amount: float, lab: float) -> Image:
+    """A parabola through 0, 1 and 1/2 + `amount` / 2 at one half, clipped: v + 2 amount v (1 - v).
+
+    Applied to R, G and B; a share `lab` of the result has it applied to Lab's L instead.
+    """
+    del frame
+    rgb = _lookup(pixels, _VALUES + 2 * amount * _VALUES * (1 - _VALUES))
+    if lab == 0:
+        return rgb
+    space = chroma.to_lab(pixels)
+    light = space[:, :, 0] / 100
+    space[:, :, 0] = np.clip(light + 2 * amount * light * (1 - light), 0, 1) * 100
+    return np.asarray(cv2.addWeighted(rgb, 1 - lab, chroma.from_lab(space), lab, 0), dtype=np.uint8)
+
+
+def contrast_curve(pixels: Image, frame: Frame, amount: float) -> Image:
+    """A cubic spline through (.3, .25 - amount / 4), (.5, .5) and (.7, .75 + amount / 4), 0 and 1, clipped.
+
+    An amount of -0.2 changes nothing; more strengthens contrast, less weakens it.
+    """
+    del frame
+    knots = [0, 0.3, 0.5, 0.7, 1], [0, 0.25 - amount / 4, 0.5, 0.75 + amount / 4, 1]
+    return _lookup(pixels, np.asarray(CubicSpline(*knots)(_VALUES), dtype=np.float64))
+
+
+def contrast_scale(pixels: Image, frame: Frame, factor: float, pivot: str) -> Image:
+    """Scale the distance to the region's mean by `factor`.
+
+    `pivot` "luma" scales about the mean luma, "channels" each channel about its own mean.
+    """
+    means = np.array(cv2.mean(pixels, mask=frame.mask_u8())[:3])
+    if pivot == "luma":
+        mean = round(float(means @ (0.299, 0.587, 0.114))) / 255
+        return _lookup(pixels, mean + factor * (_VALUES - mean))
+    curve = means / 255 + factor * (_VALUES[:, None] - means / 255)
+    table = np.clip(np.rint(curve * 255), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.LUT(pixels, table[None]), dtype=np.uint8)
 
 
 def contrast_stretch(pixels: Image, frame: Frame, power: float, pivot: str) -> Image:

@@ -17,6 +17,7 @@ from distortions import Op, apply, catalog, inject, resolve, strengths
 NAMES = [entry.name for entry in catalog()]
 LOCAL = [entry.name for entry in catalog() if entry.extent == "local"]
 ALIASES = sorted(alias for entry in catalog() for alias in entry.aliases)
+BY_LEVEL = ["kadid:18", "kadid:25", "imagecorruptions:saturate", "imagecorruptions:spatter"]
 LEVELS = (1, 2, 3, 4, 5)
 Image = NDArray[np.uint8]
 
@@ -110,7 +111,7 @@ def test_strength_rises_with_the_level_on_photographs(name: str) -> None:
     assert mean[0] > 0.1
 
 
-@pytest.mark.parametrize("name", NAMES + ALIASES)
+@pytest.mark.parametrize("name", NAMES + ALIASES + BY_LEVEL)
 def test_tiny_flat_and_black_pictures_pass(name: str) -> None:
     for height, width in [(1, 1), (1, 9), (2, 3), (17, 5), (33, 64)]:
         for value in (0, 128, 255):

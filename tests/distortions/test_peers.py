@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from skimage import data
 
-from distortions import apply
+from distortions import apply, resolve, weather
 
 Image = NDArray[np.uint8]
 
@@ -22,32 +22,75 @@ def picture() -> Image:
     return cv2.resize(data.coffee(), (336, 224), interpolation=cv2.INTER_AREA)
 
 
-def peer(name: str, severity: int) -> Image:
-    """imagecorruptions' result; scikit-image renamed an argument that two of its functions still use."""
-    with warnings.catch_warnings():
+def peer(name: str, severity: int, image: Image | None = None, seed: int = 0) -> Image:
+    """imagecorruptions' result; it still uses names that scikit-image and NumPy have dropped."""
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("ignore")
         from imagecorruptions import corrupt, corruptions
 
         module: Any = corruptions
         original = module.gaussian
 
-        def renamed(image: NDArray[Any], sigma: float, multichannel: bool = False) -> NDArray[Any]:
-            return np.asarray(original(image, sigma=sigma, channel_axis=-1 if multichannel else None))
+        def renamed(
+            picture: NDArray[Any], *args: Any, multichannel: bool = False, **rest: Any
+        ) -> NDArray[Any]:
+            return np.asarray(original(picture, *args, channel_axis=-1 if multichannel else None, **rest))
 
-        module.gaussian = renamed
-        try:
-            return np.asarray(corrupt(picture(), corruption_name=name, severity=severity), dtype=np.uint8)
-        finally:
-            module.gaussian = original
+        patch.setattr(module, "gaussian", renamed)
+        patch.setattr(np, "float_", np.float64, raising=False)
+        np.random.seed(seed)  # noqa: NPY002
+        shown = picture() if image is None else image
+        corrupted = corrupt(shown.copy(), corruption_name=name, severity=severity)
+        return np.asarray(corrupted, dtype=np.uint8)
 
 
-@pytest.mark.parametrize("severity", [1, 3, 5])
-@pytest.mark.parametrize(
-    "name", ["defocus_blur", "zoom_blur", "gaussian_blur", "jpeg_compression", "pixelate", "brightness"]
-)
+def test_every_corruption_of_imagecorruptions_has_an_alias() -> None:
+    from imagecorruptions import get_corruption_names
+
+    for name in get_corruption_names("all"):
+        for level in range(1, 6):
+            assert resolve(f"imagecorruptions:{name}", level).source
+
+
+DETERMINISTIC = (
+    "defocus_blur", "zoom_blur", "gaussian_blur", "jpeg_compression", "pixelate", "brightness", "contrast",
+    "saturate",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("name", DETERMINISTIC)
 def test_deterministic_ones_agree_within_two_grey_levels(name: str, severity: int) -> None:
     ours = apply(picture(), f"imagecorruptions:{name}", severity)
     assert np.abs(ours.astype(int) - peer(name, severity)).mean() < 2
+
+
+@pytest.mark.parametrize("severity", [1, 3, 5])
+@pytest.mark.parametrize("name", ["snow", "frost", "fog", "elastic_transform", "spatter", "motion_blur"])
+def test_random_scenes_agree_in_mean_and_deviation(
+    name: str, severity: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No two draws are alike: the change they make is compared over many, on a square picture.
+
+    The peer never draws its sixth photograph of frost; for the comparison neither do we.
+    """
+    monkeypatch.setattr(weather, "_FROST_FILES", weather._FROST_FILES[:5])
+    image = np.ascontiguousarray(picture()[:, 56:280])
+    alias, seeds = f"imagecorruptions:{name}", range({"fog": 40, "frost": 150}.get(name, 10))
+    theirs = [peer(name, severity, image, seed).astype(float) - image for seed in seeds]
+    ours = [apply(image, alias, severity, seed).astype(float) - image for seed in seeds]
+    assert np.mean(ours) == pytest.approx(np.mean(theirs), abs=5)
+    assert np.std(ours) == pytest.approx(np.std(theirs), rel=0.1, abs=1)
+
+
+def test_frost_draws_all_six_photographs_the_peer_ships(monkeypatch: pytest.MonkeyPatch) -> None:
+    black = np.zeros((224, 224, 3), np.uint8)
+    asked: set[int] = set()
+    texture = weather._frost_texture
+    monkeypatch.setattr(weather, "_frost_texture", lambda index: asked.add(index) or texture(index))
+    for seed in range(60):
+        assert apply(black, "imagecorruptions:frost", 5, seed).any()
+    assert asked == set(range(6))
 
 
 @pytest.mark.parametrize("severity", [1, 3, 5])

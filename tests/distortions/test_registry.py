@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 
-from distortions import UnknownDistortion, catalog, catalog_digest, registry, resolve
+from distortions import Op, UnknownDistortion, apply, catalog, catalog_digest, inject, registry, resolve
 from distortions.registry import build_registry, read_table
 
 
@@ -15,7 +16,67 @@ def test_the_35_types_of_depictqa_in_12_classes() -> None:
     assert len(entries) == 35
     assert len({entry.category for entry in entries}) == 12
     assert all(entry.source and entry.phrase for entry in entries)
-    assert len({entry.phrase for entry in entries}) == 35
+    assert len({entry.phrase for entry in catalog()}) == len(catalog())
+
+
+@pytest.mark.parametrize("number", range(1, 26))
+def test_all_25_of_kadid_have_an_alias(number: int) -> None:
+    for level in range(1, 6):
+        entry = resolve(f"kadid:{number}", level)
+        assert entry.alias == f"kadid:{number}"
+        assert "KADID-10k" in resolve(entry.name).source
+        assert entry.parameters(level, 384)
+
+
+BY_LEVEL = {
+    "kadid:18": ["brightness_brighten_shift_RGB"] * 3 + ["brightness_darken_shift_RGB"] * 2,
+    "kadid:25": ["contrast_strengthen_curve"] * 3 + ["contrast_weaken_curve"] * 2,
+    "imagecorruptions:saturate": ["saturate_weaken_HSV"] * 2 + ["saturate_strengthen_HSV"] * 3,
+    "imagecorruptions:spatter": ["weather_spatter_water"] * 3 + ["weather_spatter_mud"] * 2,
+}
+
+
+@pytest.mark.parametrize("alias", BY_LEVEL)
+def test_a_scale_that_changes_its_distortion_resolves_by_level(alias: str) -> None:
+    assert [resolve(alias, level).name for level in range(1, 6)] == BY_LEVEL[alias]
+    with pytest.raises(UnknownDistortion, match=f"{BY_LEVEL[alias][0]} or {BY_LEVEL[alias][4]}"):
+        resolve(alias)
+    with pytest.raises(ValueError, match="level"):
+        resolve(alias, 6)
+    with pytest.raises(ValueError, match="at level 1"):
+        resolve(alias, 5).parameters(1, 384)
+
+
+def test_kadids_mean_shift_changes_nothing_at_level_3() -> None:
+    image = np.arange(300, dtype=np.uint8).reshape(10, 10, 3)
+    mask = np.ones((10, 10), bool)
+    assert np.array_equal(apply(image, "kadid:18", 3), image)
+    assert np.array_equal(inject(image, mask, [Op("kadid:18", 3)]), image)
+    means = [apply(np.full((4, 4, 3), 100, np.uint8), "kadid:18", level).mean() for level in range(1, 6)]
+    assert np.round(np.array(means) - 100).tolist() == [38, 20, 0, -20, -38]
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"pixelate": {"levels": [1, 2, 3, 4], "cell": 2}}, "levels"),
+        ({"pixelate": {"levels": [1, 2, 3, 4, 5], "sigma": 2}}, "other parameters"),
+        ({"pixel": {"levels": [1, 2, 3, 4, 5], "cell": 2}}, "no distortion"),
+        ({"pixelate": {"levels": [1, 2, 3, 4, 5], "cell": [2, 3]}}, "2 values for 5 levels"),
+    ],
+)
+def test_a_broken_alias_by_level_is_refused(parts: dict[str, object], message: str) -> None:
+    catalogue = copy.deepcopy(read_table("catalogue.yaml"))
+    catalogue["by_level"] = {"x:y": {"side": 224, "parts": parts}}
+    with pytest.raises(ValueError, match=message):
+        build_registry(catalogue, {})
+
+
+def test_an_entry_not_yet_calibrated_has_the_levels_of_its_path() -> None:
+    entry = build_registry(read_table("catalogue.yaml"), {}).entries["weather_spatter_mud"]
+    assert entry.tables[0].side == 384
+    levels = [float(entry.parameters(level, 384)["level"]) for level in range(1, 6)]
+    assert levels == sorted(levels, reverse=True)
 
 
 def test_an_alias_keeps_the_peers_table() -> None:
@@ -72,12 +133,12 @@ def test_broken_data_is_refused(change: dict[str, object], message: str) -> None
 def test_between_two_sides_numbers_are_interpolated() -> None:
     catalogue = read_table("catalogue.yaml")
     quality = {256: {"quality": [50, 40, 30, 20, 10]}, 1024: {"quality": [30, 20, 10, 5, 2]}}
-    entry = build_registry(catalogue, {"compression_jpeg": quality})[0]["compression_jpeg"]
+    entry = build_registry(catalogue, {"compression_jpeg": quality}).entries["compression_jpeg"]
     assert entry.parameters(1, 100)["quality"] == 50
     assert entry.parameters(1, 512)["quality"] == pytest.approx(40)
     assert entry.parameters(1, 4000)["quality"] == 30
     sigma = {256: {"sigma": [1, 2, 3, 4, 5]}, 512: {"sigma": [3, 4, 6, 8, 10]}}
-    entry = build_registry(catalogue, {"blur_gaussian": sigma})[0]["blur_gaussian"]
+    entry = build_registry(catalogue, {"blur_gaussian": sigma}).entries["blur_gaussian"]
     assert [entry.parameters(1, side)["sigma"] for side in (128, 256, 512, 1024)] == [0.5, 1, 3, 6]
 
 
