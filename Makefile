@@ -17,7 +17,9 @@ lint: $(VENV)/.dev
 	$(VENV)/bin/mypy
 
 bench: $(VENV)/.dev
+	$(PIP) --no-deps -r benchmarks/peers.txt
 	$(VENV)/bin/python -m benchmarks.pipeline
+	$(VENV)/bin/python -m benchmarks.distortions
 
 clean:
 	rm -rf $(VENV) builds

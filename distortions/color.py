@@ -23,18 +23,22 @@ def saturate_hsv(pixels: Image, frame: Frame, scale: float, lift: float) -> Imag
         grey = cv2.cvtColor(value, cv2.COLOR_GRAY2RGB)
         return np.asarray(cv2.addWeighted(pixels, scale, grey, 1 - scale, 0), dtype=np.uint8)
     least = cv2.min(cv2.min(red, green), blue)
-    value_f = value.astype(np.float32)
-    spread = np.maximum(value_f - least, np.float32(0.5))
-    gain = np.minimum(np.float32(scale) + np.float32(lift) * value_f / spread, value_f / spread)
-    rest = value_f * (1 - gain)
-    gain3, rest3 = cv2.cvtColor(gain, cv2.COLOR_GRAY2RGB), cv2.cvtColor(rest, cv2.COLOR_GRAY2RGB)
-    product = cv2.multiply(pixels, gain3, dtype=cv2.CV_32F)
-    out = np.asarray(cv2.add(product, rest3, dtype=cv2.CV_8U), dtype=np.uint8)
+    # The most that a channel's distance to the value can grow: until the least channel is 0.
+    most = cv2.divide(value, cv2.subtract(value, least), dtype=cv2.CV_32F)
+    if lift:
+        gain = cv2.min(cv2.addWeighted(most, lift, most, 0, scale), most)
+    else:
+        gain = np.minimum(most, np.float32(scale))
+    planes = []
+    for plane in (red, green, blue):
+        away = cv2.multiply(cv2.subtract(value, plane), gain, dtype=cv2.CV_8U)
+        planes.append(cv2.subtract(value, away))
     if lift > 0:
-        grey_at = (value == least) & (value > 0)
-        paled = np.rint(value_f[grey_at] * np.float32(1 - min(lift, 1))).astype(np.uint8)
-        out[grey_at] = np.stack([value[grey_at], paled, paled], axis=-1)
-    return out
+        grey = cv2.compare(value, least, cv2.CMP_EQ)
+        paled = cv2.convertScaleAbs(value, alpha=1 - min(lift, 1))
+        for plane in planes[1:]:
+            cv2.copyTo(paled, grey, plane)
+    return np.asarray(cv2.merge(planes), dtype=np.uint8)
 
 
 def saturate_lab(pixels: Image, frame: Frame, scale: float) -> Image:

@@ -31,8 +31,7 @@ def jpeg(pixels: Image, frame: Frame, quality: float) -> Image:
     ok, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)
     if not ok:
         raise RuntimeError("OpenCV could not encode this picture as JPEG")
-    decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)
-    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB), dtype=np.uint8)
 
 
 def jpeg_padding(frame: Frame, quality: float) -> int:

@@ -22,6 +22,8 @@ Bits = NDArray[np.uint16]
 Field = NDArray[np.float32]
 
 _PER_WORD = 4
+# Up to this many words of a row are faster drawn and dropped than skipped.
+_SKIPPED = 400
 
 
 def grid_bits(frame: Frame, name: str, channels: int, cell: int, apron: int = 0) -> Bits:
@@ -36,12 +38,12 @@ def grid_bits(frame: Frame, name: str, channels: int, cell: int, apron: int = 0)
     stride = -(-((frame.width - 1) // cell + 1 + 2 * apron) * channels // _PER_WORD)
     stream = np.random.PCG64(derived_seed(frame.seed, name))
     start = first_column * channels
-    if columns * channels > (stride - 1) * _PER_WORD and start == 0:
-        stream.advance(first_row * stride)
-        words = stream.random_raw(rows * stride).view(np.uint16).reshape(rows, stride * _PER_WORD)
-        return words[:, : columns * channels].reshape(rows, columns, channels)
     word, skip = divmod(start, _PER_WORD)
     count = -(-(skip + columns * channels) // _PER_WORD)
+    if stride - count <= _SKIPPED:
+        stream.advance(first_row * stride)
+        words = stream.random_raw(rows * stride).view(np.uint16).reshape(rows, stride * _PER_WORD)
+        return words[:, start : start + columns * channels].reshape(rows, columns, channels)
     out = np.empty((rows, count), np.uint64)
     stream.advance(first_row * stride + word)
     for row in range(rows):

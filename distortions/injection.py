@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distortions.frame import BoolMask, Frame, Image
-from distortions.registry import Entry, resolve
+from distortions.registry import Entry, Parameters, resolve
 from schemas.hashing import derived_seed
 from schemas.masks import bounding_box
 
@@ -32,7 +32,8 @@ def apply(image: NDArray[np.uint8], name: str, level: int, seed: int = 0) -> Ima
     ValueError) for an unknown name, ValueError for a wrong picture or level.
     """
     pixels = _checked(image)
-    return _run(pixels, Frame.whole(pixels, seed), resolve(name, level), level, seed, 0)
+    frame, entry = Frame.whole(pixels, seed), resolve(name, level)
+    return _run(pixels, frame, entry, entry.parameters(level, frame.short_side), seed, 0)
 
 
 def inject(
@@ -53,21 +54,22 @@ def inject(
         raise ValueError(f"mask must be boolean and {pixels.shape[:2]}; got {mask.dtype} {mask.shape}")
     if feather < 0:
         raise ValueError(f"feather must not be negative; got {feather}")
+    height, width = mask.shape
     entries = [(resolve(op.name, op.level), op.level) for op in ops]
+    chain = [(entry, entry.parameters(level, min(height, width))) for entry, level in entries]
     x, y, w, h = bounding_box(mask)
     out = image.copy()
-    if w == 0 or not entries:
+    if w == 0 or not chain:
         return out
-    height, width = mask.shape
     box = _grown(Frame(y, x, y + h, x + w, height, width, seed), feather)
-    frame = _padded(box, entries)
+    frame = _padded(box, chain)
     part = slice(frame.top, frame.bottom), slice(frame.left, frame.right)
     crop, inside = np.ascontiguousarray(pixels[part]), mask[part]
     frame = replace(frame, mask=inside)
     changed = crop
     earlier: Counter[str] = Counter()
-    for entry, level in entries:
-        changed = _run(changed, frame, entry, level, seed, earlier[entry.operation])
+    for entry, parameters in chain:
+        changed = _run(changed, frame, entry, parameters, seed, earlier[entry.operation])
         earlier[entry.operation] += 1
     if feather:
         out[part] = _blended(crop, changed, inside, feather)
@@ -76,22 +78,22 @@ def inject(
     return out
 
 
-def _run(pixels: Image, frame: Frame, entry: Entry, level: int, seed: int, repeat: int) -> Image:
+def _run(pixels: Image, frame: Frame, entry: Entry, parameters: Parameters, seed: int, repeat: int) -> Image:
     """One operation on a box.
 
     Its randomness follows from the operation and how often it ran before in the chain, not from its place:
     a-then-b and b-then-a draw the same noise, so that their difference is the order's alone.
     """
     own = replace(frame, seed=derived_seed(seed, entry.operation, str(repeat)))
-    return entry.function.run(pixels, own, **entry.parameters(level, frame.short_side))
+    return entry.function.run(pixels, own, **parameters)
 
 
-def _padded(box: Frame, entries: Sequence[tuple[Entry, int]]) -> Frame:
+def _padded(box: Frame, chain: Sequence[tuple[Entry, Parameters]]) -> Frame:
     """The box grown by what the chain has to see, last operation first, and aligned to grids."""
     frame = box
-    for entry, level in reversed(entries):
-        frame = _grown(frame, entry.padding(level, frame))
-    grid = max(entry.function.grid for entry, _ in entries)
+    for entry, parameters in reversed(chain):
+        frame = _grown(frame, int(entry.function.padding(frame, **parameters)))
+    grid = max(entry.function.grid for entry, _ in chain)
     if grid == 1:
         return frame
     return replace(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distortions.frame import Frame, Image
+from distortions.tone import translated
 
 _OTSU_BINS = 30
 _COARSE = 1 << 15
@@ -56,7 +57,7 @@ def equalized(pixels: Image, frame: Frame, bins: float, values: str) -> Image:
         weight = np.bincount(index, histogram, count)
         mean = np.bincount(index, histogram * np.arange(256), count)
         levels = np.where(weight > 0, mean / np.maximum(weight, 1), np.linspace(0, 255, count))
-    return np.asarray(cv2.LUT(pixels, np.rint(levels).astype(np.uint8)[index]), dtype=np.uint8)
+    return translated(pixels, np.rint(levels).astype(np.uint8)[index])
 
 
 def palette(pixels: Image, frame: Frame, colors: float) -> Image:

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import yaml
 
-from distortions.frame import Frame
 from distortions.operations import OPERATIONS, Operation
 from schemas.hashing import content_key
 
@@ -80,10 +79,6 @@ class Entry:
         if not self.tables[0].parameters[level - 1]:
             raise ValueError(f"{self.alias} is no {self.name} at level {level}; resolve it with its level")
         return _interpolated(self.tables, self.lengths, level, short_side)
-
-    def padding(self, level: int, frame: Frame) -> int:
-        """How many pixels around the frame's box the operation has to see."""
-        return int(self.function.padding(frame, **self.parameters(level, frame.short_side)))
 
 
 def _interpolated(

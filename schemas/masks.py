@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+import stringzilla
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
@@ -42,12 +43,17 @@ def area(mask: Mask) -> int:
 
 def bounding_box(mask: BoolMask) -> list[int]:
     """Tight [x, y, width, height] of a boolean (H, W) array; [0, 0, 0, 0] for an empty one."""
-    rows = np.flatnonzero(mask.any(axis=1))
-    columns = np.flatnonzero(mask.any(axis=0))
-    if rows.size == 0:
+    if mask.flags.f_contiguous and not mask.flags.c_contiguous:
+        y, x, height, width = bounding_box(mask.T)
+        return [x, y, width, height]
+    flat = np.ascontiguousarray(mask).reshape(-1)
+    last = stringzilla.find_last_not_of(flat.view(np.uint8).data, b"\0")
+    if last < 0:
         return [0, 0, 0, 0]
-    x, y = int(columns[0]), int(rows[0])
-    return [x, y, int(columns[-1]) - x + 1, int(rows[-1]) - y + 1]
+    top, bottom = int(flat.argmax()) // mask.shape[1], int(last) // mask.shape[1]
+    columns = np.flatnonzero(mask[top : bottom + 1].any(axis=0))
+    x = int(columns[0])
+    return [x, top, int(columns[-1]) - x + 1, bottom - top + 1]
 
 
 def position(mask: BoolMask, grid: PositionGrid = "thirds") -> str:
