@@ -77,23 +77,145 @@ class IngestConfig(Section):
     license: str | None = None
 
 
-class RegionsConfig(Section):
-    """Which proposer and labeller make regions, and the rules a region has to pass."""
+ModelName = Annotated[str, Field(min_length=1, max_length=500)]
 
-    proposer: Literal["graph", "coco"] = "graph"
-    labeller: Literal["appearance", "given"] = "appearance"
+
+class ModelConfig(Section):
+    """A model: a name on the Hugging Face hub ("facebook/sam-vit-huge") or a local folder, and its revision.
+
+    `revision` is a branch, tag or commit of the hub; for a folder it is a word of your own that says which
+    state of the folder made the regions. Both are part of every shard's key, the model's bytes are not.
+    """
+
+    name: ModelName
+    revision: ModelName | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, values: Any) -> Any:
+        return {"name": values} if isinstance(values, str) else values
+
+
+class DeviceConfig(Section):
+    """Where region models run. `threads` are PyTorch's on the CPU; another number may change last digits."""
+
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")] = "auto"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    threads: Annotated[StrictInt, Field(ge=1, le=256)] = 1
+    tasks_per_gpu: Annotated[StrictInt, Field(ge=1, le=64)] = 1
+
+
+class SamConfig(Section):
+    """Automatic mask generation with SAM; the defaults are those of SSA except where a comment says so.
+
+    `exact` measures stability on masks at the picture's size, as segment-anything does, and not on the
+    model's low-resolution logits. Lengths are pixels of the picture at hand.
+    """
+
+    model: ModelConfig = ModelConfig(name="facebook/sam-vit-huge")
+    points_per_side: Annotated[StrictInt, Field(ge=1, le=256)] = 32
+    points_per_batch: Annotated[StrictInt, Field(ge=1, le=4096)] = 64
+    images_per_batch: Annotated[StrictInt, Field(ge=1, le=256)] = 1
+    crop_layers: Annotated[StrictInt, Field(ge=0, le=3)] = 0
+    crop_overlap: Share = 512 / 1500
+    crop_downscale: Annotated[StrictInt, Field(ge=1, le=8)] = 2
+    min_predicted_iou: Share = 0.86
+    min_stability: Share = 0.92
+    stability_offset: Annotated[StrictFloat, Field(ge=0, le=100)] = 1.0
+    min_island: Annotated[StrictInt, Field(ge=0)] = 100
+    max_overlap: Share = 0.8
+    exact: bool = False
+
+
+class VoteConfig(Section):
+    """One semantic or panoptic map a picture; a mask gets the class with the most support under it."""
+
+    model: ModelConfig = ModelConfig(name="shi-labs/oneformer_ade20k_swin_large")
+    min_score: Share = 0.35
+    min_margin: Share = 0.1
+
+
+class ClipConfig(Section):
+    """Own vocabulary: a text file with one noun phrase a line; all crops of a picture in one forward."""
+
+    model: ModelConfig = ModelConfig(name="openai/clip-vit-large-patch14")
+    vocabulary: Place
+    template: ModelName = "a photo of a {}"
+    crop_scale: Annotated[StrictFloat, Field(ge=1, le=4)] = 1.2
+    min_score: Share = 0.35
+    min_margin: Share = 0.1
+
+
+class SsaConfig(Section):
+    """SSA's engine: closed votes and a caption's nouns, ranked by CLIP, settled by CLIPSeg."""
+
+    votes: Annotated[list[ModelConfig], Field(min_length=1, max_length=4)] = [
+        ModelConfig(name="shi-labs/oneformer_coco_swin_large"),
+        ModelConfig(name="shi-labs/oneformer_ade20k_swin_large"),
+    ]
+    caption: ModelConfig = ModelConfig(name="Salesforce/blip-image-captioning-large")
+    clip: ModelConfig = ModelConfig(name="openai/clip-vit-large-patch14")
+    clipseg: ModelConfig = ModelConfig(name="CIDAS/clipseg-rd64-refined")
+    masks_per_batch: Annotated[StrictInt, Field(ge=1, le=1024)] = 16
+    top: Annotated[StrictInt, Field(ge=1, le=20)] = 3
+    min_score: Share = 0.35
+    min_margin: Share = 0.1
+
+
+class RegionsConfig(Section):
+    """Which proposer and labeller make regions, and the rules a region has to pass.
+
+    A single word is a pair that goes together: `regions: ssa` is SAM's masks named by SSA's engine.
+    """
+
+    proposer: Literal["graph", "coco", "sam", "ssa-json"] = "graph"
+    labeller: Literal["appearance", "given", "vote", "clip", "ssa"] = "appearance"
     position_grid: Literal["thirds", "quadrants"] = "thirds"
     min_area: Share = 0.01
     max_area: Annotated[StrictFloat, Field(gt=0, le=1)] = 0.6
     max_regions: Annotated[StrictInt, Field(ge=1, le=500)] = 10
+    sam: SamConfig | None = None
+    vote: VoteConfig | None = None
+    clip: ClipConfig | None = None
+    ssa: SsaConfig | None = None
+    run_on: DeviceConfig | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _default_labeller(cls, values: Any) -> Any:
-        """The labeller that goes with the proposer: annotations bring labels, segmentations don't."""
-        if isinstance(values, dict) and values.get("labeller") is None:
-            return {**values, "labeller": "given" if values.get("proposer") == "coco" else "appearance"}
+    def _complete(cls, values: Any) -> Any:
+        """The labeller that goes with the proposer, and default sections for the models in use."""
+        if isinstance(values, str):
+            pairs = {"ssa": {"proposer": "sam", "labeller": "ssa"}}
+            values = pairs.get(values, {"proposer": values})
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+        proposer = values.get("proposer", "graph")
+        if values.get("labeller") is None:
+            values["labeller"] = {"coco": "given", "ssa-json": "given", "sam": "ssa"}.get(
+                proposer if isinstance(proposer, str) else "", "appearance"
+            )
+        used = [part for part in (proposer, values["labeller"]) if part in ("sam", "vote", "ssa")]
+        for part in used:
+            if values.get(part) is None:
+                values[part] = {}
+        if values.get("run_on") is None and (used or values["labeller"] == "clip"):
+            values["run_on"] = {}
         return values
+
+    @model_validator(mode="after")
+    def _no_idle_section(self) -> RegionsConfig:
+        """A section for a model nothing uses is a mistake; the labeller `clip` needs its vocabulary."""
+        for part in ("sam", "vote", "clip", "ssa"):
+            if getattr(self, part) is not None and part not in (self.proposer, self.labeller):
+                raise ValueError(
+                    f"the section {part!r} is given, but neither proposer nor labeller is {part!r}"
+                )
+        if self.labeller == "clip" and self.clip is None:
+            raise ValueError(
+                "the labeller 'clip' needs clip.vocabulary, a text file with one noun phrase a line"
+            )
+        return self
 
 
 class SamplesConfig(Section):

@@ -7,14 +7,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from annotation.regions import appearance, filters, graph, names
-from annotation.regions.interface import LABELLERS, PROPOSERS, Candidate, Context, Labeller, Picture, Proposer
+from annotation.regions.interface import (
+    LABELLERS,
+    PROPOSERS,
+    Candidate,
+    Context,
+    Labeller,
+    Picture,
+    Proposals,
+    Proposer,
+)
 from annotation.regions.overlap import carve
 from schemas import masks
 from schemas.config import RegionsConfig
 from schemas.errors import InputError
 from schemas.records import Region
 
-__all__ = ["RegionResult", "propose"]
+__all__ = ["RegionResult", "propose", "propose_all"]
 
 
 @dataclass(frozen=True)
@@ -26,23 +35,34 @@ class RegionResult:
 
 
 def propose(image: Picture, config: RegionsConfig, given: Sequence[Candidate] | None = None) -> RegionResult:
-    """The regions of a (H, W, 3) uint8 RGB picture: disjoint, labels unique, ids r1, r2, ... by falling area.
+    """The regions of one picture: `propose_all` of it alone."""
+    return propose_all([image], config, [given])[0]
 
-    `given` are candidates made elsewhere, at the picture's size (`annotation.regions.coco.coco_candidates`);
-    the `coco` proposer and the `given` labeller need them. No region at all is a valid result (a flat
-    picture). Raises InputError for settings that can't work together, ValueError for given masks of another
-    size.
+
+def propose_all(
+    images: Sequence[Picture], config: RegionsConfig, given: Sequence[Sequence[Candidate] | None]
+) -> list[RegionResult]:
+    """The regions of (H, W, 3) uint8 RGB pictures: disjoint, labels unique, ids r1, r2, ... by falling area.
+
+    `given` are each picture's candidates made elsewhere, at its size (`annotation.regions.coco`,
+    `annotation.regions.ssa_json`), or None; the proposers `coco` and `ssa-json` and the labeller `given` need
+    them. No region at all is a valid result (a flat picture). Raises InputError for settings that can't work
+    together, ValueError for given masks of another size.
     """
-    _check(image, config, given)
-    context = Context(config, None if given is None else tuple(given))
+    for image, candidates in zip(images, given, strict=True):
+        _check(image, config, candidates)
+    contexts = [Context(config, None if items is None else tuple(items)) for items in given]
     proposer = PROPOSERS.get(config.proposer, config)
     labeller = LABELLERS.get(config.labeller, config)
-    dropped: Counter[str] = Counter()
-    kept = filters.run(filters.rank(proposer(image, context)), filters.MASK_RULES, config, dropped)
-    kept = filters.run(carve(kept), filters.CARVED_RULES, config, dropped)
-    kept = filters.run(labeller(image, kept, context), filters.NAME_RULES, config, dropped)
-    kept.sort(key=lambda item: (-item.area, item.bbox, item.mask.counts))
-    return RegionResult(_records(kept, config), dict(sorted(dropped.items())))
+    results = []
+    for image, context, proposals in zip(images, contexts, proposer(images, contexts), strict=True):
+        dropped = Counter(proposals.dropped)
+        kept = filters.run(filters.rank(proposals.candidates), filters.MASK_RULES, config, dropped)
+        kept = filters.run(carve(kept), filters.CARVED_RULES, config, dropped)
+        kept = filters.run(labeller(image, kept, context), filters.NAME_RULES, config, dropped)
+        kept.sort(key=lambda item: (-item.area, item.bbox, item.mask.counts))
+        results.append(RegionResult(_records(kept, config), dict(sorted(dropped.items()))))
+    return results
 
 
 def _records(kept: Sequence[Candidate], config: RegionsConfig) -> list[Region]:
@@ -68,21 +88,24 @@ def _records(kept: Sequence[Candidate], config: RegionsConfig) -> list[Region]:
 
 
 def _check(image: Picture, config: RegionsConfig, given: Sequence[Candidate] | None) -> None:
-    if config.labeller == "given" and config.proposer == "graph":
+    if config.labeller == "given" and config.proposer in ("graph", "sam"):
         raise InputError(
-            "regions: the labeller 'given' needs masks that have names; the proposer 'graph' makes none"
+            f"regions: the labeller 'given' needs masks that have names; the proposer {config.proposer!r} "
+            "makes none; choose another labeller"
         )
     if config.proposer == "coco" and given is None:
         raise InputError("regions: the proposer 'coco' needs a COCO annotation file; set images.coco")
+    if config.proposer == "ssa-json" and given is None:
+        raise InputError("regions: the proposer 'ssa-json' needs a folder of SSA files; set regions.ssa_json")
     size = list(image.shape[:2])
     for item in given or ():
         if item.mask.size != size:
             raise ValueError(f"a given mask has the size {item.mask.size}, the picture {size}")
 
 
-def _given_masks(image: Picture, context: Context) -> list[Candidate]:
-    """The `coco` proposer: the candidates given."""
-    return list(context.given or ())
+def _given_masks(images: Sequence[Picture], contexts: Sequence[Context]) -> list[Proposals]:
+    """The proposers `coco` and `ssa-json`: the candidates given."""
+    return [Proposals(list(context.given or ())) for context in contexts]
 
 
 def _given_labels(image: Picture, candidates: Sequence[Candidate], context: Context) -> list[Candidate]:
@@ -90,23 +113,40 @@ def _given_labels(image: Picture, candidates: Sequence[Candidate], context: Cont
     return list(candidates)
 
 
-def _graph(config: RegionsConfig) -> Proposer:
-    return graph.propose
+def _graph_masks(images: Sequence[Picture], contexts: Sequence[Context]) -> list[Proposals]:
+    return [Proposals(graph.propose(image, context)) for image, context in zip(images, contexts, strict=True)]
 
 
-def _coco(config: RegionsConfig) -> Proposer:
-    return _given_masks
+def _sam(config: RegionsConfig) -> Proposer:
+    from annotation.regions.sam import SamProposer
+
+    return SamProposer(config)
 
 
-def _appearance(config: RegionsConfig) -> Labeller:
-    return appearance.label
+def _vote(config: RegionsConfig) -> Labeller:
+    from annotation.regions.vote import VoteLabeller
+
+    return VoteLabeller(config)
 
 
-def _given(config: RegionsConfig) -> Labeller:
-    return _given_labels
+def _clip(config: RegionsConfig) -> Labeller:
+    from annotation.regions.clip import ClipLabeller
+
+    return ClipLabeller(config)
 
 
-PROPOSERS.add("graph", _graph)
-PROPOSERS.add("coco", _coco)
-LABELLERS.add("appearance", _appearance)
-LABELLERS.add("given", _given)
+def _ssa(config: RegionsConfig) -> Labeller:
+    from annotation.regions.ssa import SsaLabeller
+
+    return SsaLabeller(config)
+
+
+PROPOSERS.add("graph", lambda config: _graph_masks)
+PROPOSERS.add("coco", lambda config: _given_masks)
+PROPOSERS.add("ssa-json", lambda config: _given_masks)
+PROPOSERS.add("sam", _sam)
+LABELLERS.add("appearance", lambda config: appearance.label)
+LABELLERS.add("given", lambda config: _given_labels)
+LABELLERS.add("vote", _vote)
+LABELLERS.add("clip", _clip)
+LABELLERS.add("ssa", _ssa)

@@ -77,12 +77,21 @@ class Context:
     given: tuple[Candidate, ...] | None = None
 
 
+@dataclass(frozen=True)
+class Proposals:
+    """A proposer's masks of one picture, in a fixed order, and how many it dropped by reason."""
+
+    candidates: list[Candidate]
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+
 class Proposer(Protocol):
     """Finds masks. One object serves a whole worker process, so a model is loaded once, in the factory."""
 
-    def __call__(self, image: Picture, context: Context) -> list[Candidate]:
-        """Masks of a (H, W, 3) uint8 RGB picture, at its size, in a fixed order. May return none; draws no
-        randomness.
+    def __call__(self, images: Sequence[Picture], contexts: Sequence[Context]) -> list[Proposals]:
+        """Masks of (H, W, 3) uint8 RGB pictures, each at its picture's size; the sizes may differ.
+
+        A picture's masks don't depend on the pictures beside it. May find none; draws no randomness.
         """
         ...
 

@@ -1,0 +1,128 @@
+"""Region models: loaded from the hub or a folder, run in batches that shrink when memory ends."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from schemas.config import DeviceConfig, ModelConfig
+from schemas.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A device and a floating-point type, as torch names them."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+
+def place(config: DeviceConfig) -> Place:
+    """The device to run on: "auto" is the first GPU if there is one. Sets torch's threads on the CPU.
+
+    Raises InputError when torch is missing or the device isn't there.
+    """
+    torch = _torch()
+    torch.set_num_threads(config.threads)
+    name = config.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"regions.run_on.device is {name!r}, but torch sees no GPU; use auto or cpu")
+    return Place(torch.device(name), getattr(torch, config.dtype))
+
+
+def load(load_from: Callable[..., T], model: ModelConfig, what: str, setting: str, **options: Any) -> T:
+    """`load_from(name or folder, ...)`, a `from_pretrained`, on files here or fetched from the hub.
+
+    `what` ("SAM model") and `setting` ("regions.sam.model") are for the error. Code that comes with a model
+    is never run, and weights are read from safetensors alone: no pickle. Raises InputError when the model is
+    neither here nor to be had, or can't be read.
+    """
+    folder = Path(model.name).expanduser()
+    found = folder.is_dir()
+    source = str(folder) if found else model.name
+    options = {**options, "trust_remote_code": False}
+    if not found and model.revision is not None:
+        options["revision"] = model.revision
+    try:
+        if found:
+            return load_from(source, local_files_only=True, **options)
+        try:
+            return load_from(source, local_files_only=True, **options)
+        except OSError:
+            return load_from(source, **options)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        if found:
+            raise InputError(f"{setting}: the {what} in {folder} can't be loaded: {first}") from error
+        from huggingface_hub.constants import HF_HUB_CACHE
+
+        raise InputError(
+            f"{setting}: the {what} {model.name!r} isn't here: no such folder, not in the cache "
+            f"{HF_HUB_CACHE}, not to be had from the hub ({first}); fetch it with `hf download {model.name}` "
+            "or name a folder"
+        ) from error
+
+
+def load_model(auto: Any, model: ModelConfig, what: str, setting: str, where: Place) -> Any:
+    """A model for inference on its device: safetensors only, evaluation mode, no gradients."""
+    loaded = load(auto.from_pretrained, model, what, setting, dtype=where.dtype, use_safetensors=True)
+    return loaded.to(where.device).eval().requires_grad_(False)
+
+
+def in_batches(items: Sequence[T], size: int, run: Callable[[Sequence[T]], R]) -> Iterator[R]:
+    """`run` on consecutive parts of at most `size` items; out of memory halves the part and goes on.
+
+    Later parts start at the size that went well. One item that doesn't fit raises torch's error.
+    """
+    torch = _torch()
+    start = 0
+    while start < len(items):
+        part = items[start : start + size]
+        try:
+            result = run(part)
+        except (torch.OutOfMemoryError, MemoryError):
+            if len(part) == 1:
+                raise
+            size = max(1, len(part) // 2)
+        else:
+            start += len(part)
+            yield result
+            continue
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def transformers() -> Any:
+    """The package transformers. Raises InputError when it or torch is missing."""
+    _torch()
+    try:
+        import transformers as package
+    except ImportError as error:
+        raise _not_installed("transformers") from error
+    return package
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise _not_installed("torch") from error
+    return torch
+
+
+def _not_installed(package: str) -> InputError:
+    return InputError(
+        f"regions with models need {package}; install it with: pip install 'iqa-spider[models]'"
+    )
