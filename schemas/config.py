@@ -246,12 +246,59 @@ class DistortConfig(Section):
     attempts: Annotated[StrictInt, Field(ge=1, le=1000)] = 40
 
 
-class AnnotateConfig(Section):
-    """The question-and-answer back end. `wording` replaces the packaged wording file."""
+class VlmConfig(Section):
+    """A vision-language model that writes dialogues: which one, how it samples, and how it is reached.
 
-    backend: Literal["grammar"] = "grammar"
+    `model`, `revision`, sampling and `prompts` shape the answers and are part of every key; how the model is
+    reached is not. `api_key_env` names the environment variable that holds the key; the key stands in no file.
+    `deadline` is in seconds, a request and its answer. `in_flight` bounds the requests of the whole build.
+    `picture_side` is the long side in pixels of what the model is shown at most.
+    """
+
+    model: ModelName = "OpenGVLab/InternVL2_5-8B"
+    revision: ModelName | None = None
+    prompts: Place | None = None
+    temperature: Annotated[StrictFloat, Field(ge=0, le=2)] = 0.7
+    top_p: Annotated[StrictFloat, Field(gt=0, le=1)] = 0.9
+    max_tokens: Annotated[StrictInt, Field(ge=16, le=32768)] = 768
+    picture_side: Annotated[StrictInt, Field(ge=64, le=8192)] = 896
+    url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")] = "http://127.0.0.1:23333/v1"
+    api_key_env: ModelName = "IQA_SPIDER_API_KEY"
+    in_flight: Annotated[StrictInt, Field(ge=1, le=1024)] = 32
+    deadline: Annotated[StrictFloat, Field(gt=0, le=3600)] = 120.0
+    retries: Annotated[StrictInt, Field(ge=0, le=20)] = 5
+    cache: Place | None = None
+
+
+class AnnotateConfig(Section):
+    """The question-and-answer back end. `wording` replaces the packaged wording file of `grammar`.
+
+    `server` asks an OpenAI-compatible server, `lmdeploy` runs the model in this process, `replay` answers from
+    the cache that either left and calls nothing; the three share the section `vlm`.
+    """
+
+    backend: Literal["grammar", "server", "lmdeploy", "replay"] = "grammar"
     wording: Place | None = None
+    vlm: VlmConfig | None = None
     attempts: Annotated[StrictInt, Field(ge=1, le=100)] = 12
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, values: Any) -> Any:
+        """Default section for a model in use, and four attempts where each costs a request."""
+        if not isinstance(values, dict) or values.get("backend", "grammar") == "grammar":
+            return values
+        return {"attempts": 4, **values, "vlm": values.get("vlm") or {}}
+
+    @model_validator(mode="after")
+    def _no_idle_section(self) -> AnnotateConfig:
+        if self.backend == "grammar" and self.vlm is not None:
+            raise ValueError("the section 'vlm' is given, but the back end 'grammar' uses no model")
+        if self.backend != "grammar" and self.wording is not None:
+            raise ValueError(
+                "'wording' is the back end grammar's; a model's prompts are given by vlm.prompts"
+            )
+        return self
 
 
 class MergeConfig(Section):

@@ -1,0 +1,1 @@
+"""Dialogues by a vision-language model: conversations, their cache, and the ways to reach a model."""
