@@ -250,7 +250,7 @@ class VlmConfig(Section):
     """A vision-language model that writes dialogues: which one, how it samples, and how it is reached.
 
     `model`, `revision`, sampling and `prompts` shape the answers and are part of every key; how the model is
-    reached is not. `api_key_env` names the environment variable that holds the key; the key stands in no file.
+    reached is not. `api_key_env` names the environment variable with the key, which stands in no file.
     `deadline` is in seconds, a request and its answer. `in_flight` bounds the requests of the whole build.
     `picture_side` is the long side in pixels of what the model is shown at most.
     """
@@ -273,8 +273,8 @@ class VlmConfig(Section):
 class AnnotateConfig(Section):
     """The question-and-answer back end. `wording` replaces the packaged wording file of `grammar`.
 
-    `server` asks an OpenAI-compatible server, `lmdeploy` runs the model in this process, `replay` answers from
-    the cache that either left and calls nothing; the three share the section `vlm`.
+    `server` asks an OpenAI-compatible server, `lmdeploy` runs the model in this process, `replay` answers
+    from the cache that either left and calls nothing; the three share the section `vlm`.
     """
 
     backend: Literal["grammar", "server", "lmdeploy", "replay"] = "grammar"
