@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from annotation.regions.crops import cut, scaled_box
+from annotation.regions.crops import LAYOUT, as_tensors, cut, scaled_box
 from annotation.regions.interface import Candidate, Context, Picture
 from annotation.regions.models import Place, family, in_batches, load, load_model, place, transformers
 from annotation.regions.vocabulary import read_vocabulary
@@ -54,8 +52,8 @@ class TextPictureModel:
         SigLIP's constant bias is left out: it moves all texts alike, so neither their order nor a softmax
         over them knows it.
         """
-        scale = self._model.logit_scale.float().exp()
-        return scale * pictures @ texts.T
+        logits: torch.Tensor = self._model.logit_scale.float().exp() * pictures @ texts.T
+        return logits
 
     def _texts(self, texts: Sequence[str]) -> torch.Tensor:
         padding: Any = True if self._family == "clip" else "max_length"
@@ -68,7 +66,7 @@ class TextPictureModel:
         return _unit(self._model.get_text_features(**given).pooler_output)
 
     def _pictures(self, pictures: Sequence[Picture]) -> torch.Tensor:
-        inputs = self._images(images=as_tensors(pictures), return_tensors="pt")
+        inputs = self._images(images=as_tensors(pictures), **LAYOUT)
         inputs = inputs.to(self._where.device, dtype=self._where.dtype)
         return _unit(self._model.get_image_features(**inputs).pooler_output)
 
@@ -109,13 +107,7 @@ class ClipLabeller:
         return result
 
 
-def as_tensors(pictures: Sequence[Picture]) -> list[torch.Tensor]:
-    """(H, W, 3) pictures as (3, H, W) tensors: what an image processor can't take for another layout."""
+def _unit(features: torch.Tensor) -> torch.Tensor:
     import torch
 
-    return [torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))) for picture in pictures]
-
-
-def _unit(features: torch.Tensor) -> torch.Tensor:
-    features = features.float()
-    return features / features.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+    return torch.nn.functional.normalize(features.float(), dim=-1)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from annotation.regions.interface import Picture
+
+if TYPE_CHECKING:
+    import torch
 
 MAX_RATIO = 8
 """Longer over shorter side of what a model gets; a longer strip is stretched across.
@@ -14,6 +20,9 @@ MAX_RATIO = 8
 Image processors scale the SHORTER side to a fixed number of pixels, so a strip of 1 x 4000 would become a
 picture of 224 x 896,000.
 """
+LAYOUT = {"input_data_format": "channels_first", "return_tensors": "pt"}
+"""What image processors are told of `as_tensors`: left to guess, they take a picture of one row for one with
+one channel."""
 Box = tuple[int, int, int, int]
 
 
@@ -41,6 +50,13 @@ def bounded(image: Picture) -> Picture:
         return image
     size = (max(width, least), max(height, least))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
+def as_tensors(pictures: Sequence[Picture]) -> list[torch.Tensor]:
+    """(H, W, 3) pictures as (3, H, W) tensors of their own."""
+    import torch
+
+    return [torch.from_numpy(np.array(picture.transpose(2, 0, 1), order="C")) for picture in pictures]
 
 
 def coverage(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.float32]:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from annotation.regions.clip import TextPictureModel, as_tensors
-from annotation.regions.crops import Box, coverage, cut, scaled_box
+from annotation.regions.clip import TextPictureModel
+from annotation.regions.crops import LAYOUT, Box, as_tensors, coverage, cut, scaled_box
 from annotation.regions.interface import Candidate, Context, Picture
 from annotation.regions.models import Place, family, in_batches, load, load_model, place, transformers
 from annotation.regions.phrases import noun_phrases
@@ -100,8 +100,8 @@ class SsaLabeller:
         # Rounded, so that last bits, which depend on the size of a batch, don't change the order.
         ranked = []
         for names, row in zip(proposed, np.round(logits, 3), strict=True):
-            order = np.argsort(-row[[column[name] for name in names]], kind="stable") if names else []
-            ranked.append(tuple(names[index] for index in order[: self._config.top]))
+            likeness = {name: float(row[column[name]]) for name in names}
+            ranked.append(tuple(sorted(names, key=likeness.__getitem__, reverse=True)[: self._config.top]))
         return ranked
 
 
@@ -122,7 +122,7 @@ class Captioner:
         return [text for part in in_batches(pictures, self._batch, self._captions) for text in part]
 
     def _captions(self, pictures: Sequence[Picture]) -> list[str]:
-        inputs = self._images(images=as_tensors(pictures), return_tensors="pt")
+        inputs = self._images(images=as_tensors(pictures), **LAYOUT)
         pixels = inputs["pixel_values"].to(self._where.device, dtype=self._where.dtype)
         tokens = self._model.generate(
             pixel_values=pixels, max_new_tokens=CAPTION_TOKENS, num_beams=1, do_sample=False
@@ -183,7 +183,7 @@ class TextMaskModel:
         """
         import torch
 
-        inputs = self._images(images=as_tensors(pictures), return_tensors="pt")
+        inputs = self._images(images=as_tensors(pictures), **LAYOUT)
         pixels = inputs["pixel_values"].to(self._where.device, dtype=self._where.dtype)
         seen = self._model.clip.get_image_features(
             pixel_values=pixels, interpolate_pos_encoding=True, output_hidden_states=True
@@ -206,7 +206,8 @@ class TextMaskModel:
             list(texts), padding=True, truncation=True, max_length=self._tokens, return_tensors="pt"
         )
         tokens = {name: tokens[name].to(self._where.device) for name in ("input_ids", "attention_mask")}
-        return self._model.get_conditional_embeddings(batch_size=len(texts), **tokens)
+        features: torch.Tensor = self._model.get_conditional_embeddings(batch_size=len(texts), **tokens)
+        return features
 
 
 def _won(logits: NDArray[np.float32], mask: Candidate, box: Box) -> NDArray[np.float32]:

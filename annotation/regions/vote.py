@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotation.regions.crops import bounded, coverage
+from annotation.regions.crops import LAYOUT, as_tensors, bounded, coverage
 from annotation.regions.interface import Candidate, Context, Picture
 from annotation.regions.models import Place, family, load, load_model, place, transformers
 from annotation.regions.phrases import class_phrase
@@ -71,32 +71,33 @@ class ClosedModel:
         """Class scores of a picture's cells, (C, h, w) float32 with sums of at most 1 in each cell."""
         import torch
 
-        pixels = torch.from_numpy(np.ascontiguousarray(bounded(image).transpose(2, 0, 1)))
-        asked = {"task_inputs": ["semantic"]} if self._family == "oneformer" else {}
-        inputs = self._processor(images=[pixels], return_tensors="pt", **asked)
+        pixels = as_tensors([bounded(image)])
+        asked: dict[str, Any] = {**LAYOUT}
+        if self._family == "oneformer":
+            asked["task_inputs"] = ["semantic"]
+        inputs = self._processor(images=pixels, **asked)
         inputs = inputs.to(self._where.device, dtype=self._where.dtype)
         scores = self._read(inputs, self._model(**inputs), pixels)
         shrink = max(scores.shape[-2:]) / MAP_SIDE
         if shrink > 1:
-            small = [max(1, round(side / shrink)) for side in scores.shape[-2:]]
-            scores = torch.nn.functional.adaptive_avg_pool2d(scores, small)
+            height, width = (max(1, round(side / shrink)) for side in scores.shape[-2:])
+            scores = torch.nn.functional.adaptive_avg_pool2d(scores, (height, width))
         return scores
 
-    def _read(self, inputs: Any, outputs: Any, pixels: torch.Tensor) -> torch.Tensor:
+    def _read(self, inputs: Any, outputs: Any, pixels: list[torch.Tensor]) -> torch.Tensor:
         """The map out of a model's outputs, at its own resolution, without the processor's padding."""
         read = self._processor.post_process_semantic_segmentation
+        scores: torch.Tensor
         if self._family == "segformer":
             scores = read(outputs, return_segmentation_scores=True)[0].segmentation_scores
             return scores.float().softmax(dim=0)
         _as_float(outputs)
         if self._family.startswith("eomt"):
-            plain = self._processor(
-                images=[pixels], return_tensors="pt", do_pad=False, do_split_image=False
-            ).pixel_values
-            height, width = plain.shape[-2:]
+            plain = self._processor(images=pixels, do_pad=False, do_split_image=False, **LAYOUT)
+            height, width = plain.pixel_values.shape[-2:]
             size = (height, width) if inputs.get("patch_offsets") else tuple(inputs.pixel_values.shape[-2:])
-            scores = read(outputs, target_sizes=[size], return_segmentation_scores=True)[0]
-            scores = scores.segmentation_scores[:, :height, :width]
+            padded = read(outputs, target_sizes=[size], return_segmentation_scores=True)[0]
+            scores = padded.segmentation_scores[:, :height, :width]
         else:
             scores = read(outputs, return_segmentation_scores=True)[0].segmentation_scores
         # Queries that claim the same cell add up: where they exceed 1, they share it.
