@@ -230,6 +230,30 @@ def _say(model: Any) -> None:
     model.generate = generate
 
 
+def test_the_parts_see_boxes_grown_as_in_the_original(folders: dict[str, Any]) -> None:
+    """CLIP the mask's box x 1.2, the caption and CLIPSeg x 1.6, all cut out of the picture itself."""
+    label, context = labeller(folders)
+    paint(label)
+    image = np.random.default_rng(3).integers(0, 256, (200, 300, 3), dtype=np.uint8)
+    seen: dict[str, NDArray[np.uint8]] = {}
+    for part, method in (("_captioner", "_captions"), ("_ranker", "_pictures"), ("_settler", "logits")):
+        _record(getattr(label, part), method, seen, part)
+    label(image, [box_mask(image.shape, 80, 100, 50, 100)], context)
+    assert np.array_equal(seen["_ranker"], image[75:135, 90:210])
+    assert np.array_equal(seen["_captioner"], image[65:145, 70:230])
+    assert np.array_equal(seen["_settler"], image[65:145, 70:230])
+
+
+def _record(part: Any, method: str, seen: dict[str, NDArray[np.uint8]], name: str) -> None:
+    real = getattr(part, method)
+
+    def recorded(pictures: Sequence[NDArray[np.uint8]], *rest: Any) -> Any:
+        (seen[name],) = pictures
+        return real(pictures, *rest)
+
+    setattr(part, method, recorded)
+
+
 def test_captions_do_not_depend_on_the_batch(folders: dict[str, Any], astronaut: NDArray[np.uint8]) -> None:
     label, _ = labeller(folders)
     _say(label._captioner._model)
