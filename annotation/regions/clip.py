@@ -56,12 +56,17 @@ class TextPictureModel:
         return logits
 
     def _texts(self, texts: Sequence[str]) -> torch.Tensor:
+        # SigLIP was trained on lower case, with texts padded to one length and the padding attended to.
         padding: Any = True if self._family == "clip" else "max_length"
         tokens = self._tokenizer(
-            list(texts), padding=padding, truncation=True, max_length=self._tokens, return_tensors="pt"
+            [text.lower() for text in texts],
+            padding=padding,
+            truncation=True,
+            max_length=self._tokens,
+            return_tensors="pt",
         )
         given = {"input_ids": tokens["input_ids"].to(self._where.device)}
-        if self._family == "clip":  # SigLIP was trained to attend to the padding
+        if self._family == "clip":
             given["attention_mask"] = tokens["attention_mask"].to(self._where.device)
         return _unit(self._model.get_text_features(**given).pooler_output)
 

@@ -13,7 +13,7 @@ from annotation.regions.interface import Candidate, Context, Picture
 from annotation.regions.models import Place, family, load, load_model, place, transformers
 from annotation.regions.phrases import class_phrase
 from schemas.config import DeviceConfig, ModelConfig, RegionsConfig, VoteConfig
-from schemas.errors import InputError
+from schemas.errors import InputError, SampleError
 
 if TYPE_CHECKING:
     import torch
@@ -131,8 +131,11 @@ def decide(
     """The best name and its score; no name below `min_score`, or less than `min_margin` before the second.
 
     Scores are compared as they are reported, to four digits, so that the last bits of a sum, which depend on
-    the size of a batch, decide nothing. Equal scores go to the earlier name.
+    the size of a batch, decide nothing. Equal scores go to the earlier name. Raises SampleError for scores
+    that are no numbers, as a model in half precision can give.
     """
+    if not np.isfinite(scores).all():
+        raise SampleError("no-number", "a model's scores are no numbers; set regions.run_on.dtype to float32")
     rounded = np.round(np.clip(scores.astype(np.float64), 0, 1), 4)
     best = int(rounded.argmax())
     score = float(rounded[best])

@@ -62,19 +62,21 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     }
 
 
-def config(folders: dict[str, Any], **settings: object) -> RegionsConfig:
+def config(folders: dict[str, Any], dtype: str = "float32", **settings: object) -> RegionsConfig:
     return RegionsConfig.model_validate(
         {
             "proposer": "coco",
             "labeller": "ssa",
             "ssa": {**folders, **settings},
-            "run_on": {"device": "cpu"},
+            "run_on": {"device": "cpu", "dtype": dtype},
         }
     )
 
 
-def labeller(folders: dict[str, Any], **settings: object) -> tuple[SsaLabeller, Context]:
-    chosen = config(folders, **settings)
+def labeller(
+    folders: dict[str, Any], dtype: str = "float32", **settings: object
+) -> tuple[SsaLabeller, Context]:
+    chosen = config(folders, dtype, **settings)
     return SsaLabeller(chosen), Context(chosen)
 
 
@@ -332,6 +334,13 @@ def test_absurd_pictures_have_a_stated_result(folders: dict[str, Any]) -> None:
         assert label(dot, [box_mask(dot.shape, 0, 0, 1, 1)], context)[0].label == "red car"
     black = np.zeros((64, 64, 3), dtype=np.uint8)
     assert len(label(black, [box_mask(black.shape, 0, 0, 64, 64)], context)) == 1
+
+
+def test_half_precision_runs_through(folders: dict[str, Any], astronaut: NDArray[np.uint8]) -> None:
+    label, context = labeller(folders, "bfloat16", min_score=0.0, min_margin=0.0)
+    named = label(astronaut, [box_mask(astronaut.shape, 40 * k, 30 * k, 100, 150) for k in range(3)], context)
+    assert all(item.label in item.proposals for item in named)
+    assert all(item.label_score is not None and 0 < item.label_score <= 1 for item in named)
 
 
 def test_many_masks_go_in_batches(folders: dict[str, Any]) -> None:

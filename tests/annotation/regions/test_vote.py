@@ -14,7 +14,7 @@ from annotation.regions.crops import coverage
 from annotation.regions.interface import Context, candidate
 from annotation.regions.vote import MAP_SIDE, VoteLabeller, decide
 from schemas.config import RegionsConfig
-from schemas.errors import InputError
+from schemas.errors import InputError, SampleError
 from tests.annotation.regions.tiny_labellers import (
     CLOSED,
     box_mask,
@@ -55,7 +55,9 @@ def test_each_mask_gets_the_class_painted_under_it(saved: Saved, kind: str, upri
     label, context = labeller(saved(kind), min_margin=0.25)
     forwards = paint_closed(label._model._model)
     image, masks = plates(160, 96) if upright else plates()
+    before = image.copy()
     named = label(image, masks, context)
+    assert np.array_equal(image, before)
     assert [item.label for item in named] == ["person", "tree", None, "wall", None]
     assert forwards.calls == 1
     for item in (named[0], named[1], named[3]):
@@ -192,6 +194,11 @@ def test_a_name_needs_a_score_and_a_margin(scores: list[float], expected: tuple[
 
 def test_one_class_alone_has_no_second() -> None:
     assert decide(("a",), np.array([0.4], dtype=np.float32), 0.35, 0.1) == ("a", 0.4)
+
+
+def test_scores_that_are_no_numbers_send_the_picture_to_quarantine() -> None:
+    with pytest.raises(SampleError, match="no-number"):
+        decide(("a", "b"), np.array([0.4, np.nan], dtype=np.float32), 0.35, 0.1)
 
 
 def test_a_missing_model_says_which_where_and_how(tmp_path: Path) -> None:
