@@ -127,6 +127,12 @@ class SamConfig(Section):
     exact: bool = False
 
 
+def _one_gap(template: str) -> str:
+    if template.count("{}") != 1 or template.count("{") != 1 or template.count("}") != 1:
+        raise ValueError("must hold {} once, where the phrase goes, and no other brace")
+    return template
+
+
 class VoteConfig(Section):
     """One semantic or panoptic map a picture; a mask gets the class with the most support under it."""
 
@@ -136,12 +142,17 @@ class VoteConfig(Section):
 
 
 class ClipConfig(Section):
-    """Own vocabulary: a text file with one noun phrase a line; all crops of a picture in one forward."""
+    """Own vocabulary: a text file with one noun phrase a line; all crops of a picture in one forward.
+
+    `template` is what a text encoder reads: the phrase stands at its "{}". A crop is the mask's bounding box
+    grown by `crop_scale`.
+    """
 
     model: ModelConfig = ModelConfig(name="openai/clip-vit-large-patch14")
     vocabulary: Place
-    template: ModelName = "a photo of a {}"
+    template: Annotated[ModelName, AfterValidator(_one_gap)] = "a photo of a {}"
     crop_scale: Annotated[StrictFloat, Field(ge=1, le=4)] = 1.2
+    crops_per_batch: Annotated[StrictInt, Field(ge=1, le=4096)] = 128
     min_score: Share = 0.35
     min_margin: Share = 0.1
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -78,6 +78,17 @@ def load_model(auto: Any, model: ModelConfig, what: str, setting: str, where: Pl
     """A model for inference on its device: safetensors only, evaluation mode, no gradients."""
     loaded = load(auto.from_pretrained, model, what, setting, dtype=where.dtype, use_safetensors=True)
     return loaded.to(where.device).eval().requires_grad_(False)
+
+
+def family(model: ModelConfig, known: Collection[str], what: str, setting: str) -> str:
+    """The model's type, as its configuration says. Raises InputError when it is none of the `known`."""
+    config = load(transformers().AutoConfig.from_pretrained, model, what, setting)
+    if config.model_type not in known:
+        raise InputError(
+            f"{setting}: {model.name!r} is a model of the type {config.model_type!r}; a {what} is one of "
+            f"{', '.join(sorted(known))}"
+        )
+    return str(config.model_type)
 
 
 def in_batches(items: Sequence[T], size: int, run: Callable[[Sequence[T]], R]) -> Iterator[R]:
