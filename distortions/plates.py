@@ -25,6 +25,7 @@ from distortions.frame import Image
 from distortions.injection import apply
 from distortions.perceptual import strengths
 from distortions.registry import LEVELS, Entry, catalog, read_table, resolve
+from schemas.hashing import derived_seed
 
 SIDE = 384
 PATCH_WIDTH, PATCH_HEIGHT = 208, 156
@@ -104,14 +105,18 @@ def encoded(picture: Image) -> bytes:
 
 
 def measured_strengths(entries: Sequence[Entry], pictures: Sequence[Image]) -> NDArray[np.float64]:
-    """Strength of each entry, level and picture, (entries, 5, pictures)."""
+    """Strength of each entry, level and picture, a mean over the entry's draws: (entries, 5, pictures).
+
+    Drawn from other seeds than those the levels were set with.
+    """
     rows = []
     for entry in entries:
         print(f"measuring {entry.name}", file=sys.stderr)
-        by_picture = [
-            strengths(picture, [apply(picture, entry.name, level, seed=number) for level in LEVELS])
-            for number, picture in enumerate(pictures)
-        ]
+        by_picture = []
+        for number, picture in enumerate(pictures):
+            seeds = [derived_seed(0, "plates", str(number), str(draw)) for draw in range(entry.draws)]
+            made = [apply(picture, entry.name, level, seed) for level in LEVELS for seed in seeds]
+            by_picture.append(np.reshape(strengths(picture, made), (len(LEVELS), -1)).mean(axis=1))
         rows.append(np.array(by_picture).T)
     return np.stack(rows)
 

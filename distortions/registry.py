@@ -50,8 +50,9 @@ class Entry:
     parameters measured in pixels. `tables` hold the levels at one short side, from which lengths scale with
     the picture, or at several, between which every number is interpolated. `aliases` are peers' names, each
     with the peer's own levels. `source` says where the operation and peers' levels come from. `reach` is the
-    mean strength a type
-    gets to on photographs when it can't get to that of the others' level 5.
+    mean strength a type gets to on photographs when it can't get to that of the others' level 5. `draws` is
+    how many seeds a photograph its calibration averages: more than one where what is drawn (an angle, a
+    texture, places) sways the strength.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Entry:
     aliases: Mapping[str, Levels]
     source: str
     reach: float = MAXIMUM_REACH
+    draws: int = 1
     alias: str | None = None
 
     @property
@@ -254,6 +256,7 @@ def _entry(item: Mapping[str, Any], calibrated: Mapping[int, Any] | None) -> Ent
         aliases=aliases,
         source=item["source"],
         reach=float(item.get("reach", MAXIMUM_REACH)),
+        draws=int(item.get("draws", 1)),
     )
 
 

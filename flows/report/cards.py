@@ -22,6 +22,9 @@ CATEGORIES = (
     "oversharpen",
     "pixelate",
     "quantization",
+    "chroma",
+    "spatial",
+    "weather",
 )
 """The classes in the order of their colours on the page; any other class takes a neutral one."""
 FIRST_LOOK = 2
