@@ -337,7 +337,15 @@ def public_config(config: BuildConfig) -> dict[str, Any]:
         for kind, value in shown["images"].items()
         if value
     }
+    for section, key in ((shown["annotate"], "wording"), (shown["regions"], "ssa_json")):
+        section[key] = _last_part(section[key])
+    if shown["regions"]["clip"] is not None:
+        shown["regions"]["clip"]["vocabulary"] = _last_part(shown["regions"]["clip"]["vocabulary"])
     return shown
+
+
+def _last_part(path: str | None) -> str | None:
+    return None if path is None else Path(path).name
 
 
 def _make_durable(folder: Path) -> None:

@@ -166,6 +166,7 @@ class RegionsConfig(Section):
     """Which proposer and labeller make regions, and the rules a region has to pass.
 
     A single word is a pair that goes together: `regions: ssa` is SAM's masks named by SSA's engine.
+    `ssa_json` is the folder with the proposer `ssa-json`'s files, one a picture, named after it.
     """
 
     proposer: Literal["graph", "coco", "sam", "ssa-json"] = "graph"
@@ -174,6 +175,7 @@ class RegionsConfig(Section):
     min_area: Share = 0.01
     max_area: Annotated[StrictFloat, Field(gt=0, le=1)] = 0.6
     max_regions: Annotated[StrictInt, Field(ge=1, le=500)] = 10
+    ssa_json: Place | None = None
     sam: SamConfig | None = None
     vote: VoteConfig | None = None
     clip: ClipConfig | None = None
@@ -214,6 +216,11 @@ class RegionsConfig(Section):
         if self.labeller == "clip" and self.clip is None:
             raise ValueError(
                 "the labeller 'clip' needs clip.vocabulary, a text file with one noun phrase a line"
+            )
+        if (self.ssa_json is not None) != (self.proposer == "ssa-json"):
+            raise ValueError(
+                "the proposer 'ssa-json' and ssa_json, the folder with its files, go together; "
+                "give both or neither"
             )
         return self
 

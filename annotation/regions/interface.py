@@ -25,7 +25,8 @@ class Candidate:
 
     `score` is the proposer's confidence in 0..1 (1.0 where it has none to give). `label` and `label_score`
     (0..1) are None until somebody names the mask. `facts` holds what a proposer measured and a filter may
-    read, by name: "crowd" (0 or 1), "predicted_iou", "stability_score" and so on.
+    read, by name: "crowd" (0 or 1), "predicted_iou", "stability_score" and so on. `proposals` are the names
+    a labeller chose among, best first.
     """
 
     mask: Mask
@@ -35,6 +36,7 @@ class Candidate:
     label: str | None = None
     label_score: float | None = None
     facts: Mapping[str, float] = field(default_factory=dict)
+    proposals: tuple[str, ...] = ()
 
     def named(self, label: str | None, score: float | None) -> Candidate:
         """The same mask with another name."""
