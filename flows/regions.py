@@ -16,10 +16,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from annotation.regions import RegionResult, propose_all
+from annotation.regions import RegionResult, load, propose_all
 from annotation.regions.coco import candidates_of, load_coco
 from annotation.regions.interface import Candidate, Picture
-from annotation.regions.models import place, transformers
+from annotation.regions.models import place
 from annotation.regions.ssa_json import parse
 from flows.gpu_slots import gpu_name, gpu_slot, slots_folder
 from flows.ingest import Kept
@@ -117,6 +117,8 @@ def run(job: Job, store: Store, out: ShardWriter) -> None:
     config = RegionsConfig.model_validate(job.local["regions"])
     if config.clip is not None and _vocabulary_hash(config.clip.vocabulary) != job.content["vocabulary"]:
         raise InputError(f"{config.clip.vocabulary}: changed while the build ran; build again")
+    with _on_gpu(config):
+        load(config)
     origin = made_by(config)
     for batch in _batches(job, config, store, out):
         for waiting, result in _results(batch, config, out):
@@ -227,7 +229,6 @@ def made_by(config: RegionsConfig) -> dict[str, Any]:
     origin: dict[str, Any] = {"proposer": config.proposer, "labeller": config.labeller}
     models = _models(config)
     if models:
-        transformers()
         origin["models"] = models
         origin["libraries"] = {name: version(name) for name in ("torch", "transformers")}
     return origin

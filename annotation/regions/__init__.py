@@ -23,7 +23,7 @@ from schemas.config import RegionsConfig
 from schemas.errors import InputError
 from schemas.records import Region
 
-__all__ = ["RegionResult", "propose", "propose_all"]
+__all__ = ["RegionResult", "load", "propose", "propose_all"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,15 @@ class RegionResult:
     regions: list[Region]
     dropped: dict[str, int]
     candidates: list[Candidate]
+
+
+def load(config: RegionsConfig) -> None:
+    """Make the proposer and the labeller of `config` ready, models loaded, for this process.
+
+    Raises InputError when a model is missing or can't be read: no picture is to blame for that.
+    """
+    PROPOSERS.get(config.proposer, config)
+    LABELLERS.get(config.labeller, config)
 
 
 def propose(image: Picture, config: RegionsConfig, given: Sequence[Candidate] | None = None) -> RegionResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
@@ -124,12 +125,15 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Named factories with one object per name and settings, made at the first use."""
+    """Named factories with one object per name and settings, made at the first use and then kept: a worker
+    process, and all threads of a process, load a model once.
+    """
 
     def __init__(self, what: str) -> None:
         self._what = what
         self._factories: dict[str, Callable[[RegionsConfig], T]] = {}
         self._made: dict[tuple[str, str], T] = {}
+        self._making = threading.Lock()
 
     def add(self, name: str, factory: Callable[[RegionsConfig], T]) -> None:
         """Register `factory`. Raises ValueError when the name is taken."""
@@ -142,9 +146,10 @@ class Registry(Generic[T]):
         if name not in self._factories:
             raise InputError(f"no {self._what} is called {name!r}; known: {', '.join(self.names())}")
         key = (name, config.model_dump_json())
-        if key not in self._made:
-            self._made[key] = self._factories[name](config)
-        return self._made[key]
+        with self._making:
+            if key not in self._made:
+                self._made[key] = self._factories[name](config)
+            return self._made[key]
 
     def names(self) -> tuple[str, ...]:
         """The registered names, sorted."""
