@@ -26,7 +26,7 @@ from flows.ingest import Kept
 from flows.jobs import Job
 from flows.sources import read_source
 from flows.ssa_files import SsaFile
-from schemas.config import BuildConfig, ModelConfig, RegionsConfig
+from schemas.config import BuildConfig, DeviceConfig, ModelConfig, RegionsConfig
 from schemas.errors import InputError, SampleError, SpiderError
 from schemas.hashing import content_key
 from schemas.pictures import load_png
@@ -187,17 +187,29 @@ def _propose(batch: Sequence[_Waiting], config: RegionsConfig) -> list[RegionRes
 
 @contextmanager
 def _on_gpu(config: RegionsConfig) -> Iterator[None]:
-    """A place on the GPU when models run on one."""
-    if config.run_on is None or not _models(config):
+    """A place on the GPU when models run on one, shared with other builds on this machine."""
+    run_on = _gpu(config)
+    if run_on is None:
         yield
         return
-    device = place(config.run_on).device
-    if device.type == "cpu":
+    name = gpu_name(str(place(run_on).device), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    with gpu_slot(slots_folder(), name, run_on.tasks_per_gpu):
         yield
-        return
-    name = gpu_name(str(device), os.environ.get("CUDA_VISIBLE_DEVICES"))
-    with gpu_slot(slots_folder(), name, config.run_on.tasks_per_gpu):
-        yield
+
+
+def most_workers(job: Job) -> int | None:
+    """How many processes may make shards like this one, None for any number: models on a GPU stay there as
+    long as their process lives, so that waiting for a place is not enough.
+    """
+    run_on = _gpu(RegionsConfig.model_validate(job.local["regions"]))
+    return None if run_on is None else run_on.tasks_per_gpu
+
+
+def _gpu(config: RegionsConfig) -> DeviceConfig | None:
+    """Where the models run, None without models and on a CPU."""
+    if config.run_on is None or not _models(config) or place(config.run_on).device.type == "cpu":
+        return None
+    return config.run_on
 
 
 def _store(item: Item, result: RegionResult, origin: Mapping[str, Any], out: ShardWriter) -> None:

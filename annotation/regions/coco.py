@@ -36,12 +36,13 @@ Json = dict[str, Any]
 @dataclass(frozen=True)
 class CocoPicture:
     """One entry of `images`: the name, the id and the licence's name or address, None where the file gives
-    none.
+    none. `place` is the name with its folder ("train2017/a.jpg") where the file has only a `coco_url`.
     """
 
     file_name: str
     id: int | str
     license: str | None
+    place: str | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def _load(path: Path, changed: int, size: int) -> CocoIndex:
         names[ident] = name
         sizes[name] = (entry.get("width"), entry.get("height"))
         terms = licenses.get(entry.get("license")) if _is_id(entry.get("license")) else None
-        pictures.append(CocoPicture(name, ident, terms if isinstance(terms, str) else None))
+        pictures.append(CocoPicture(name, ident, terms if isinstance(terms, str) else None, _place(entry)))
     by_picture: dict[str, list[Json]] = defaultdict(list)
     orphans = 0
     for number, entry in enumerate(_list(path, data, "annotations")):
@@ -131,11 +132,6 @@ def _load(path: Path, changed: int, size: int) -> CocoIndex:
         else:
             orphans += 1
     return CocoIndex(path, tuple(pictures), orphans, sizes, dict(by_picture), categories)
-
-
-def coco_pictures(path: Path) -> list[tuple[str, int | str, str | None]]:
-    """(file name, id, licence or None) of every picture the file lists, in its order. Raises InputError."""
-    return [(picture.file_name, picture.id, picture.license) for picture in load_coco(path).pictures]
 
 
 def coco_candidates(index: CocoIndex, file_name: str, height: int, width: int) -> list[Candidate]:
@@ -298,6 +294,12 @@ def _file_name(entry: Any) -> str | None:
     if name is None and isinstance(entry.get("coco_url"), str):
         name = entry["coco_url"].rsplit("/", 1)[-1]
     return name if isinstance(name, str) and name else None
+
+
+def _place(entry: Json) -> str | None:
+    """The last two parts of LVIS's `coco_url`: its pictures come from several folders of COCO."""
+    parts = entry["coco_url"].split("/")[-2:] if isinstance(entry.get("coco_url"), str) else []
+    return "/".join(parts) if len(parts) == 2 and all(parts) else None
 
 
 def _is_id(value: Any) -> bool:

@@ -145,7 +145,7 @@ class Registry(Generic[T]):
         """The object for `name` and `config`. Raises InputError naming the known ones when there is none."""
         if name not in self._factories:
             raise InputError(f"no {self._what} is called {name!r}; known: {', '.join(self.names())}")
-        key = (name, config.model_dump_json())
+        key = (name, f"{config.model_dump_json()} {_vocabulary_state(config)}")
         with self._making:
             if key not in self._made:
                 self._made[key] = self._factories[name](config)
@@ -154,6 +154,15 @@ class Registry(Generic[T]):
     def names(self) -> tuple[str, ...]:
         """The registered names, sorted."""
         return tuple(sorted(self._factories))
+
+
+def _vocabulary_state(config: RegionsConfig) -> str:
+    """Tells a vocabulary that was edited from the one an object was made with."""
+    try:
+        state = config.clip.vocabulary.stat() if config.clip is not None else None
+    except OSError:
+        state = None  # who reads it will say what is wrong
+    return f"{state.st_mtime_ns} {state.st_size}" if state is not None else ""
 
 
 PROPOSERS: Registry[Proposer] = Registry("region proposer")

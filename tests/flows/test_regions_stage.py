@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,10 +29,11 @@ from annotation.regions.interface import (
     candidate,
 )
 from annotation.regions.ssa_json import write
-from flows import plan, regions
+from flows import plan, regions, runners
 from flows.build import Outcome, build, build_until
 from flows.cli import main
 from flows.gpu_slots import gpu_name, gpu_slot
+from flows.jobs import Job
 from flows.options import Overrides, configure
 from flows.ssa_files import SUFFIX, file_names
 from schemas.config import BuildConfig, RegionsConfig
@@ -430,6 +433,34 @@ def test_a_killed_process_holds_no_place(tmp_path: Path) -> None:
 )
 def test_a_gpu_has_one_name_whatever_is_visible(device: str, visible: str | None, name: str) -> None:
     assert gpu_name(device, visible) == name
+
+
+def test_a_gpu_has_no_more_processes_than_may_use_it(
+    sam_place: Path, use: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The GPU is made up; the processes are real: each stage's pool is as large as it may be."""
+    sizes: list[int] = []
+
+    class Noted(ProcessPoolExecutor):
+        def __init__(self, workers: int, **named: Any) -> None:
+            sizes.append(workers)
+            super().__init__(workers, **named)
+
+    config = configured(sam_place, runner="process", workers=2)
+    given = config.regions.model_copy(update={"proposer": "graph", "sam": None})
+    monkeypatch.setattr(runners, "ProcessPoolExecutor", Noted)
+    monkeypatch.setattr(regions, "most_workers", lambda job: 1)
+    build_until(config.model_copy(update={"regions": given}), "distort")
+    assert sizes == [2, 1, 2]
+
+
+@pytest.mark.parametrize(("kind", "allowed"), [("cuda", 3), ("cpu", None)])
+def test_only_a_gpu_limits_processes(monkeypatch: pytest.MonkeyPatch, kind: str, allowed: int | None) -> None:
+    monkeypatch.setattr(regions, "place", lambda run_on: SimpleNamespace(device=SimpleNamespace(type=kind)))
+    for proposer, expected in (("sam", allowed), ("graph", None)):
+        config = RegionsConfig.model_validate({"proposer": proposer, "run_on": {"tasks_per_gpu": 3}})
+        job = Job("regions", {}, {"regions": config.model_dump(mode="json")})
+        assert regions.most_workers(job) == expected
 
 
 # COCO
