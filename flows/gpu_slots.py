@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from schemas.errors import InputError
 
 _POLL_SECONDS = 0.05
+_PATIENCE_SECONDS = 20.0
 
 
 def gpu_name(device: str, visible: str | None) -> str:
@@ -34,9 +37,11 @@ def slots_folder() -> Path:
     Raises InputError when somebody else has made it.
     """
     folder = Path(tempfile.gettempdir()) / f"iqa-spider-gpu-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.is_symlink() or folder.lstat().st_uid != os.getuid():
-        raise InputError(f"{folder}: belongs to somebody else; set TMPDIR to a folder of your own")
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        raise InputError(f"{folder}: not a folder of yours; remove it or set TMPDIR to a folder of your own")
     return folder
 
 
@@ -50,14 +55,14 @@ def gpu_slot(folder: Path, name: str, slots: int) -> Iterator[int]:
     safe = "".join(c if c.isalnum() or c in "-_" else "-" for c in name)
     files = [(folder / f"{safe}.{number}").open("a") for number in range(slots)]
     try:
-        held = _take_any([file.fileno() for file in files])
-        yield held
+        yield _take_any([file.fileno() for file in files], name)
     finally:
         for file in files:
             file.close()
 
 
-def _take_any(descriptors: list[int]) -> int:
+def _take_any(descriptors: list[int], name: str) -> int:
+    patient_until = time.monotonic() + _PATIENCE_SECONDS
     while True:
         for number, descriptor in enumerate(descriptors):
             try:
@@ -65,4 +70,7 @@ def _take_any(descriptors: list[int]) -> int:
             except BlockingIOError:
                 continue
             return number
+        if time.monotonic() > patient_until:
+            patient_until = float("inf")
+            print(f"{name}: waiting for one of {len(descriptors)} places on this GPU", file=sys.stderr)
         time.sleep(_POLL_SECONDS)

@@ -39,7 +39,7 @@ MODEL_PARTS = ("sam", "vote", "clip", "ssa")
 NOT_SHAPING: dict[str, Any] = {
     "ssa_json": True,
     "sam": {"points_per_batch", "images_per_batch"},
-    "clip": {"vocabulary"},
+    "clip": {"vocabulary", "crops_per_batch"},
     "ssa": {"masks_per_batch"},
     "run_on": {"device", "tasks_per_gpu"},
 }

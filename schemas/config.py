@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import reprlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -414,10 +414,18 @@ def _explain(path: Path, node: yaml.Node, error: ValidationError) -> str:
 
 
 def _keys_at(loc: list[str | int]) -> list[str]:
-    model: Any = BuildConfig
+    model: type[Section] = BuildConfig
     for part in loc:
-        model = model.model_fields[str(part)].annotation
+        if isinstance(part, str):
+            model = _section(model.model_fields[part].annotation) or model
     return list(model.model_fields)
+
+
+def _section(annotation: Any) -> type[Section] | None:
+    """The section in a field's type: itself, optional, or in a list."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _section(part))), None)
 
 
 def _line_of(node: yaml.Node | None, loc: list[str | int]) -> int:

@@ -26,8 +26,8 @@ class Candidate:
 
     `score` is the proposer's confidence in 0..1 (1.0 where it has none to give). `label` and `label_score`
     (0..1) are None until somebody names the mask. `facts` holds what a proposer measured and a filter may
-    read, by name: "crowd" (0 or 1), "predicted_iou", "stability_score" and so on. `proposals` are the names
-    a labeller chose among, best first.
+    read, by name: "crowd" (0 or 1), "predicted_iou", "stability_score" and so on. `proposals` are the labels
+    a labeller weighed last, best first.
     """
 
     mask: Mask
@@ -39,9 +39,9 @@ class Candidate:
     facts: Mapping[str, float] = field(default_factory=dict)
     proposals: tuple[str, ...] = ()
 
-    def named(self, label: str | None, score: float | None) -> Candidate:
-        """The same mask with another name."""
-        return replace(self, label=label, label_score=score)
+    def named(self, label: str | None, score: float | None, proposals: tuple[str, ...] = ()) -> Candidate:
+        """The same mask with another name, and the labels weighed for it."""
+        return replace(self, label=label, label_score=score, proposals=proposals)
 
     def rle(self) -> dict[str, object]:
         """The mask as pycocotools takes it."""

@@ -32,10 +32,13 @@ from annotation.regions.ssa_json import write
 from flows import plan, regions, runners
 from flows.build import Outcome, build, build_until
 from flows.cli import main
-from flows.gpu_slots import gpu_name, gpu_slot
+from flows.gpu_slots import gpu_name, gpu_slot, slots_folder
 from flows.jobs import Job
+from flows.merge import config_hash
 from flows.options import Overrides, configure
-from flows.ssa_files import SUFFIX, file_names
+from flows.publish import public_config
+from flows.sources import SourceRef
+from flows.ssa_files import SUFFIX, file_names, find
 from schemas.config import BuildConfig, RegionsConfig
 from schemas.dataset import data_files, load_manifest, raw_rows
 from schemas.errors import InputError
@@ -86,6 +89,15 @@ def configured(place: Path, **changes: Any) -> BuildConfig:
     return configure(place / "tiny.yaml", Overrides(**changes))
 
 
+def verified(place: Path) -> Outcome:
+    """A build of `place`'s configuration to a dataset that has rows and passes `verify`."""
+    outcome = build(configured(place))
+    assert outcome.manifest.rows > 0
+    done = run_cli("verify", outcome.folder)
+    assert done.returncode == 0, done.stdout
+    return outcome
+
+
 def labels(outcome: Outcome) -> set[str]:
     return {
         region["label"]
@@ -112,10 +124,9 @@ def stored(config: BuildConfig) -> dict[str, dict[str, Any]]:
 
 
 def test_ssa_files_to_a_verified_dataset_and_back(ssa_place: Path, tmp_path: Path) -> None:
-    outcome = build(configured(ssa_place))
+    outcome = verified(ssa_place)
     assert labels(outcome) <= {f"thing {number}" for number in range(10)}
     assert outcome.manifest.quarantined == 0
-    assert run_cli("verify", outcome.folder).returncode == 0
     manifest = (outcome.folder / "manifest.json").read_text()
     assert str(tmp_path) not in manifest
 
@@ -151,6 +162,35 @@ def test_a_picture_without_a_usable_file_is_quarantined(ssa_place: Path) -> None
     assert outcome.manifest.quarantined == 2
     assert outcome.manifest.rows > 0
     assert stored(configured(ssa_place)).keys() == {"chelsea.bmp"}
+
+
+def test_strange_files_have_their_reasons(tmp_path: Path) -> None:
+    folder = tmp_path / "ssa"
+    (folder / f"folder{SUFFIX}").mkdir(parents=True)
+    os.mkfifo(folder / f"pipe{SUFFIX}")
+    (folder / f"empty{SUFFIX}").touch()
+    (tmp_path / "outside").write_text("[]")
+    (folder / f"link{SUFFIX}").symlink_to(tmp_path / "outside")
+    (folder / f"good{SUFFIX}").write_text("[]")
+    (folder / f"whole.jpg{SUFFIX}").write_text("[]")
+    names = ("folder", "pipe", "empty", "link", "good", "whole", "none")
+    refs = [
+        SourceRef(tmp_path / name, f"{name}.jpg", f"{number:064}"[::-1], 1, None)
+        for number, name in enumerate(names)
+    ]
+    found = find(folder, refs, None)
+    reasons = [found[ref.sha256[:16]].reason for ref in refs]
+    assert reasons == ["not-a-file", "not-a-file", "empty-file", "link-outside", "", "", "no-ssa-json"]
+
+
+def test_unchanged_files_are_not_read_again(ssa_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build_until(configured(ssa_place), "regions")
+
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("an unchanged file was read")
+
+    monkeypatch.setattr("flows.ssa_files.hash_file", refuse)
+    assert build_until(configured(ssa_place), "regions").shards["regions"].new == 0
 
 
 def test_a_missing_folder_is_one_line(ssa_place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -369,6 +409,23 @@ def test_a_vocabulary_counts_by_its_content(tmp_path: Path) -> None:
         key_of({"proposer": "sam", "labeller": "clip", "clip": {"vocabulary": str(tmp_path / "none.txt")}})
 
 
+def test_a_published_configuration_names_no_place_of_this_machine() -> None:
+    settings = {
+        **{"proposer": "sam", "labeller": "clip", "sam": {"model": "/models/sam-tiny"}},
+        "clip": {"vocabulary": "/home/me/things.txt", "model": "openai/clip-vit-base-patch16"},
+    }
+    config = BuildConfig.model_validate(
+        {"name": "a", "images": {"bundled": True}, "out": "out", "regions": settings}
+    )
+    shown = public_config(config)["regions"]
+    assert shown["sam"]["model"]["name"] == "sam-tiny"
+    assert shown["clip"]["model"]["name"] == "openai/clip-vit-base-patch16"
+    assert shown["clip"]["vocabulary"] == "things.txt"
+    elsewhere = config.regions.clip.model_copy(update={"vocabulary": Path("/elsewhere.txt")})  # type: ignore[union-attr]
+    moved = config.model_copy(update={"regions": config.regions.model_copy(update={"clip": elsewhere})})
+    assert config_hash(moved) == config_hash(config)
+
+
 # A limit for a GPU
 
 HOLD = """
@@ -417,6 +474,17 @@ def test_a_killed_process_holds_no_place(tmp_path: Path) -> None:
         assert {one, other} == {0, 1}
         with gpu_slot(tmp_path, "cuda-1", 1):
             pass
+
+
+def test_the_locks_lie_in_a_folder_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = slots_folder()
+    assert slots_folder() == folder
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.rmdir()
+    folder.symlink_to(tmp_path)
+    with pytest.raises(InputError, match="not a folder of yours"):
+        slots_folder()
 
 
 @pytest.mark.parametrize(
@@ -515,31 +583,35 @@ def coco_settings(place: Path) -> dict[str, Any]:
 
 def test_lvis_to_a_verified_dataset(tmp_path: Path, prefect_url: str) -> None:
     config_file(tmp_path, coco_settings(tmp_path))
-    outcome = build(configured(tmp_path))
+    outcome = verified(tmp_path)
     assert {"baseball bat"} < labels(outcome) <= {
         "baseball bat", "bow at the top left", "bow at the bottom", "bow on the left", "bow in the center",
         "bow at the top", "bow at the bottom left", "bow at the bottom right",
     }  # fmt: skip
-    assert run_cli("verify", outcome.folder).returncode == 0
 
 
 # Killed
 
 
-def test_killed_in_the_regions_and_run_again(ssa_place: Path, tmp_path: Path) -> None:
-    expected = build(configured(ssa_place, out=tmp_path / "other"))
-    command = [sys.executable, "-m", "flows.cli", "build", str(ssa_place / "tiny.yaml"), "--until", "regions"]
+def kill_in_the_regions(place: Path) -> None:
+    """Kill a build as soon as one shard of its regions stands."""
+    command = [sys.executable, "-m", "flows.cli", "build", str(place / "tiny.yaml"), "--until", "regions"]
     command += ["--runner", "process", "--workers", "1"]
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    shards = tmp_path / "out" / "store" / "regions"
+    shards = place / "out" / "store" / "regions"
     deadline = time.monotonic() + 60
     while process.poll() is None and not list(shards.glob("*/*.json")):
         assert time.monotonic() < deadline
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
+
+
+def test_killed_in_the_regions_and_run_again(ssa_place: Path, tmp_path: Path) -> None:
+    expected = build(configured(ssa_place, out=tmp_path / "other"))
+    kill_in_the_regions(ssa_place)
     stopped = build_until(configured(ssa_place), "regions")
     assert stopped.shards["regions"].reused >= 1
     last = build(configured(ssa_place))
