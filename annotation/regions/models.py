@@ -105,12 +105,13 @@ def in_batches(items: Sequence[T], size: int, run: Callable[[Sequence[T]], R]) -
 
 
 def transformers() -> Any:
-    """The package transformers. Raises InputError when it or torch is missing."""
+    """The package transformers, its progress bars off. Raises InputError when it or torch is missing."""
     _torch()
     try:
         import transformers as package
     except ImportError as error:
         raise _not_installed("transformers") from error
+    package.utils.logging.disable_progress_bar()
     return package
 
 
