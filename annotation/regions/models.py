@@ -111,8 +111,9 @@ def transformers() -> Any:
         import transformers as package
     except ImportError as error:
         raise _not_installed("transformers") from error
-    package.utils.logging.disable_progress_bar()
-    return package
+    found: Any = package
+    found.utils.logging.disable_progress_bar()
+    return found
 
 
 def _torch() -> Any:
