@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from flows import plan, publish
 from flows.jobs import STAGES, Job
@@ -22,6 +24,7 @@ from schemas.records import Quarantined
 from schemas.store import Store, exclusive, open_store, write_atomically
 
 _WINDOW = 4
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,38 @@ class Outcome:
         }
 
 
+@dataclass(frozen=True)
+class Stopped:
+    """What a build did that was to end after `stage`: its store, shards and seconds by stage, what the shards
+    count, and how many samples are in quarantine.
+    """
+
+    stage: str
+    store: Path
+    shards: dict[str, ShardCount]
+    seconds: dict[str, float]
+    counts: dict[str, int]
+    quarantined: int
+
+    def summary(self) -> dict[str, Any]:
+        """The build for a program: the last line of `build --until STAGE --json`."""
+        return {
+            "dataset": None,
+            "store": str(self.store),
+            "shards": {
+                "new": sum(count.new for count in self.shards.values()),
+                "reused": sum(count.reused for count in self.shards.values()),
+            },
+            "counts": self.counts,
+            "quarantined": self.quarantined,
+            "seconds": self.seconds,
+            "state": f"until {self.stage}",
+            "stages": {
+                stage: {"new": count.new, "reused": count.reused} for stage, count in self.shards.items()
+            },
+        }
+
+
 def build(config: BuildConfig, limit: int | None = None) -> Outcome:
     """Build the dataset of `config`, making only the shards its store lacks.
 
@@ -71,12 +106,8 @@ def build(config: BuildConfig, limit: int | None = None) -> Outcome:
     (a full disk, too many failures, an output held by a running build).
     """
     started = time.perf_counter()
-    store_root = config.store or config.out / "store"
-    with exclusive(config.out, config.name), open_store(store_root) as store:
-        with FileHashes(store_root / "hashes.sqlite") as hashes:
-            survey = plan.survey_ingest(plan.scan_sources(config, hashes, limit), config, store)
+    with _surveyed(config, limit) as (survey, store):
         if not survey.missing("ingest"):
-            plan.survey_rows(survey, store)
             plan.survey_publish(survey, store)
             done = plan.finished_dataset(survey, config.out)
             if done is not None:
@@ -84,12 +115,65 @@ def build(config: BuildConfig, limit: int | None = None) -> Outcome:
                 shards = {stage: ShardCount(0, len(survey.jobs[stage])) for stage in STAGES}
                 seconds = {"scan": round(time.perf_counter() - started, 3)}
                 return Outcome(done, load_manifest(done), shards, seconds, changed=False)
-        workers = config.run.workers or default_workers()
-        with (
-            prefect_server(config.out / ".prefect") as server,
-            make_runner(config.run.runner, store, workers) as runner,
-        ):
-            return _Build(survey, store, runner, started).run(server)
+        with _started(survey, store, started) as (under_way, server):
+            return under_way.run(server, under_way.dataset)
+
+
+def build_until(config: BuildConfig, stage: str, limit: int | None = None) -> Stopped:
+    """Make the shards of `config` that its store lacks up to `stage` ("ingest", "regions", "distort" or
+    "annotate") and no dataset; a later build, of another output folder or machine too, reuses them.
+
+    Raises InputError and BuildError as `build`.
+    """
+    started = time.perf_counter()
+    stages = STAGES[: STAGES.index(stage) + 1]
+    with _surveyed(config, limit) as (survey, store):
+        foreseen = bool(survey.kept.by_shard)
+        if foreseen and not any(survey.missing(name) for name in stages):
+            seconds = {"scan": round(time.perf_counter() - started, 3)}
+            shards = {name: ShardCount(0, len(survey.jobs[name])) for name in stages}
+            return _stopped(survey, store, stages, shards, seconds)
+        with _started(survey, store, started) as (under_way, server):
+            return under_way.run(server, lambda: under_way.until(stages))
+
+
+@contextmanager
+def _surveyed(config: BuildConfig, limit: int | None) -> Iterator[tuple[plan.Survey, Store]]:
+    """The build's folder and store, held, and what stands in it as far as that can be foreseen."""
+    root = config.store or config.out / "store"
+    with exclusive(config.out, config.name), open_store(root) as store:
+        with FileHashes(root / "hashes.sqlite") as hashes:
+            scanned = plan.scan_sources(config, hashes, limit)
+            survey = plan.survey_ingest(scanned, config, store, hashes)
+        if not survey.missing("ingest"):
+            plan.survey_rows(survey, store)
+        yield survey, store
+
+
+@contextmanager
+def _started(survey: plan.Survey, store: Store, started: float) -> Iterator[tuple[_Build, Server]]:
+    """A build with a server and workers."""
+    config = survey.config
+    with (
+        prefect_server(config.out / ".prefect") as server,
+        make_runner(config.run.runner, store, config.run.workers or default_workers()) as runner,
+    ):
+        yield _Build(survey, store, runner, started), server
+
+
+def _stopped(
+    survey: plan.Survey,
+    store: Store,
+    stages: tuple[str, ...],
+    shards: dict[str, ShardCount],
+    seconds: dict[str, float],
+) -> Stopped:
+    manifests = [manifest for stage in stages for manifest in survey.manifests(stage)]
+    counts: Counter[str] = Counter()
+    for manifest in manifests:
+        counts.update(manifest.counts)
+    failed = len(survey.scanned.quarantined) + sum(len(manifest.quarantine) for manifest in manifests)
+    return Stopped(stages[-1], store.root, shards, seconds, dict(sorted(counts.items())), failed)
 
 
 class _Build:
@@ -101,8 +185,8 @@ class _Build:
         self._shards: dict[str, ShardCount] = {}
         self._seconds = {"scan": round(time.perf_counter() - started, 3)}
 
-    def run(self, server: Server) -> Outcome:
-        """All stages as one Prefect flow."""
+    def run(self, server: Server, stages: Callable[[], T]) -> T:
+        """`stages`, a method of this object, as one Prefect flow."""
         begun = time.perf_counter()
         with prefect_at(server):
             from prefect import flow
@@ -114,16 +198,26 @@ class _Build:
                 task_runner=self._runner.task_runner(),
                 persist_result=False,
             )
-            return as_flow(self._stages)()
+            result: T = as_flow(stages)()
+            return result
 
-    def _stages(self) -> Outcome:
-        survey, store = self._survey, self._store
+    def until(self, stages: tuple[str, ...]) -> Stopped:
+        """The first `stages` and nothing after."""
+        self._rows(stages)
+        return _stopped(self._survey, self._store, stages, self._shards, self._seconds)
+
+    def _rows(self, stages: tuple[str, ...]) -> None:
         self._make("ingest")
-        plan.survey_rows(survey, store)
-        if not survey.kept.by_shard:
+        plan.survey_rows(self._survey, self._store)
+        if not self._survey.kept.by_shard:
             raise BuildError(self._failed("ingest", *self._failures("ingest"), "no picture could be used"))
-        for stage in ("regions", "distort", "annotate", "merge"):
+        for stage in stages[1:]:
             self._make(stage)
+
+    def dataset(self) -> Outcome:
+        """All stages, and the dataset's folder."""
+        survey, store = self._survey, self._store
+        self._rows(STAGES[: STAGES.index("publish")])
         plan.survey_publish(survey, store)
         if not survey.jobs["publish"]:
             raise BuildError(

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from schemas.config import BuildConfig
 
 Command = Callable[[argparse.Namespace], int]
+UNTIL = ("ingest", "regions", "distort", "annotate")
+"""The stages a build can end after; the two that follow make its dataset."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -37,6 +39,10 @@ def _add_build_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print a summary for programs as the last line")
 
 
+def _add_until(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--until", choices=UNTIL, metavar="STAGE", help=f"end after: {', '.join(UNTIL)}")
+
+
 def _positive(text: str) -> int:
     value = int(text) if text.isdigit() else 0
     if value < 1:
@@ -51,16 +57,28 @@ def parser() -> argparse.ArgumentParser:
 
     build = commands.add_parser("build", help="build a dataset; what stands already is reused")
     _add_build_arguments(build)
+    _add_until(build)
     build.set_defaults(run=_build)
 
     plan = commands.add_parser("plan", help="say what a build would make, reuse and take; writes nothing")
     _add_build_arguments(plan)
+    _add_until(plan)
     plan.set_defaults(run=_plan)
 
     schedule = commands.add_parser("schedule", help="serve a build on a cron until stopped")
     _add_build_arguments(schedule)
     schedule.add_argument("--cron", required=True, help='when to build, e.g. "0 3 * * *"')
     schedule.set_defaults(run=_schedule)
+
+    regions = commands.add_parser("regions", help="write the regions of a build as files of other tools")
+    regions.add_argument("config", metavar="CONFIG", type=Path, help="the build's YAML file")
+    regions.add_argument(
+        "--ssa-json", metavar="DIR", type=Path, required=True, help="one NAME_semantic.json a picture, as SSA"
+    )
+    regions.add_argument("--images", metavar="DIR", type=Path, help="as the build was given")
+    regions.add_argument("--out", metavar="DIR", type=Path, help="as the build was given")
+    regions.add_argument("--limit", metavar="N", type=_positive, help="as the build was given")
+    regions.set_defaults(run=_regions)
 
     verify = commands.add_parser("verify", help="check a dataset against its manifest and its own claims")
     verify.add_argument("dataset", metavar="DATASET", type=Path)
@@ -115,9 +133,15 @@ def _configured(options: argparse.Namespace) -> BuildConfig:
 
 def _build(options: argparse.Namespace) -> int:
     config = _configured(options)
-    from flows.build import build
-    from flows.summary import print_outcome
+    from flows.build import build, build_until
+    from flows.summary import print_outcome, print_stopped
 
+    if options.until is not None:
+        stopped = build_until(config, options.until, options.limit)
+        print_stopped(stopped)
+        if options.json:
+            print(json.dumps(stopped.summary()))
+        return 0
     outcome = build(config, options.limit)
     print_outcome(outcome)
     if options.json:
@@ -129,7 +153,18 @@ def _plan(options: argparse.Namespace) -> int:
     config = _configured(options)
     from flows.forecasting import print_plan
 
-    print_plan(config, options.limit, options.json)
+    print_plan(config, options.limit, options.json, options.until)
+    return 0
+
+
+def _regions(options: argparse.Namespace) -> int:
+    from flows.options import Overrides, configure
+
+    config = configure(options.config, Overrides(options.images, options.out))
+    from flows.ssa_export import write_ssa_files
+
+    written = write_ssa_files(config, options.limit, options.ssa_json)
+    print(f"{written} files in {options.ssa_json.resolve()}")
     return 0
 
 

@@ -5,21 +5,25 @@ from __future__ import annotations
 import json
 
 from flows import plan
+from flows.jobs import STAGES
 from flows.progress import duration
 from flows.runners import default_workers
 from schemas.config import BuildConfig
 from schemas.store import Store
 
 
-def print_plan(config: BuildConfig, limit: int | None, as_json: bool) -> None:
-    """Survey the build against its store and print shards and time by stage."""
+def print_plan(config: BuildConfig, limit: int | None, as_json: bool, until: str | None = None) -> None:
+    """Survey the build, to the stage `until` or to its end, against its store and print shards and time by
+    stage.
+    """
     store = Store(config.store or config.out / "store")
     survey = plan.survey_ingest(plan.scan_sources(config, None, limit), config, store)
     plan.survey_rows(survey, store)
     plan.survey_publish(survey, store)
     workers = config.run.workers or default_workers()
-    stages = plan.forecast(survey, 1 if config.run.runner == "serial" else workers)
-    done = plan.finished_dataset(survey, config.out)
+    last = STAGES.index(until or STAGES[-1])
+    stages = plan.forecast(survey, 1 if config.run.runner == "serial" else workers)[: last + 1]
+    done = plan.finished_dataset(survey, config.out) if until is None else None
     print(
         f"{len(survey.scanned.refs)} photographs, {len(survey.scanned.duplicates)} exact duplicates, ", end=""
     )
@@ -30,6 +34,8 @@ def print_plan(config: BuildConfig, limit: int | None, as_json: bool) -> None:
     print(f"total     about {duration(sum(entry.seconds for entry in stages))} with {workers} workers")
     if done is not None:
         print(f"nothing to do: {done.resolve()} stands")
+    if until is not None and not any(entry.new for entry in stages):
+        print(f"nothing to do: all shards until {until} stand")
     if as_json:
         summary = {
             "photographs": len(survey.scanned.refs),

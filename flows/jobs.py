@@ -46,6 +46,15 @@ def cut(ids: Sequence[str], size: int) -> list[list[str]]:
     return [*runs, current] if current else runs
 
 
+def workers_for(job: Job, workers: int) -> int:
+    """How many of `workers` processes may run jobs of this one's stage."""
+    if job.stage != "regions":
+        return workers
+    from flows.regions import most_workers
+
+    return min(workers, most_workers(job) or workers)
+
+
 def run_job(job: Job, store: Store) -> Manifest:
     """Make one shard (in whatever process calls it) and return its manifest. Stages are imported when first
     run.

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from flows import regions
 from flows.jobs import Job
 from schemas.config import BuildConfig, MergeConfig
 from schemas.hashing import canonical_json, content_key
@@ -109,4 +110,5 @@ def config_hash(config: BuildConfig) -> str:
     """Hash of what shapes a dataset's content: places, runners and file sizes don't."""
     shaping = config.model_dump(mode="json", exclude={"name", "images", "out", "store", "run", "publish"})
     shaping["annotate"].pop("wording")
+    shaping["regions"] = regions.shaping(config.regions)
     return hashlib.sha256(canonical_json(shaping).encode()).hexdigest()[:16]

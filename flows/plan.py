@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flows import annotate, distort, ingest, merge, publish, regions
+from flows import annotate, distort, ingest, merge, publish, regions, ssa_files
 from flows.jobs import STAGES, Job
 from flows.report import Duplicate
 from flows.sources import HashCache, ScanResult, scan
@@ -30,6 +30,7 @@ class Survey:
     jobs: dict[str, list[Job]] = field(default_factory=dict)
     found: dict[str, Manifest] = field(default_factory=dict)
     kept: ingest.Kept = field(default_factory=lambda: ingest.Kept({}, {}, {}))
+    ssa: dict[str, ssa_files.SsaFile] = field(default_factory=dict)
 
     def missing(self, stage: str) -> list[Job]:
         return [job for job in self.jobs.get(stage, []) if job.key not in self.found]
@@ -54,9 +55,13 @@ def scan_sources(config: BuildConfig, cache: HashCache | None, limit: int | None
     return ScanResult(scanned.refs[:limit], scanned.quarantined, scanned.duplicates, scanned.ignored)
 
 
-def survey_ingest(scanned: ScanResult, config: BuildConfig, store: Store) -> Survey:
-    """The first stage's jobs and which of them stand."""
+def survey_ingest(
+    scanned: ScanResult, config: BuildConfig, store: Store, cache: HashCache | None = None
+) -> Survey:
+    """The first stage's jobs and which of them stand; files that later stages read are found and hashed."""
     survey = Survey(config, scanned)
+    if config.regions.ssa_json is not None:
+        survey.ssa = ssa_files.find(config.regions.ssa_json, scanned.refs, cache)
     _look_up(survey, "ingest", ingest.jobs(scanned.refs, config), store)
     return survey
 
@@ -68,7 +73,7 @@ def survey_rows(survey: Survey, store: Store) -> None:
     config = survey.config
     survey.kept = ingest.keep(survey.manifests("ingest"), config.ingest.near_duplicate_bits)
     names = {ref.sha256[:16]: ref.coco_name for ref in survey.scanned.refs if ref.coco_name is not None}
-    region_jobs = regions.jobs(survey.kept, config, names)
+    region_jobs = regions.jobs(survey.kept, config, names, survey.ssa)
     distort_jobs = distort.jobs(region_jobs, config)
     annotate_jobs = annotate.jobs(distort_jobs, config)
     _look_up(survey, "regions", region_jobs, store)

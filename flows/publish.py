@@ -337,7 +337,28 @@ def public_config(config: BuildConfig) -> dict[str, Any]:
         for kind, value in shown["images"].items()
         if value
     }
+    for section, key in ((shown["annotate"], "wording"), (shown["regions"], "ssa_json")):
+        section[key] = _last_part(section[key])
+    if shown["regions"]["clip"] is not None:
+        shown["regions"]["clip"]["vocabulary"] = _last_part(shown["regions"]["clip"]["vocabulary"])
+    _hide_model_folders(shown["regions"])
     return shown
+
+
+def _last_part(path: str | None) -> str | None:
+    return None if path is None else Path(path).name
+
+
+def _hide_model_folders(value: Any) -> None:
+    """Leave a model's name on the hub as it is, and of a folder the last part."""
+    if isinstance(value, dict):
+        if value.keys() == {"name", "revision"} and value["name"].startswith(("/", ".", "~")):
+            value["name"] = _last_part(value["name"])
+        for part in value.values():
+            _hide_model_folders(part)
+    elif isinstance(value, list):
+        for part in value:
+            _hide_model_folders(part)
 
 
 def _make_durable(folder: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from flows.jobs import Job, run_job
+from flows.jobs import Job, run_job, workers_for
 from flows.server import end_with_parent
 from schemas.config import RunnerName
 from schemas.errors import BuildError
@@ -72,17 +72,20 @@ class ProcessRunner(InProcessRunner):
     """Prefect tasks on threads that hand the shard function to a pool of processes, one thread each.
 
     A worker that dies (killed for memory, say) takes its pool with it: the pool is made again and the shard
-    tried once more before the build stops.
+    tried once more before the build stops. A stage that allows fewer workers has a pool of its own, so that
+    no more processes load models on a GPU than may use it, and they end with the stage.
     """
 
     def __init__(self, store: Store, workers: int) -> None:
         super().__init__(store, workers)
         self._lock = threading.Lock()
         self._pool: ProcessPoolExecutor | None = None
+        self._size = workers
 
     def run(self, job: Job) -> Manifest:
+        size = workers_for(job, self.workers)
         for _ in range(_CRASH_TRIES):
-            pool = self._current_pool()
+            pool = self._current_pool(size)
             try:
                 return pool.submit(_run_in_worker, job, self._store.root, self._store.tmp).result()
             except BrokenProcessPool:
@@ -92,11 +95,15 @@ class ProcessRunner(InProcessRunner):
             "check memory (fewer --workers) and build again"
         )
 
-    def _current_pool(self) -> ProcessPoolExecutor:
+    def _current_pool(self, size: int) -> ProcessPoolExecutor:
         with self._lock:
+            if self._pool is not None and self._size != size:
+                self._pool.shutdown(wait=False)
+                self._pool = None
             if self._pool is None:
+                self._size = size
                 self._pool = ProcessPoolExecutor(
-                    self.workers,
+                    size,
                     mp_context=multiprocessing.get_context("spawn"),
                     initializer=_start_worker,
                 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.build import Outcome
+from flows.build import Outcome, Stopped
 from flows.progress import duration
 from schemas.dataset import DatasetManifest
 
@@ -17,6 +17,17 @@ def print_outcome(outcome: Outcome) -> None:
     print(f"shards   {outcome.new} made, {outcome.reused} reused in {spent} ({times})")
     print(f"dataset  {outcome.folder.resolve()}")
     print(f"report   {(outcome.folder / 'report.html').resolve()}")
+
+
+def print_stopped(stopped: Stopped) -> None:
+    """What a build that ended after a stage made, reused and counted, and where its shards are."""
+    for stage, count in stopped.shards.items():
+        took = f" in {duration(stopped.seconds[stage])}" if stage in stopped.seconds else ""
+        print(f"{stage:<9}{count.new} shards made, {count.reused} reused{took}")
+    for name, number in stopped.counts.items():
+        print(f"           {name:<30} {number}")
+    print(f"failed   {stopped.quarantined} in quarantine")
+    print(f"store    {stopped.store.resolve()}: no dataset yet, `build` without --until goes on from here")
 
 
 def print_manifest(manifest: DatasetManifest) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import reprlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -177,6 +177,7 @@ class RegionsConfig(Section):
     """Which proposer and labeller make regions, and the rules a region has to pass.
 
     A single word is a pair that goes together: `regions: ssa` is SAM's masks named by SSA's engine.
+    `ssa_json` is the folder with the proposer `ssa-json`'s files, one a picture, named after it.
     """
 
     proposer: Literal["graph", "coco", "sam", "ssa-json"] = "graph"
@@ -185,6 +186,7 @@ class RegionsConfig(Section):
     min_area: Share = 0.01
     max_area: Annotated[StrictFloat, Field(gt=0, le=1)] = 0.6
     max_regions: Annotated[StrictInt, Field(ge=1, le=500)] = 10
+    ssa_json: Place | None = None
     sam: SamConfig | None = None
     vote: VoteConfig | None = None
     clip: ClipConfig | None = None
@@ -225,6 +227,11 @@ class RegionsConfig(Section):
         if self.labeller == "clip" and self.clip is None:
             raise ValueError(
                 "the labeller 'clip' needs clip.vocabulary, a text file with one noun phrase a line"
+            )
+        if (self.ssa_json is not None) != (self.proposer == "ssa-json"):
+            raise ValueError(
+                "the proposer 'ssa-json' and ssa_json, the folder with its files, go together; "
+                "give both or neither"
             )
         return self
 
@@ -465,10 +472,18 @@ def _explain(path: Path, node: yaml.Node, error: ValidationError) -> str:
 
 
 def _keys_at(loc: list[str | int]) -> list[str]:
-    model: Any = BuildConfig
+    model: type[Section] = BuildConfig
     for part in loc:
-        model = model.model_fields[str(part)].annotation
+        if isinstance(part, str):
+            model = _section(model.model_fields[part].annotation) or model
     return list(model.model_fields)
+
+
+def _section(annotation: Any) -> type[Section] | None:
+    """The section in a field's type: itself, optional, or in a list."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _section(part))), None)
 
 
 def _line_of(node: yaml.Node | None, loc: list[str | int]) -> int:

@@ -23,15 +23,29 @@ from schemas.config import RegionsConfig
 from schemas.errors import InputError
 from schemas.records import Region
 
-__all__ = ["RegionResult", "propose", "propose_all"]
+__all__ = ["RegionResult", "load", "propose", "propose_all"]
 
 
 @dataclass(frozen=True)
 class RegionResult:
-    """The regions of one picture, largest first, and how many candidates each filter rule dropped."""
+    """The regions of one picture, largest first, and how many candidates each filter rule dropped.
+
+    `candidates` are what the regions were made of, one for each in the same order: the labeller's own name,
+    which need not be unique, and all that was measured. A candidate's mask and area are its region's.
+    """
 
     regions: list[Region]
     dropped: dict[str, int]
+    candidates: list[Candidate]
+
+
+def load(config: RegionsConfig) -> None:
+    """Make the proposer and the labeller of `config` ready, models loaded, for this process.
+
+    Raises InputError when a model is missing or can't be read: no picture is to blame for that.
+    """
+    PROPOSERS.get(config.proposer, config)
+    LABELLERS.get(config.labeller, config)
 
 
 def propose(image: Picture, config: RegionsConfig, given: Sequence[Candidate] | None = None) -> RegionResult:
@@ -61,7 +75,7 @@ def propose_all(
         kept = filters.run(carve(kept), filters.CARVED_RULES, config, dropped)
         kept = filters.run(labeller(image, kept, context), filters.NAME_RULES, config, dropped)
         kept.sort(key=lambda item: (-item.area, item.bbox, item.mask.counts))
-        results.append(RegionResult(_records(kept, config), dict(sorted(dropped.items()))))
+        results.append(RegionResult(_records(kept, config), dict(sorted(dropped.items())), kept))
     return results
 
 

@@ -36,12 +36,13 @@ Json = dict[str, Any]
 @dataclass(frozen=True)
 class CocoPicture:
     """One entry of `images`: the name, the id and the licence's name or address, None where the file gives
-    none.
+    none. `place` is the name with its folder ("train2017/a.jpg") where the file has only a `coco_url`.
     """
 
     file_name: str
     id: int | str
     license: str | None
+    place: str | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def _load(path: Path, changed: int, size: int) -> CocoIndex:
         names[ident] = name
         sizes[name] = (entry.get("width"), entry.get("height"))
         terms = licenses.get(entry.get("license")) if _is_id(entry.get("license")) else None
-        pictures.append(CocoPicture(name, ident, terms if isinstance(terms, str) else None))
+        pictures.append(CocoPicture(name, ident, terms if isinstance(terms, str) else None, _place(entry)))
     by_picture: dict[str, list[Json]] = defaultdict(list)
     orphans = 0
     for number, entry in enumerate(_list(path, data, "annotations")):
@@ -131,11 +132,6 @@ def _load(path: Path, changed: int, size: int) -> CocoIndex:
         else:
             orphans += 1
     return CocoIndex(path, tuple(pictures), orphans, sizes, dict(by_picture), categories)
-
-
-def coco_pictures(path: Path) -> list[tuple[str, int | str, str | None]]:
-    """(file name, id, licence or None) of every picture the file lists, in its order. Raises InputError."""
-    return [(picture.file_name, picture.id, picture.license) for picture in load_coco(path).pictures]
 
 
 def coco_candidates(index: CocoIndex, file_name: str, height: int, width: int) -> list[Candidate]:
@@ -151,7 +147,7 @@ def candidates_of(annotations: Json, height: int, width: int) -> list[Candidate]
     and decoded pictures have different proportions), bad-polygon, bad-rle, bad-segmentation,
     unknown-category, bad-crowd, bad-score.
     """
-    declared = _declared_size(annotations, height, width)
+    declared = declared_size(annotations["height"], annotations["width"], (height, width))
     return [_candidate(entry, declared, (height, width)) for entry in annotations["annotations"]]
 
 
@@ -161,7 +157,7 @@ def _candidate(entry: Json, declared: tuple[int, int], size: tuple[int, int]) ->
     if entry["iscrowd"] not in (0, 1) or isinstance(entry["iscrowd"], float):
         raise SampleError("bad-crowd", f"iscrowd is {entry['iscrowd']!r}")
     score = entry["score"]
-    if score is not None and (not _is_number(score) or not 0 <= score <= 1):
+    if score is not None and (not is_number(score) or not 0 <= score <= 1):
         raise SampleError("bad-score", f"the score is {score!r}, not a number in 0..1")
     facts = {"crowd": float(entry["iscrowd"])}
     if entry["segmentation"] is None or entry["segmentation"] == []:
@@ -192,7 +188,7 @@ def _draw_polygons(polygons: list[Any], height: int, width: int) -> BoolMask:
             not isinstance(points, list)
             or len(points) < 6
             or len(points) % 2
-            or not all(map(_is_number, points))
+            or not all(map(is_number, points))
         ):
             raise SampleError("bad-polygon", "a polygon is a flat list of at least three x, y pairs")
         xs, ys = points[0::2], points[1::2]
@@ -230,25 +226,23 @@ def scale_mask(mask: BoolMask, size: tuple[int, int]) -> BoolMask:
     return np.asarray(scaled.reshape(size) >= 0.5)
 
 
-def _declared_size(annotations: Json, height: int, width: int) -> tuple[int, int]:
-    """The file's (height, width), which must have the decoded picture's proportions to within a pixel and a
-    half.
+def declared_size(height: Any, width: Any, decoded: tuple[int, int]) -> tuple[int, int]:
+    """The (height, width) a file gives a picture, checked; the decoded picture's proportions are the same to
+    within a pixel and a half.
+
+    Raises SampleError (bad-size, size-mismatch).
     """
-    declared_width, declared_height = annotations["width"], annotations["height"]
-    for value in (declared_width, declared_height):
+    for value in (width, height):
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise SampleError(
-                "bad-size", f"the file gives the picture the size {declared_width!r} x {declared_height!r}"
-            )
-    if declared_width * declared_height > MAX_PIXELS:
-        raise SampleError("bad-size", f"{declared_width} x {declared_height} pixels are too many")
-    scale = max(width, height) / max(declared_width, declared_height)
-    if abs(width - declared_width * scale) > 1.5 or abs(height - declared_height * scale) > 1.5:
+            raise SampleError("bad-size", f"the file gives the picture the size {width!r} x {height!r}")
+    if width * height > MAX_PIXELS:
+        raise SampleError("bad-size", f"{width} x {height} pixels are too many")
+    scale = max(decoded) / max(width, height)
+    if abs(decoded[1] - width * scale) > 1.5 or abs(decoded[0] - height * scale) > 1.5:
         raise SampleError(
-            "size-mismatch",
-            f"annotated at {declared_width} x {declared_height}, the picture has {width} x {height}",
+            "size-mismatch", f"annotated at {width} x {height}, the picture has {decoded[1]} x {decoded[0]}"
         )
-    return declared_height, declared_width
+    return height, width
 
 
 def _read(path: Path) -> Json:
@@ -302,11 +296,17 @@ def _file_name(entry: Any) -> str | None:
     return name if isinstance(name, str) and name else None
 
 
+def _place(entry: Json) -> str | None:
+    """The last two parts of LVIS's `coco_url`: its pictures come from several folders of COCO."""
+    parts = entry["coco_url"].split("/")[-2:] if isinstance(entry.get("coco_url"), str) else []
+    return "/".join(parts) if len(parts) == 2 and all(parts) else None
+
+
 def _is_id(value: Any) -> bool:
     return isinstance(value, (int, str)) and not isinstance(value, bool)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
     return (
         isinstance(value, (int, float))
         and not isinstance(value, bool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
@@ -124,12 +125,15 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Named factories with one object per name and settings, made at the first use."""
+    """Named factories with one object per name and settings, made at the first use and then kept: a worker
+    process, and all threads of a process, load a model once.
+    """
 
     def __init__(self, what: str) -> None:
         self._what = what
         self._factories: dict[str, Callable[[RegionsConfig], T]] = {}
         self._made: dict[tuple[str, str], T] = {}
+        self._making = threading.Lock()
 
     def add(self, name: str, factory: Callable[[RegionsConfig], T]) -> None:
         """Register `factory`. Raises ValueError when the name is taken."""
@@ -141,14 +145,24 @@ class Registry(Generic[T]):
         """The object for `name` and `config`. Raises InputError naming the known ones when there is none."""
         if name not in self._factories:
             raise InputError(f"no {self._what} is called {name!r}; known: {', '.join(self.names())}")
-        key = (name, config.model_dump_json())
-        if key not in self._made:
-            self._made[key] = self._factories[name](config)
-        return self._made[key]
+        key = (name, f"{config.model_dump_json()} {_vocabulary_state(config)}")
+        with self._making:
+            if key not in self._made:
+                self._made[key] = self._factories[name](config)
+            return self._made[key]
 
     def names(self) -> tuple[str, ...]:
         """The registered names, sorted."""
         return tuple(sorted(self._factories))
+
+
+def _vocabulary_state(config: RegionsConfig) -> str:
+    """Tells a vocabulary that was edited from the one an object was made with."""
+    try:
+        state = config.clip.vocabulary.stat() if config.clip is not None else None
+    except OSError:
+        state = None  # who reads it will say what is wrong
+    return f"{state.st_mtime_ns} {state.st_size}" if state is not None else ""
 
 
 PROPOSERS: Registry[Proposer] = Registry("region proposer")

@@ -116,13 +116,15 @@ def in_batches(items: Sequence[T], size: int, run: Callable[[Sequence[T]], R]) -
 
 
 def transformers() -> Any:
-    """The package transformers. Raises InputError when it or torch is missing."""
+    """The package transformers, its progress bars off. Raises InputError when it or torch is missing."""
     _torch()
     try:
         import transformers as package
     except ImportError as error:
         raise _not_installed("transformers") from error
-    return package
+    found: Any = package
+    found.utils.logging.disable_progress_bar()
+    return found
 
 
 def _torch() -> Any:

@@ -157,7 +157,7 @@ def regions(data: ReportData) -> str:
     )
     dropped = charts.figure(
         "Regions dropped, by rule",
-        charts.bars(list(data.filters.items()), ("rule", "regions"), words)
+        charts.bars(list(data.filters.items()), ("rule", "regions"), lambda rule: rule.replace("-", " "))
         if data.filters
         else '<p class="empty">No region was dropped.</p>',
     )

@@ -170,11 +170,21 @@ def _jsonl_entries(manifest: Path, lines: Iterable[str]) -> Iterator[tuple[str, 
 
 
 def list_coco(annotations: Path, folder: Path | None, license: str | None) -> Listing:
-    """The pictures a COCO file lists, in `folder` (default: the file's own folder). Raises InputError."""
-    from annotation.regions.coco import coco_pictures  # slow to import, and only this source needs it
+    """The pictures a COCO file lists, in `folder` (default: the file's own folder). Raises InputError.
 
-    entries = [(name, own or license, name) for name, _, own in coco_pictures(annotations)]
-    return _list_named(real_folder(folder or annotations.parent), entries)
+    A picture of LVIS is looked for in the folder itself and in the one its address names ("train2017").
+    """
+    from annotation.regions.coco import load_coco  # slow to import, and only this source needs it
+
+    root = real_folder(folder or annotations.parent)
+    entries = []
+    for picture in load_coco(annotations).pictures:
+        name = picture.file_name
+        place = name
+        if picture.place is not None and not os.path.lexists(os.path.join(root, name)):
+            place = picture.place
+        entries.append((place, picture.license or license, name))
+    return _list_named(root, entries)
 
 
 def _list_named(root: str, entries: Iterable[tuple[str, str | None, str | None]]) -> Listing:

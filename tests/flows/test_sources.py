@@ -377,6 +377,19 @@ def test_a_coco_file_lists_pictures_of_its_folder(album: Path, tmp_path: Path) -
     assert sorted(ref.coco_name or "" for ref in result.refs) == names
 
 
+@pytest.mark.parametrize("place", ["train2017/a.jpg", "a.jpg"])
+def test_pictures_of_lvis_lie_in_the_folders_of_coco_or_in_one(
+    album: Path, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).write_bytes((album / "a.jpg").read_bytes())
+    url = "http://images.cocodataset.org/train2017/a.jpg"
+    data = {"images": [{"id": 1, "coco_url": url}], "annotations": [], "categories": []}
+    (tmp_path / "lvis.json").write_text(json.dumps(data))
+    (found,) = scan(ImagesConfig(coco=tmp_path / "lvis.json"), INGEST).refs
+    assert (found.uri, found.coco_name) == (place, "a.jpg")
+
+
 def test_a_coco_file_cannot_leave_its_folder(album: Path) -> None:
     (album.parent / "out.png").write_bytes(save(photographs()[9], "PNG"))
     coco = write_coco(album / "instances.json", ["../out.png", "a.jpg", "/etc/hostname", "gone.jpg"])

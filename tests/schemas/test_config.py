@@ -73,6 +73,17 @@ def test_the_demo_is_packaged() -> None:
         ("images:", "imagse:", ":3: unknown key 'imagse'; did you mean 'images'? (and 1 more)"),
         ("    hyd: 1", "    hydd: 1", ":9: unknown key 'distort.samples.hydd'; did you mean 'hyd'?"),
         ("max_side", "maxside", ":6: unknown key 'ingest.maxside'; did you mean 'max_side'?"),
+        (
+            "merge:",
+            "regions: {proposer: sam, sam: {points: 1}}\nmerge:",
+            ":10: unknown key 'regions.sam.points'; did you mean 'points_per_",
+        ),
+        (
+            "merge:",
+            "regions: {proposer: sam, ssa: {votes: [{name: a, reversion: b}]}}\nmerge:",
+            ":10: unknown key 'regions.ssa.votes.0.reversion'; did you mean 'revision'?",
+        ),
+        ("merge:", "regions: ssa-json\nmerge:", ":10: 'regions': the proposer 'ssa-json' and ssa_json"),
         ("merge:", "zzz: 1\nmerge:", ":10: unknown key 'zzz'; known keys: name, seed, images, out, store,"),
         ("seed: 3", "seed: three", ":2: 'seed': Input should be a valid integer (given 'three')"),
         ("seed: 3", "seed: true", ":2: 'seed': Input should be a valid integer (given True)"),

@@ -15,10 +15,10 @@ from pycocotools.coco import COCO
 
 from annotation.regions import propose
 from annotation.regions.coco import (
+    CocoPicture,
     candidates_of,
     category_phrase,
     coco_candidates,
-    coco_pictures,
     draw,
     load_coco,
 )
@@ -88,6 +88,11 @@ FORMS = {
     "polygon": [POLYGON],
     "polygons": TWO_PARTS,
     "overlapping polygons": [[10, 10, 40, 10, 40, 40, 10, 40], [20, 20, 60, 20, 60, 50, 20, 50]],
+    "a polygon inside another, which is no hole": [
+        [5, 5, 60, 5, 60, 50, 5, 50],
+        [20, 20, 40, 20, 40, 40, 20, 40],
+    ],
+    "a part of a pixel": [[10.2, 10.2, 10.4, 10.2, 10.4, 10.4]],
     "polygon over the border": [[-5, -5, 30, -5, 30, 30, -5, 30]],
     "uncompressed runs with a hole": {"size": [HEIGHT, WIDTH], "counts": runs(ring())},
     "compressed runs with a hole": compressed(ring()),
@@ -100,9 +105,61 @@ def test_areas_and_masks_are_those_of_pycocotools(tmp_path: Path, form: str) -> 
     reference = COCO(str(path))
     expected = reference.annToMask(reference.anns[0])
     (found,) = coco_candidates(load_coco(path), "a.jpg", HEIGHT, WIDTH)
-    assert found.area == int(expected.sum()) == masks.area(found.mask) > 0
+    assert found.area == int(coco_mask.area(reference.annToRLE(reference.anns[0]))) == masks.area(found.mask)
+    assert (found.area > 0) == (form != "a part of a pixel")
     assert np.array_equal(masks.decode(found.mask), expected.astype(bool))
     assert found.label == "person"
+
+
+@pytest.mark.parametrize("encoding", ["uncompressed", "compressed"])
+def test_a_crowd_has_the_area_of_pycocotools_and_is_no_region(tmp_path: Path, encoding: str) -> None:
+    """COCO's crowds are runs with holes: many objects under one mask."""
+    given_runs = FORMS[f"{encoding} runs with a hole"]
+    data = document(given_runs, [POLYGON])
+    data["annotations"][0]["iscrowd"] = 1
+    path = write(tmp_path, data)
+    reference = COCO(str(path))
+    found = coco_candidates(load_coco(path), "a.jpg", HEIGHT, WIDTH)
+    areas = sorted(int(coco_mask.area(reference.annToRLE(one))) for one in reference.anns.values())
+    assert sorted(item.area for item in found) == areas
+    assert [item.area for item in found if item.facts["crowd"]] == [int(ring().sum())]
+    picture = np.zeros((HEIGHT, WIDTH, 3), dtype=np.uint8)
+    assert propose(picture, RegionsConfig(proposer="coco"), found).dropped == {"crowd": 1}
+
+
+def test_a_file_of_lvis(tmp_path: Path) -> None:
+    """LVIS has addresses and no file names, no crowds, categories with synonyms, and lists of what is not
+    there.
+    """
+    data = document([POLYGON], TWO_PARTS)
+    url = "http://images.cocodataset.org/train2017/000000391895.jpg"
+    data["images"] = [
+        {
+            "id": 391895, "coco_url": url, "flickr_url": "http://f.com/a_z.jpg", "width": WIDTH,
+            "height": HEIGHT, "license": 3, "date_captured": "2013-11-14 11:18:45",
+            "neg_category_ids": [5], "not_exhaustive_category_ids": [1],
+        }
+    ]  # fmt: skip
+    data["categories"] = [
+        {
+            "id": number, "name": name, "synonyms": [name, "another"], "synset": "a.n.01", "def": "a thing",
+            "frequency": "c", "image_count": 1, "instance_count": 1,
+        }
+        for number, name in ((1, "bow_(weapon)"), (2, "chest_of_drawers_(furniture)"))
+    ]  # fmt: skip
+    for number, annotation in enumerate(data["annotations"], start=1):
+        annotation.update(image_id=391895, category_id=number)
+        del annotation["iscrowd"]
+    path = write(tmp_path, data)
+    index = load_coco(path)
+    assert index.pictures == (
+        CocoPicture("000000391895.jpg", 391895, "CC-BY-4.0", "train2017/000000391895.jpg"),
+    )
+    found = coco_candidates(index, "000000391895.jpg", HEIGHT, WIDTH)
+    for polygons, label in (([POLYGON], "bow"), (TWO_PARTS, "chest of drawers")):
+        area = int(coco_mask.area(coco_mask.merge(coco_mask.frPyObjects(polygons, HEIGHT, WIDTH))))
+        assert [item.area for item in found if item.label == label] == [area]
+    assert all(item.facts["crowd"] == 0 for item in found)
 
 
 @settings(max_examples=60, deadline=None)
@@ -157,7 +214,11 @@ def test_pictures_for_ingest(tmp_path: Path) -> None:
         }
     ]
     path = write(tmp_path, data)
-    assert coco_pictures(path) == [("a.jpg", 7, "CC-BY-4.0"), ("b.jpg", 8, None)]
+    pictures = load_coco(path).pictures
+    assert pictures == (
+        CocoPicture("a.jpg", 7, "CC-BY-4.0"),
+        CocoPicture("b.jpg", 8, None, "val2017/b.jpg"),
+    )
     assert coco_candidates(load_coco(path), "b.jpg", 5, 5) == []
     with pytest.raises(SampleError) as caught:
         load_coco(path).annotations("c.jpg")
