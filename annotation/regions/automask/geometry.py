@@ -48,42 +48,51 @@ def enlarge(logits: Logits, view: View) -> Logits:
 
 @dataclass(frozen=True)
 class Window:
-    """The part of a mask's logits that holds the mask, transposed, and the pixel where it begins."""
+    """The part of a mask's logits that holds the mask, transposed, and the pixel of the crop it begins at.
+
+    `first` holds how often the model's input has a logit's width, `then` the pixels to one of the input's,
+    down and across.
+    """
 
     logits: Logits
-    scale: tuple[float, float]
     x: int
     y: int
+    first: int
+    then: tuple[float, float]
+    limit: tuple[int, int]
 
 
 def window(logits: Logits, box: tuple[int, int, int, int], view: View, side: int) -> Window:
     """The window of `box` (x0, y0, x1, y1 in logits, ends left out), outside of which no logit is positive.
 
-    `logits` are the used part of a plane of `side` x `side`.
-
-    It has a margin of one, which is all that bilinear enlarging reaches over, and begins where a logit's edge
-    is a pixel's edge, so that enlarging the window is enlarging the whole.
+    `logits` are the used part of a plane of `side` x `side`. The window has a margin of one, which is all
+    that bilinear enlarging reaches over, and begins where a logit's edge is a pixel's edge, so that enlarging
+    the window is enlarging the whole.
     """
-    used = view.used(side)
-    rows, columns = logits.shape
-    scale_y, scale_x = view.crop.height / used[0], view.crop.width / used[1]
-    left, top = _aligned(max(0, box[0] - 1), scale_x), _aligned(max(0, box[1] - 1), scale_y)
-    right, bottom = min(columns, box[2] + 1), min(rows, box[3] + 1)
-    part = np.ascontiguousarray(logits[top:bottom, left:right].T)
-    return Window(part, (scale_x, scale_y), round(left * scale_x), round(top * scale_y))
+    first = view.side // side if view.twice else 1
+    used = (view.rows, view.columns) if view.twice else view.used(side)
+    down, across = view.crop.height / used[0], view.crop.width / used[1]
+    left, top = _aligned(max(0, box[0] - 1), first * across), _aligned(max(0, box[1] - 1), first * down)
+    part = np.ascontiguousarray(logits[top : box[3] + 1, left : box[2] + 1].T)
+    x, y = round(left * first * across), round(top * first * down)
+    limit = round(used[1]) - left * first, round(used[0]) - top * first
+    return Window(part, x, y, first, (down, across), limit)
 
 
 def enlarge_window(part: Window, view: View) -> NDArray[np.uint8]:
-    """The mask in the window at the crop's resolution, 0 or 1, transposed, in one bilinear step."""
-    scale_x, scale_y = part.scale
-    # What a window at the far edges holds beyond the crop is cut off; less than a pixel can't be asked for.
-    height = max(1, round(part.logits.shape[1] * scale_y))
-    width = max(1, round(part.logits.shape[0] * scale_x))
-    exact = height == part.logits.shape[1] * scale_y and width == part.logits.shape[0] * scale_x
-    if exact or min(part.logits.shape[1] * scale_y, part.logits.shape[0] * scale_x) < 0.5:
-        plane = cv2.resize(part.logits, (height, width), interpolation=cv2.INTER_LINEAR)
-    else:
-        plane = cv2.resize(part.logits, None, fx=scale_y, fy=scale_x, interpolation=cv2.INTER_LINEAR)
+    """The mask in the window at the crop's resolution, 0 or 1, transposed: (width, height)."""
+    plane, limit = part.logits, part.limit
+    if part.first > 1:
+        plane = cv2.resize(plane, None, fx=part.first, fy=part.first, interpolation=cv2.INTER_LINEAR)
+        plane = plane[: limit[0], : limit[1]]
+    down, across = part.then
+    if (down, across) != (1.0, 1.0):
+        width, height = plane.shape[0] * across, plane.shape[1] * down
+        if min(width, height) < 1:  # OpenCV takes no size of zero
+            size = (max(1, round(height)), max(1, round(width)))
+            plane = cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR)
+        else:
+            plane = cv2.resize(plane, None, fx=down, fy=across, interpolation=cv2.INTER_LINEAR)
     plane = plane[: view.crop.width - part.x, : view.crop.height - part.y]
     return np.asarray(plane > 0).view(np.uint8)
 
