@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from annotation.regions.automask.runs import Columns
 
@@ -14,21 +15,22 @@ def clean(mask: Columns, least: int) -> Columns:
     Pixels that touch at a corner are connected, in holes too. If every island is small, the largest stays.
     As segment-anything's `remove_small_regions`.
     """
-    if least == 0:
+    if least == 0 or mask.size == 0:
         return mask
-    labels, small, _ = _components(mask ^ 1, least)
-    if small.size:
-        holes = np.zeros(int(labels.max()) + 1, np.uint8)
-        holes[small] = 1
-        mask = mask | holes[labels]
-    labels, small, largest = _components(mask, least)
-    if small.size == 0:
+    labels, sizes = _components(mask ^ 1)
+    small = sizes < least
+    small[0] = False
+    if small.any():
+        mask = mask | small.view(np.uint8)[labels]
+    labels, sizes = _components(mask)
+    kept = sizes >= least
+    kept[0] = True
+    if kept.all():
         return mask
-    kept = np.ones(int(labels.max()) + 1, np.uint8)
-    kept[0] = 0
-    kept[small] = 0
-    kept[largest] = kept[largest] or not kept.any()
-    return kept[labels]
+    if not kept[1:].any():
+        kept[int(sizes[1:].argmax()) + 1] = True
+    kept[0] = False
+    return kept.view(np.uint8)[labels]
 
 
 def window(
@@ -45,9 +47,14 @@ def window(
     return left, top, right - left, bottom - top
 
 
-def _components(mask: Columns, least: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Labels, the labels of the components below `least` pixels, and that of the largest (0: none)."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    sizes = stats[1:, cv2.CC_STAT_AREA]
-    largest = int(sizes.argmax()) + 1 if sizes.size else 0
-    return labels, np.flatnonzero(sizes < least) + 1, largest
+def _components(mask: Columns) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Each pixel's component, 0 where `mask` is 0, and the components' pixels.
+
+    Pixels are counted run by run, which is several times as quick as OpenCV's statistics.
+    """
+    count, labels = cv2.connectedComponents(mask, connectivity=8, ltype=cv2.CV_32S)
+    flat = mask.reshape(-1).view(np.bool_)
+    inside = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    cuts = np.union1d(inside, np.arange(0, flat.size + 1, mask.shape[1]))
+    sizes = np.bincount(labels.reshape(-1)[cuts[:-1]], weights=np.diff(cuts), minlength=count)
+    return labels, sizes

@@ -41,7 +41,7 @@ class Exact:
         for index in range(low.shape[0]):
             plane = enlarge(low[index], view)
             sure, possible = (np.count_nonzero(plane > level) for level in (offset, -offset))
-            stability = sure / possible if possible else float("nan")
+            stability = float(sure / possible) if possible else float("nan")
             if least > 0 and not stability >= least:
                 dropped["unstable"] += 1
                 continue
