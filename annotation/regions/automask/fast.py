@@ -56,15 +56,15 @@ class Fast:
         side = guesses.logits.shape[-1]
         used = view.used(side)
         rows, columns = (min(math.ceil(part), side) for part in used)
-        logits = guesses.logits[:, :rows, :columns]
-        stability = _stability(logits, self._config.stability_offset)
+        stability = _stability(guesses.logits[:, :rows, :columns], self._config.stability_offset)
         keep = stability >= self._config.min_stability if self._config.min_stability > 0 else stability > -1
         dropped["unstable"] += int(np.count_nonzero(~keep))
         chosen = keep.nonzero()[0]
         if not chosen.size:
             return []
-        low = logits[chosen.tolist()].cpu().numpy()
-        masks = low > 0
+        # Bilinear enlarging looks at one row and column of the padding, where there is padding.
+        low = guesses.logits[chosen.tolist(), : rows + 1, : columns + 1].cpu().numpy()
+        masks = low[:, :rows, :columns] > 0
         boxes = _boxes(masks)
         crop = view.crop
         scale = np.array([crop.width / used[1], crop.height / used[0]] * 2, np.float32)

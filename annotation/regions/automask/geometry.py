@@ -65,7 +65,7 @@ class Window:
 def window(logits: Logits, box: tuple[int, int, int, int], view: View, side: int) -> Window:
     """The window of `box` (x0, y0, x1, y1 in logits, ends left out), outside of which no logit is positive.
 
-    `logits` are the used part of a plane of `side` x `side`. The window has a margin of one, which is all
+    `logits` are the used part of a plane of `side` x `side`, and a row and a column more if there are. The window has a margin of one, which is all
     that bilinear enlarging reaches over, and begins where a logit's edge is a pixel's edge, so that enlarging
     the window is enlarging the whole.
     """
