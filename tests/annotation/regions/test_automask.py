@@ -191,7 +191,7 @@ def discs(radius: float) -> Field:
 
 @pytest.mark.parametrize("exact", [True, False])
 def test_none_one_and_529_masks(exact: bool) -> None:
-    config = SamConfig(points_per_side=23, min_island=0, exact=exact)
+    config = SamConfig(points_per_side=23, min_island=0, min_stability=0.5, exact=exact)
     nothing = generate(config, (480, 640), lambda where: np.full((len(where), 1, 64, 64), -9, np.float32))
     assert nothing.candidates == []
     assert nothing.dropped == {"unstable": 529}

@@ -68,6 +68,7 @@ def save_edgetam(folder: Path, side: int = 256, seed: int = SEED) -> Path:
         "backbone_config": {
             "model_type": "timm_wrapper",
             "architecture": "resnet10t",
+            "num_classes": 2,
             "model_args": {"in_chans": 3, "features_only": True, "out_indices": [1, 2, 3, 4]},
         },
         "backbone_channel_list": [512, 256, 128, 64],
