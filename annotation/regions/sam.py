@@ -30,6 +30,9 @@ CLASSES = {
 }
 """The class for each `model_type` of a model's config.json; the hub's SAM 2 and EdgeTAM call themselves video."""
 
+CPU_POINTS = 16
+"""Points at a time on a CPU: more make its caches overflow (64 take 1.9 times as long as 16)."""
+
 _WHAT, _SETTING = "SAM model", "regions.sam.model"
 
 
@@ -90,7 +93,7 @@ class SamProposer:
             for crop in crops(*image.shape[:2], self._config.crop_layers, self._config.crop_overlap)
         ]
         results: list[Proposals] = []
-        masks = Automask(self._config)
+        masks = self._masks()
 
         def encode(part: Sequence[_Job]) -> tuple[Sequence[_Job], Any]:
             return part, self._encode([self._pixels(images[job.index], job.view) for job in part])
@@ -99,11 +102,15 @@ class SamProposer:
             for place, job in enumerate(part):
                 if job.index > len(results):
                     results.append(masks.proposals())
-                    masks = Automask(self._config)
+                    masks = self._masks()
                 masks.crop(self._predictor(_one(embeddings, place), job.view), job.view)
         if images:
             results.append(masks.proposals())
         return results
+
+    def _masks(self) -> Automask:
+        most = self._config.points_per_batch
+        return Automask(self._config, min(most, CPU_POINTS) if self._place.device.type == "cpu" else most)
 
     def _pixels(self, image: Picture, view: View) -> torch.Tensor:
         """A crop as (3, side, side) float32: resized, normalised, padded with zeros, as the model wants it."""

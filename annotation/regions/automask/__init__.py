@@ -36,8 +36,9 @@ class Automask:
     "low-predicted-iou", "unstable", "crop-edge", "duplicate", "empty".
     """
 
-    def __init__(self, config: SamConfig) -> None:
+    def __init__(self, config: SamConfig, points_per_batch: int) -> None:
         self._config = config
+        self._batch = points_per_batch
         self._dropped: Counter[str] = Counter()
         self._masks: Exact | Fast = (Exact if config.exact else Fast)(config, self._dropped)
 
@@ -52,7 +53,7 @@ class Automask:
             seen = guesses(*predict(chosen), chosen, self._config.min_predicted_iou, dropped)
             return gather.measure(seen, view, dropped), dropped
 
-        for found, dropped in models.in_batches(range(len(grid)), self._config.points_per_batch, run):
+        for found, dropped in models.in_batches(range(len(grid)), self._batch, run):
             gather.add(found, view)  # type: ignore[arg-type]
             self._dropped += dropped
         gather.end_crop(view)

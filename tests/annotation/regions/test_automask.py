@@ -166,7 +166,7 @@ Field = Callable[[NDArray[np.float64]], NDArray[np.float32]]
 
 def generate(config: SamConfig, size: tuple[int, int], field: Field, layers: int = 0) -> Any:
     """Masks of a model that is replaced by a function from points to logits of 64 x 64."""
-    masks_of = Automask(config)
+    masks_of = Automask(config, config.points_per_batch)
     for crop in crops(*size, layers, config.crop_overlap):
 
         def predict(where: NDArray[np.float64], crop: Crop = crop) -> tuple[torch.Tensor, torch.Tensor]:

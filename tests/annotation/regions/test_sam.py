@@ -178,7 +178,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(folders: dict[str, Path], ex
 
     def short_of_memory(*, input_points: torch.Tensor, **given: Any) -> Any:
         seen.append(input_points.shape[1])
-        if input_points.shape[1] > 16:
+        if input_points.shape[1] > 6:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return forward(input_points=input_points, **given)
 
@@ -190,7 +190,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(folders: dict[str, Path], ex
     model.forward, model.get_image_embeddings = short_of_memory, one_picture
     for a, b in zip(proposer(images, [Context(config)] * 2), expected, strict=True):
         same(a, b)
-    assert seen[:4] == [50, 25, 12, 12]
+    assert seen[:4] == [16, 8, 4, 4]  # 16 is the most that a CPU takes at a time
 
 
 def test_pixels_reach_sam_as_the_original_prepares_them(folders: dict[str, Path]) -> None:

@@ -193,6 +193,7 @@ def _square(side: int) -> Any:
 
 
 def _save(build: Callable[[], Any], processor: Any, folder: Path, seed: int) -> Path:
+    transformers.utils.logging.disable_progress_bar()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = build().eval()
