@@ -108,9 +108,9 @@ class DeviceConfig(Section):
 class SamConfig(Section):
     """Automatic mask generation with SAM; the defaults are those of SSA except where a comment says so.
 
-    `exact` takes segment-anything's steps: stability is measured on masks at the picture's size and not on the
-    model's low-resolution logits, and duplicates overlap by boxes (IoU 0.7) and not by masks (`max_overlap`).
-    `points_per_batch` is an upper limit, as a CPU takes at most 16. Lengths are pixels of the picture at hand.
+    `exact` takes segment-anything's steps: stability is measured on masks at the picture's size and not on
+    the model's low-resolution logits, and duplicates overlap by boxes (IoU 0.7), not masks (`max_overlap`).
+    `points_per_batch` is a limit: a CPU takes at most 16 at a time. Lengths are pixels of the picture.
     """
 
     model: ModelConfig = ModelConfig(name="facebook/sam-vit-huge")

@@ -28,7 +28,7 @@ CLASSES = {
     "edgetam": "EdgeTamModel",
     "edgetam_video": "EdgeTamModel",
 }
-"""The class for each `model_type` of a model's config.json; the hub's SAM 2 and EdgeTAM call themselves video."""
+"""The class for each `model_type` of a config.json; SAM 2 and EdgeTAM on the hub call themselves video."""
 
 CPU_POINTS = 16
 """Points at a time on a CPU: more make its caches overflow (64 take 1.9 times as long as 16)."""
@@ -90,7 +90,9 @@ class SamProposer:
         jobs = [
             _Job(index, self._input.view(crop, (image.shape[0], image.shape[1])))
             for index, image in enumerate(images)
-            for crop in crops(*image.shape[:2], self._config.crop_layers, self._config.crop_overlap)
+            for crop in crops(
+                image.shape[0], image.shape[1], self._config.crop_layers, self._config.crop_overlap
+            )
         ]
         results: list[Proposals] = []
         masks = self._masks()
@@ -113,7 +115,7 @@ class SamProposer:
         return Automask(self._config, min(most, CPU_POINTS) if self._place.device.type == "cpu" else most)
 
     def _pixels(self, image: Picture, view: View) -> torch.Tensor:
-        """A crop as (3, side, side) float32: resized, normalised, padded with zeros, as the model wants it."""
+        """A crop as (3, side, side) float32: resized, normalised, padded, as the model wants it."""
         import torch
 
         crop, size = view.crop, (view.rows, view.columns)

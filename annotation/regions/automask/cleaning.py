@@ -13,11 +13,11 @@ def clean(mask: Columns, least: int) -> Columns:
     """The mask without holes and then without islands of fewer than `least` pixels; `mask` if it has none.
 
     Pixels that touch at a corner are connected, in holes too. If every island is small, the largest stays.
-    As segment-anything's `remove_small_regions`.
+    As segment-anything's `remove_small_regions`, save which of several largest islands that is.
     """
     if least == 0 or mask.size == 0:
         return mask
-    labels, sizes = _components(mask ^ 1)
+    labels, sizes = _components(np.asarray(mask ^ 1, np.uint8))
     small = sizes < least
     small[0] = False
     if small.any():
@@ -33,9 +33,7 @@ def clean(mask: Columns, least: int) -> Columns:
     return kept.view(np.uint8)[labels]
 
 
-def window(
-    box: tuple[int, int, int, int], margin: int, size: tuple[int, int]
-) -> tuple[int, int, int, int]:
+def window(box: tuple[int, int, int, int], margin: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """A [x, y, width, height] box grown by `margin` on all sides, but not over a picture of `size`.
 
     `clean` with `least` up to `margin` gives the same on this window of a mask as on the whole: what is
@@ -56,5 +54,6 @@ def _components(mask: Columns) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     flat = mask.reshape(-1).view(np.bool_)
     inside = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     cuts = np.union1d(inside, np.arange(0, flat.size + 1, mask.shape[1]))
-    sizes = np.bincount(labels.reshape(-1)[cuts[:-1]], weights=np.diff(cuts), minlength=count)
-    return labels, sizes
+    first = labels.reshape(-1)[cuts[:-1]]
+    sizes = np.bincount(first, weights=np.diff(cuts), minlength=count)
+    return np.asarray(labels, np.int32), np.asarray(sizes, np.float64)

@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -22,6 +23,9 @@ from annotation.regions.automask.found import Found, Guesses, near_crop_edge
 from annotation.regions.automask.geometry import View, Window, enlarge_window, window
 from annotation.regions.automask.runs import Encoded
 from schemas.config import SamConfig
+
+if TYPE_CHECKING:
+    import torch
 
 HELD_BYTES = 48_000_000
 """Windows of logits above this many bytes are enlarged and encoded before duplicates are known."""
@@ -127,9 +131,7 @@ class Fast:
                 continue
             x, y, width, height = encoded.bbox
             box = np.array([x, y, x + width, y + height], np.float32)
-            self._done.append(
-                Found(encoded, item.predicted_iou, item.stability, item.point, view.crop, box)
-            )
+            self._done.append(Found(encoded, item.predicted_iou, item.stability, item.point, view.crop, box))
 
     def result(self) -> list[Found]:
         """The masks of all crops without duplicates."""
@@ -175,12 +177,10 @@ def _encode(part: Window, view: View, least: int) -> Encoded:
     return runs.encode(mask, x, y, view.picture)
 
 
-def _stability(logits: object, offset: float) -> NDArray[np.float64]:
+def _stability(logits: torch.Tensor, offset: float) -> NDArray[np.float64]:
     """The IoU of (N, h, w) masks cut at `offset` above and below 0; nan where both are empty."""
     import torch
 
-    if not isinstance(logits, torch.Tensor):
-        raise TypeError("logits are a tensor")
     sure, possible = (
         (logits > level).sum(-1, dtype=torch.int16).sum(-1, dtype=torch.int32).cpu().numpy()
         for level in (offset, -offset)
@@ -193,9 +193,9 @@ def _boxes(masks: NDArray[np.bool_]) -> NDArray[np.float32]:
     """x0, y0, x1, y1 of (N, h, w) masks, ends left out; zeros for an empty one."""
     ends = []
     for axis in (1, 2):
-        line = masks.any(axis=axis)
+        line = np.asarray(masks.any(axis=axis))
         first, last = line.argmax(axis=1), line.shape[1] - line[:, ::-1].argmax(axis=1)
-        full = line.any(axis=1)
+        full = np.asarray(line.any(axis=1))
         ends.append((np.where(full, first, 0), np.where(full, last, 0)))
     (x0, x1), (y0, y1) = ends
     return np.stack([x0, y0, x1, y1], axis=1).astype(np.float32)

@@ -62,18 +62,12 @@ def guesses(
     dropped["low-predicted-iou"] += int(np.count_nonzero(~keep))
     rows = keep.nonzero()[0]
     flat = logits.flatten(0, 1)
-    chosen = flat if keep.all() else flat[_index(rows, flat)]
+    chosen = flat if keep.all() else flat[rows.tolist()]
     return Guesses(chosen, scores[keep], points[rows // logits.shape[1]])
 
 
 def near_crop_edge(boxes: NDArray[np.float32], crop: Crop, picture: tuple[int, int]) -> NDArray[np.bool_]:
-    """Whether boxes (N, 4: x0, y0, x1, y1 in the picture) touch an edge of the crop that isn't the picture's."""
+    """Whether boxes (N, 4: x0, y0, x1, y1 in the picture) touch an edge of the crop that isn't its edge."""
     whole = np.array([0, 0, picture[1], picture[0]], np.float32)
     near = np.abs(boxes - crop.corners()) <= EDGE
     return np.asarray((near & ~(np.abs(boxes - whole) <= EDGE)).any(axis=1))
-
-
-def _index(rows: NDArray[np.intp], like: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    return torch.from_numpy(rows).to(like.device)

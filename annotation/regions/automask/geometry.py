@@ -39,11 +39,11 @@ def enlarge(logits: Logits, view: View) -> Logits:
     size = (view.crop.height, view.crop.width)
     plane = np.ascontiguousarray(logits.T)
     if view.twice:
-        plane = cv2.resize(plane, (view.side, view.side), interpolation=cv2.INTER_LINEAR)
+        plane = _resize(plane, (view.side, view.side))
         plane = plane[: view.columns, : view.rows]
     if plane.shape == size[::-1]:
         return plane
-    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR))
+    return _resize(plane, size)
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,9 @@ class Window:
 def window(logits: Logits, box: tuple[int, int, int, int], view: View, side: int) -> Window:
     """The window of `box` (x0, y0, x1, y1 in logits, ends left out), outside of which no logit is positive.
 
-    `logits` are the used part of a plane of `side` x `side`, and a row and a column more if there are. The window has a margin of one, which is all
-    that bilinear enlarging reaches over, and begins where a logit's edge is a pixel's edge, so that enlarging
-    the window is enlarging the whole.
+    `logits` are the used part of a plane of `side` x `side`, and a row and a column more if there are. The
+    window has a margin of one, which is all that bilinear enlarging reaches over, and begins where a logit's
+    edge is a pixel's edge, so that enlarging the window is enlarging the whole.
     """
     first = view.side // side if view.twice else 1
     used = (view.rows, view.columns) if view.twice else view.used(side)
@@ -83,18 +83,23 @@ def enlarge_window(part: Window, view: View) -> NDArray[np.uint8]:
     """The mask in the window at the crop's resolution, 0 or 1, transposed: (width, height)."""
     plane, limit = part.logits, part.limit
     if part.first > 1:
-        plane = cv2.resize(plane, None, fx=part.first, fy=part.first, interpolation=cv2.INTER_LINEAR)
+        plane = _resize(plane, None, part.first, part.first)
         plane = plane[: limit[0], : limit[1]]
     down, across = part.then
     if (down, across) != (1.0, 1.0):
         width, height = plane.shape[0] * across, plane.shape[1] * down
         if min(width, height) < 1:  # OpenCV takes no size of zero
-            size = (max(1, round(height)), max(1, round(width)))
-            plane = cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR)
+            plane = _resize(plane, (max(1, round(height)), max(1, round(width))))
         else:
-            plane = cv2.resize(plane, None, fx=down, fy=across, interpolation=cv2.INTER_LINEAR)
+            plane = _resize(plane, None, down, across)
     plane = plane[: view.crop.width - part.x, : view.crop.height - part.y]
     return np.asarray(plane > 0).view(np.uint8)
+
+
+def _resize(plane: Logits, size: tuple[int, int] | None, down: float = 0, across: float = 0) -> Logits:
+    """A transposed plane at `size` (height, width), or `down` and `across` times as large. Bilinear."""
+    result = cv2.resize(plane, size, fx=down, fy=across, interpolation=cv2.INTER_LINEAR)
+    return np.asarray(result, np.float32)
 
 
 def _aligned(place: int, scale: float) -> int:

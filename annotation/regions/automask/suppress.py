@@ -43,7 +43,7 @@ def by_mask(
     def overlaps(index: int, others: NDArray[np.intp]) -> NDArray[np.bool_]:
         common = np.minimum(_common(boxes[index], boxes[others]), np.minimum(areas[index], areas[others]))
         most = common / np.maximum(areas[index] + areas[others] - common, 1)
-        result = most > limit
+        result = np.asarray(most > limit)
         near = others[result]
         if near.size:
             found = coco_mask.iou([rles[index]], [rles[other] for other in near], [0] * near.size)

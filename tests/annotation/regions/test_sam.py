@@ -1,4 +1,4 @@
-"""SAM proposals on tiny models: parity with segment-anything, one encoding a crop, batches, hostile pictures."""
+"""SAM proposals on tiny models: parity with segment-anything, encodings, batches, hostile pictures."""
 
 from __future__ import annotations
 
@@ -84,9 +84,7 @@ def same(a: Proposals, b: Proposals) -> None:
 @pytest.mark.parametrize(
     ("name", "side", "layers"), [("astronaut", 320, 0), ("coffee", 400, 0), ("chelsea", 300, 1)]
 )
-def test_exact_mode_is_segment_anything(
-    folders: dict[str, Path], name: str, side: int, layers: int
-) -> None:
+def test_exact_mode_is_segment_anything(folders: dict[str, Path], name: str, side: int, layers: int) -> None:
     image = picture(name, side)
     config = settings(folders["sam"], exact=True, points_per_side=10, crop_layers=layers)
     (ours,) = propose([image], config)

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 import transformers
-from segment_anything import SamAutomaticMaskGenerator
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import nn
 
@@ -153,7 +152,8 @@ def _original_name(name: str) -> str | None:
 
 def _vision(side: int) -> dict[str, Any]:
     return {
-        "hidden_size": WIDTH, "output_channels": DECODER, "num_hidden_layers": 2, "num_attention_heads": HEADS,
+        "hidden_size": WIDTH, "output_channels": DECODER, "num_hidden_layers": 2,
+        "num_attention_heads": HEADS,
         "image_size": side, "patch_size": PATCH, "mlp_dim": 2 * WIDTH, "num_pos_feats": DECODER // 2,
         "window_size": 4, "global_attn_indexes": [1],
     }  # fmt: skip
