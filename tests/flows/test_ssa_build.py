@@ -10,7 +10,14 @@ import pytest
 
 from tests.annotation.regions import tiny_labellers, tiny_models
 from tests.conftest import run_cli, write_photographs
-from tests.flows.test_regions_stage import config_file, configured, kill_in_the_regions, labels, stored, verified
+from tests.flows.test_regions_stage import (
+    config_file,
+    configured,
+    kill_in_the_regions,
+    labels,
+    stored,
+    verified,
+)
 
 NAMES = ["coffee", "chelsea"]
 
