@@ -246,11 +246,15 @@ class DistortConfig(Section):
     attempts: Annotated[StrictInt, Field(ge=1, le=1000)] = 40
 
 
+VLM_SHAPING = ("model", "revision", "temperature", "top_p", "max_tokens", "picture_side")
+"""The settings of a model that shape its answers; the prompts do too, by their hash."""
+
+
 class VlmConfig(Section):
     """A vision-language model that writes dialogues: which one, how it samples, and how it is reached.
 
     `model`, `revision`, sampling and `prompts` shape the answers and are part of every key; how the model is
-    reached is not. `api_key_env` names the environment variable that holds the key; the key stands in no file.
+    reached is not. `api_key_env` names the environment variable that holds the key; the key is in no file.
     `deadline` is in seconds, a request and its answer. `in_flight` bounds the requests of the whole build.
     `picture_side` is the long side in pixels of what the model is shown at most.
     """
@@ -273,14 +277,26 @@ class VlmConfig(Section):
 class AnnotateConfig(Section):
     """The question-and-answer back end. `wording` replaces the packaged wording file of `grammar`.
 
-    `server` asks an OpenAI-compatible server, `lmdeploy` runs the model in this process, `replay` answers from
-    the cache that either left and calls nothing; the three share the section `vlm`.
+    `server` asks an OpenAI-compatible server, `lmdeploy` runs the model in this process, `replay` answers
+    from the cache that either left and calls nothing; the three share the section `vlm`.
     """
 
     backend: Literal["grammar", "server", "lmdeploy", "replay"] = "grammar"
     wording: Place | None = None
     vlm: VlmConfig | None = None
     attempts: Annotated[StrictInt, Field(ge=1, le=100)] = 12
+
+    def shaping(self) -> dict[str, Any]:
+        """What of this section shapes the rows, for keys: all but how a model is reached, and the files of
+        words and prompts, whose hashes count instead.
+        """
+        if self.vlm is None:
+            return self.model_dump(mode="json", exclude={"wording"})
+        return {
+            "backend": "vlm",
+            "attempts": self.attempts,
+            "vlm": self.vlm.model_dump(mode="json", include=set(VLM_SHAPING)),
+        }
 
     @model_validator(mode="before")
     @classmethod

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.outlines import outline, spot
 from flows.report import (
     BuildSummary,
     Duplicate,
@@ -29,6 +28,7 @@ from flows.report.gallery import DETAIL_SIDE, THUMB_WIDTH, gallery_item
 from flows.report.markup import esc, percent, seconds, size
 from flows.report.statistics import Histogram, balance
 from schemas import masks
+from schemas.outlines import outline, spot
 from schemas.records import TASKS, Message, Quarantined, Row
 from tests.flows.synthetic_rows import (
     KINDS,
