@@ -25,6 +25,8 @@ from schemas.records import Region, Sample
 
 Ask = Callable[[Call], Reply]
 
+OPENING_TURNS = 3
+"""Questions before a row's own; the first is the same for all rows about a sample."""
 _TRIES = 3
 """Times a turn is asked for when the model says nothing."""
 MAX_REPEATED = 4000
