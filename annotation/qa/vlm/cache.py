@@ -1,4 +1,4 @@
-"""Every reply a model gave, in one SQLite file: a rebuild, a rerun or another build asks nothing twice.
+"""Every reply a model gave, in one SQLite file: a rebuild, a rerun or another build asks nothing twice."""
 
 from __future__ import annotations
 
@@ -187,7 +187,10 @@ class ReplyCache:
         asked = (key, call.model, call.revision, call.prompt_version)
         told = (reply.text, reply.finish_reason, reply.prompt_tokens, reply.completion_tokens)
         with self._named_errors(), self._lock:
-            done = self._db.execute("INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (*asked, *told, time.time()))
+            done = self._db.execute(
+                "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*asked, *told, time.time()),
+            )
             if done.rowcount == 1:
                 return reply
         kept = self.get(key)
