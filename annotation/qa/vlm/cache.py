@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from annotation.qa.vlm.chat import Call, Reply, Schema
 from schemas.config import VlmConfig
-from schemas.errors import InputError, StoreError
+from schemas.errors import InputError, SampleError, StoreError
 from schemas.hashing import content_key
 
 FILE_NAME = "replies.sqlite"
@@ -23,6 +23,10 @@ KEY_FORMAT = 1
 TABLE_FORMAT = 1
 _APPLICATION = int.from_bytes(b"IQAr", "big")
 _WAIT_SECONDS = 60.0
+_REFUSED = "refused: "
+_PAUSE_SECONDS = 60.0
+RATE_REPLIES = 20
+"""Replies in a row, none a minute after the last, that a rate is measured by."""
 _TABLE = """
 CREATE TABLE replies (
     key TEXT PRIMARY KEY,
@@ -175,6 +179,17 @@ class ReplyCache:
 
     def get(self, key: str) -> Reply | None:
         """The reply to a call's key (`call_key`), if there is one."""
+        kept = self._row(key)
+        return None if kept is None or kept.finish_reason.startswith(_REFUSED) else kept
+
+    def refusal(self, key: str) -> SampleError | None:
+        """Why a call got no reply, if it was tried and hasn't got one since."""
+        kept = self._row(key)
+        if kept is None or not kept.finish_reason.startswith(_REFUSED):
+            return None
+        return SampleError(kept.finish_reason.removeprefix(_REFUSED), kept.text)
+
+    def _row(self, key: str) -> Reply | None:
         with self._named_errors(), self._lock:
             row = self._db.execute(
                 "SELECT text, finish_reason, prompt_tokens, completion_tokens FROM replies WHERE key = ?",
@@ -184,17 +199,49 @@ class ReplyCache:
 
     def put(self, key: str, call: Call, reply: Reply) -> Reply:
         """Keep the reply to `call`, whose key is `key`, and return the one that is kept: the first."""
+        if self._insert(key, call, reply):
+            return reply
+        kept = self.get(key)
+        return kept or reply
+
+    def put_refusal(self, key: str, call: Call, error: SampleError) -> None:
+        """Keep why a call got no reply, for those who replay; a reply that comes later takes its place."""
+        detail = error.detail.encode("utf-8", "replace").decode()
+        self._insert(key, call, Reply(detail, _REFUSED + error.reason, 0, 0))
+
+    def _insert(self, key: str, call: Call, reply: Reply) -> bool:
+        """Whether it was written: never over a reply."""
         asked = (key, call.model, call.revision, call.prompt_version)
         told = (reply.text, reply.finish_reason, reply.prompt_tokens, reply.completion_tokens)
         with self._named_errors(), self._lock:
             done = self._db.execute(
-                "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*asked, *told, time.time()),
+                "INSERT INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
+                " text = excluded.text, finish_reason = excluded.finish_reason,"
+                " prompt_tokens = excluded.prompt_tokens, completion_tokens = excluded.completion_tokens,"
+                " created = excluded.created WHERE substr(replies.finish_reason, 1, ?) = ?",
+                (*asked, *told, time.time(), len(_REFUSED), _REFUSED),
             )
-            if done.rowcount == 1:
-                return reply
-        kept = self.get(key)
-        return kept or reply
+            return done.rowcount == 1
+
+    def rate(self, model: str, revision: str | None) -> float | None:
+        """Replies of a model a second, whoever asked: over the newest ones without a long pause between.
+
+        None for fewer than `RATE_REPLIES`.
+        """
+        with self._named_errors(), self._lock:
+            rows = self._db.execute(
+                "SELECT created FROM replies WHERE model = ? AND revision IS ?"
+                " AND substr(finish_reason, 1, ?) <> ? ORDER BY created DESC LIMIT 2000",
+                (model, revision, len(_REFUSED), _REFUSED),
+            ).fetchall()
+        times = [float(row[0]) for row in rows]
+        unbroken = min(1, len(times))
+        while unbroken < len(times) and times[unbroken - 1] - times[unbroken] < _PAUSE_SECONDS:
+            unbroken += 1
+        if unbroken < RATE_REPLIES:
+            return None
+        span = times[0] - times[unbroken - 1]
+        return (unbroken - 1) / span if span > 0 else None
 
     def stats(self) -> CacheStats:
         """What the cache holds, by model and prompt version, the newest first."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from annotation.qa.vlm.cache import ReplyCache, call_key
 from annotation.qa.vlm.chat import Call, Reply, Transport
-from schemas.errors import BuildError
+from schemas.errors import BuildError, SampleError
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Counts:
 class CachedSpeaker:
     """Answers from `cache`; a call it doesn't know goes through `transport`, once however many threads ask.
 
-    Without a transport it replays: a call the cache doesn't know is a BuildError.
+    Without a transport it replays, also that a call got no reply (SampleError); a call the cache doesn't know
+    is a BuildError.
     """
 
     def __init__(self, cache: ReplyCache, transport: Transport | None) -> None:
@@ -51,6 +52,9 @@ class CachedSpeaker:
             self._count(asked=1, cached=1)
             return reply
         if self._transport is None:
+            refusal = self._cache.refusal(key)
+            if refusal is not None:
+                raise refusal
             raise BuildError(
                 f"{self._cache.path}: no reply of {call.model} to this turn (prompt version "
                 f"{call.prompt_version}) is kept here, and the back end 'replay' calls no model; "
@@ -80,7 +84,11 @@ class CachedSpeaker:
         if kept is not None:
             self._count(asked=1, cached=1)
             return kept
-        reply = transport.complete(call)
+        try:
+            reply = transport.complete(call)
+        except SampleError as error:
+            self._cache.put_refusal(key, call, error)
+            raise
         # A reply may hold half of a surrogate pair, which no file of text can.
         reply = replace(reply, text=reply.text.encode("utf-8", "replace").decode())
         kept = self._cache.put(key, call, reply)
