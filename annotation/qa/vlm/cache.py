@@ -249,7 +249,9 @@ class ReplyCache:
             rows = self._db.execute(
                 "SELECT model, revision, prompt_version, count(*), sum(length(CAST(text AS BLOB))),"
                 " sum(prompt_tokens), sum(completion_tokens), min(created), max(created) FROM replies"
-                " GROUP BY model, revision, prompt_version ORDER BY max(created) DESC"
+                " WHERE substr(finish_reason, 1, ?) <> ?"
+                " GROUP BY model, revision, prompt_version ORDER BY max(created) DESC",
+                (len(_REFUSED), _REFUSED),
             ).fetchall()
         shares = tuple(Share(*row) for row in rows)
         return CacheStats(
