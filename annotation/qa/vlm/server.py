@@ -10,6 +10,7 @@ import threading
 from dataclasses import dataclass
 
 import httpx
+from pydantic import SecretStr
 
 from annotation.qa.vlm.chat import Call, Reply
 from annotation.qa.vlm.wire import (
@@ -93,7 +94,7 @@ class ServerTransport:
     def _new_client(self, in_flight: int) -> httpx.AsyncClient:
         headers = {"Content-Type": "application/json"}
         if self._key is not None:
-            headers["Authorization"] = f"Bearer {self._key}"
+            headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
         return httpx.AsyncClient(
             headers=headers,
             timeout=httpx.Timeout(None, connect=min(CONNECT_SECONDS, self._config.deadline)),
@@ -249,7 +250,7 @@ class ServerTransport:
         )
 
     def _give_up(self, request: _Request, failure: _Failure, tries: int) -> None:
-        """A call's tries are used up: it is lost, and the build stops if the server is gone or keeps failing."""
+        """A call's tries are used up: it is lost; the build stops if the server is gone or always fails."""
         self._lost += 1
         if failure.gone and self._heard < request.began:
             self._break(f"can't be reached, {tries} tries ({failure.what}); {self._remedy()}")
@@ -283,10 +284,10 @@ class ServerTransport:
 
     def _safe(self, text: str) -> str:
         """The text without the key, should a server repeat it."""
-        return text if self._key is None else text.replace(self._key, "[key]")
+        return text if self._key is None else text.replace(self._key.get_secret_value(), "[key]")
 
 
-def _key_in(variable: str) -> str | None:
+def _key_in(variable: str) -> SecretStr | None:
     """The API key in the environment. Raises InputError for one that no header can carry."""
     key = os.environ.get(variable, "").strip()
     if not key:
@@ -296,7 +297,7 @@ def _key_in(variable: str) -> str | None:
             f"the environment variable {variable} holds no API key: it has spaces or characters that keys "
             "don't have; set it to the key alone"
         )
-    return key
+    return SecretStr(key)
 
 
 def _is_loopback(host: str) -> bool:
