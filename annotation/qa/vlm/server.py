@@ -74,7 +74,18 @@ class ServerTransport:
             raise InputError(
                 f"vlm.url: {config.url!r} is no address: {error}; give one that ends in /v1"
             ) from error
-        self._shown = str(self._url.copy_with(userinfo=b"", query=None))
+        if (
+            self._url.userinfo
+            or self._url.query
+            or self._url.fragment
+            or (self._url.port or 0) > 65535
+            or not self._url.host
+        ):
+            raise InputError(
+                "vlm.url: give the address alone, without user, password or query; a key belongs into the "
+                f"environment variable {config.api_key_env}"
+            )
+        self._shown = str(self._url)
         self._config = config
         self._key = _key_in(config.api_key_env)
         self._refused: frozenset[str] = frozenset()

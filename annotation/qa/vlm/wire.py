@@ -26,7 +26,7 @@ _OVERFLOW = re.compile(
 )
 _NO_MODEL = re.compile(
     r"model\b.{0,200}\b(not|n't|unknown|no such)\b.{0,40}\b(exist|found|served|available|loaded|support)"
-    r"|(unknown|invalid|no such|wrong) model|model_not_found",
+    r"|(unknown|invalid|no such|wrong) model|model_not_found|is pinned to",
     re.IGNORECASE | re.DOTALL,
 )
 

@@ -108,13 +108,13 @@ def test_what_the_server_gets() -> None:
 
 @pytest.mark.parametrize("fault", TRANSPORT_FAULTS)
 def test_every_fault_is_survived(fault: str) -> None:
-    settings = Settings(rates={fault: 0.4}, slow_seconds=0.3)
-    with talking(settings, retries=12, deadline=0.2) as (server, transport), ThreadPoolExecutor(8) as pool:
+    settings = Settings(rates={fault: 0.3}, slow_seconds=1.5)
+    with talking(settings, retries=12, deadline=1.0) as (server, transport), ThreadPoolExecutor(16) as pool:
         said = [f"number {i}" for i in range(30)]
         replies = list(pool.map(lambda text: transport.complete(call(text)).text, said))
         assert replies == said
         faults = [event.fault for event in server.events].count(fault)
-        assert 4 <= faults == len(server.events) - len(said)
+        assert 3 <= faults <= len(server.events) - len(said)
         assert resent(server.events) == []
 
 
@@ -393,29 +393,22 @@ def test_a_request_that_is_refused_for_another_reason_is_lost() -> None:
 
 
 def test_the_window_slides_and_is_never_wider() -> None:
-    """One request is held until all others are answered: a client that waits for a batch never ends."""
-    others = 200
+    """No reply is given while the window isn't full: a client that waits for a batch's last never ends."""
+    width, total = 32, 300
 
     async def answer(request: Request) -> str:
-        if texts(request) == "held":
-            while server.answered < others:
-                await asyncio.sleep(0.01)
-        else:
-            await asyncio.sleep(0.02)
+        while server.open < min(width, total - server.answered):
+            await asyncio.sleep(0.002)
         return texts(request)
 
     with (
-        talking(answer=answer, in_flight=32, deadline=60.0) as (server, transport),
-        ThreadPoolExecutor(64) as p,
+        talking(answer=answer, in_flight=width, deadline=60.0) as (server, transport),
+        ThreadPoolExecutor(2 * width) as pool,
     ):
-        held = p.submit(transport.complete, call("held"))
-        replies = [p.submit(transport.complete, call(f"number {i}")) for i in range(others)]
-        assert [one.result(60).text for one in replies] == [f"number {i}" for i in range(others)]
-        assert held.result(60).text == "held"
-        assert server.most_open == 32
-        assert server.connections <= 32
-        # From the first 32 on, whenever a request comes, the window is full again.
-        assert min(event.open for event in server.events[32:150]) >= 24
+        waiting = [pool.submit(transport.complete, call(f"number {i}")) for i in range(total)]
+        assert [one.result(60).text for one in waiting] == [f"number {i}" for i in range(total)]
+        assert server.most_open == width
+        assert server.connections == width
 
 
 def test_closing_ends_what_waits() -> None:
