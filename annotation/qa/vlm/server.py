@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from annotation.qa.vlm.chat import Call, Reply
 from annotation.qa.vlm.wire import (
+    LOST_CALLS,
     BrokenReply,
     Fault,
     Refusal,
@@ -32,8 +33,6 @@ LONGEST_WAIT = 30.0
 """Seconds: the wait after a first fault doubles with every further one up to the longest; half is jitter."""
 CONNECT_SECONDS = 10.0
 MAX_REPLY_BYTES = 8_000_000
-LOST_CALLS = 10
-"""So many calls in a row that use up their tries, without one reply between them, stop the build."""
 _BUSY = (408, 409, 425, 429)
 
 

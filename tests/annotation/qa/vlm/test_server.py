@@ -20,8 +20,8 @@ import pytest
 
 from annotation.qa.vlm import server as client
 from annotation.qa.vlm.chat import Call, Picture, Reply, Turn
-from annotation.qa.vlm.server import LOST_CALLS, ServerTransport
-from annotation.qa.vlm.wire import retry_after
+from annotation.qa.vlm.server import ServerTransport
+from annotation.qa.vlm.wire import LOST_CALLS, retry_after
 from schemas.errors import BuildError, InputError, SampleError, SpiderError
 from tests.annotation.qa.vlm.calls import MODEL, SCHEMA, call, config
 from tests.annotation.qa.vlm.fault_server import (
