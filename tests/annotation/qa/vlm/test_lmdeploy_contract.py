@@ -34,8 +34,8 @@ def test_the_contract(tmp_path: Path) -> None:
         timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert " passed" in done.stdout
-    assert "skipped" not in done.stdout
+    assert done.stdout.count("PASSED ") >= 25
+    assert "SKIPPED" not in done.stdout
 
 
 def test_without_lmdeploy_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
