@@ -10,9 +10,11 @@ import threading
 from dataclasses import dataclass
 
 import httpx
+from pydantic import SecretStr
 
 from annotation.qa.vlm.chat import Call, Reply
 from annotation.qa.vlm.wire import (
+    LOST_CALLS,
     BrokenReply,
     Fault,
     Refusal,
@@ -31,8 +33,6 @@ LONGEST_WAIT = 30.0
 """Seconds: the wait after a first fault doubles with every further one up to the longest; half is jitter."""
 CONNECT_SECONDS = 10.0
 MAX_REPLY_BYTES = 8_000_000
-LOST_CALLS = 10
-"""So many calls in a row that use up their tries, without one reply between them, stop the build."""
 _BUSY = (408, 409, 425, 429)
 
 
@@ -73,7 +73,18 @@ class ServerTransport:
             raise InputError(
                 f"vlm.url: {config.url!r} is no address: {error}; give one that ends in /v1"
             ) from error
-        self._shown = str(self._url.copy_with(userinfo=b"", query=None))
+        if (
+            self._url.userinfo
+            or self._url.query
+            or self._url.fragment
+            or (self._url.port or 0) > 65535
+            or not self._url.host
+        ):
+            raise InputError(
+                "vlm.url: give the address alone, without user, password or query; a key belongs into the "
+                f"environment variable {config.api_key_env}"
+            )
+        self._shown = str(self._url)
         self._config = config
         self._key = _key_in(config.api_key_env)
         self._refused: frozenset[str] = frozenset()
@@ -93,7 +104,7 @@ class ServerTransport:
     def _new_client(self, in_flight: int) -> httpx.AsyncClient:
         headers = {"Content-Type": "application/json"}
         if self._key is not None:
-            headers["Authorization"] = f"Bearer {self._key}"
+            headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
         return httpx.AsyncClient(
             headers=headers,
             timeout=httpx.Timeout(None, connect=min(CONNECT_SECONDS, self._config.deadline)),
@@ -249,7 +260,7 @@ class ServerTransport:
         )
 
     def _give_up(self, request: _Request, failure: _Failure, tries: int) -> None:
-        """A call's tries are used up: it is lost, and the build stops if the server is gone or keeps failing."""
+        """A call's tries are used up: it is lost; the build stops if the server is gone or always fails."""
         self._lost += 1
         if failure.gone and self._heard < request.began:
             self._break(f"can't be reached, {tries} tries ({failure.what}); {self._remedy()}")
@@ -283,10 +294,10 @@ class ServerTransport:
 
     def _safe(self, text: str) -> str:
         """The text without the key, should a server repeat it."""
-        return text if self._key is None else text.replace(self._key, "[key]")
+        return text if self._key is None else text.replace(self._key.get_secret_value(), "[key]")
 
 
-def _key_in(variable: str) -> str | None:
+def _key_in(variable: str) -> SecretStr | None:
     """The API key in the environment. Raises InputError for one that no header can carry."""
     key = os.environ.get(variable, "").strip()
     if not key:
@@ -296,7 +307,7 @@ def _key_in(variable: str) -> str | None:
             f"the environment variable {variable} holds no API key: it has spaces or characters that keys "
             "don't have; set it to the key alone"
         )
-    return key
+    return SecretStr(key)
 
 
 def _is_loopback(host: str) -> bool:

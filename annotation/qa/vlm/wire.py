@@ -18,6 +18,8 @@ DROPPABLE = ("response_format", "max_completion_tokens", "seed", "top_p")
 """Fields of a request that a server may refuse; it is then asked without them. `max_completion_tokens` then
 goes by its older name."""
 
+LOST_CALLS = 10
+"""So many calls in a row that got no answer, without one reply between them, stop the build."""
 _MESSAGE_CHARS = 300
 _OVERFLOW = re.compile(
     r"context[ _](length|window|size)|maximum (context|sequence)|session[ _]len|too many tokens"
@@ -26,7 +28,7 @@ _OVERFLOW = re.compile(
 )
 _NO_MODEL = re.compile(
     r"model\b.{0,200}\b(not|n't|unknown|no such)\b.{0,40}\b(exist|found|served|available|loaded|support)"
-    r"|(unknown|invalid|no such|wrong) model|model_not_found",
+    r"|(unknown|invalid|no such|wrong) model|model_not_found|is pinned to",
     re.IGNORECASE | re.DOTALL,
 )
 
@@ -106,9 +108,9 @@ def read_reply(body: bytes) -> Reply:
         usage = told.get("usage") or {}
         tokens = (int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise BrokenReply(f"a reply that is no chat completion ({_line(_decoded(body), 60)!r})") from error
+        raise BrokenReply(f"a reply that is no chat completion ({one_line(_decoded(body), 60)!r})") from error
     if refusal or reason == "content_filter":
-        raise SampleError("content-refused", _line(str(refusal or "the server's content filter"), 200))
+        raise SampleError("content-refused", one_line(str(refusal or "the server's content filter"), 200))
     if reason in ("error", "abort"):
         raise BrokenReply(f"a reply broken off by the server (finish_reason {reason!r})")
     if text is None:
@@ -155,13 +157,13 @@ def said(body: bytes) -> str:
     try:
         told = json.loads(text)
     except (ValueError, RecursionError):
-        return _line(text)
+        return one_line(text)
     for name in ("error", "message", "detail"):
         if isinstance(told, dict) and told.get(name):
             told = told[name]
     if isinstance(told, dict) and told.get("message"):
         told = told["message"]
-    return _line(told if isinstance(told, str) else json.dumps(told))
+    return one_line(told if isinstance(told, str) else json.dumps(told))
 
 
 def served_models(body: bytes) -> list[str]:
@@ -188,7 +190,7 @@ def _decoded(body: bytes) -> str:
     return body[:20_000].decode("utf-8", "replace")
 
 
-def _line(text: str, length: int = _MESSAGE_CHARS) -> str:
+def one_line(text: str, length: int = _MESSAGE_CHARS) -> str:
     """The text on one line, printable, of at most `length` characters."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= length else f"{line[: length - 3]}..."

@@ -129,10 +129,11 @@ class FaultServer:
         settings: Settings | None = None,
         contradict: Change | None = None,
         break_schema: Change = break_json,
+        port: int = 0,
     ) -> None:
         self.settings = settings or Settings()
         self.events: list[Event] = []
-        self.port = 0
+        self.port = port
         self.open = 0
         self.most_open = 0
         self.connections = 0
@@ -184,7 +185,7 @@ class FaultServer:
             self._loop.close()
 
     async def _serve(self) -> None:
-        server = await asyncio.start_server(self._talk, "127.0.0.1", 0, backlog=1024, limit=2**26)
+        server = await asyncio.start_server(self._talk, "127.0.0.1", self.port, backlog=1024, limit=2**26)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stop.wait()
