@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -144,12 +145,12 @@ def test_killed_at_ten_random_moments_no_answer_is_paid_twice(configured: Config
         total = len(server.events())
     with FaultServerProcess(FAKE, settings, CONTRADICT, BREAK_SCHEMA) as server:
         config = configured(server.url, in_flight=4)
+        command = [sys.executable, "-m", "flows.cli", "build", str(config), "--workers", "2"]
         kills: list[float] = []
         draw = random.Random(7)
         for number in range(KILLS):
             process = subprocess.Popen(
-                [sys.executable, "-m", "flows.cli", "build", str(config), "--workers", "2"]
-                + ["--runner", "thread" if number % 3 else "process"],
+                [*command, "--runner", "thread" if number % 3 else "process"],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
@@ -283,8 +284,6 @@ def test_plan_counts_requests_answers_and_time(configured: Configure, tmp_path: 
 
 
 def _planned(printed: str) -> dict[str, Any]:
-    import json
-
     found: dict[str, Any] = json.loads(printed.splitlines()[-1])["requests"]
     return found
 
