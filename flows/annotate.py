@@ -28,6 +28,7 @@ from flows.jobs import Job
 from flows.runners import default_workers
 from schemas import __version__
 from schemas.config import AnnotateConfig, BuildConfig
+from schemas.errors import InputError
 from schemas.pictures import load_png
 from schemas.records import Quarantined, Sample
 from schemas.shards import Item, ShardWriter, read_items, read_picture
@@ -43,6 +44,7 @@ _WINDOW = 2
 
 def jobs(distort: Sequence[Job], config: BuildConfig) -> list[Job]:
     """One job a distort shard; the key holds the hash of the wording or prompts, wherever their files lie."""
+    _check_workers(config)
     identity = create(config.annotate.backend, _settings(config.annotate)).identity
     local = {
         "annotate": _with_whole_paths(config.annotate).model_dump(mode="json"),
@@ -77,6 +79,17 @@ def _with_whole_paths(config: AnnotateConfig) -> AnnotateConfig:
         places = {"prompts": vlm.prompts, "cache": vlm.cache}
         vlm = vlm.model_copy(update={name: path.resolve() for name, path in places.items() if path})
     return config.model_copy(update={"wording": wording, "vlm": vlm})
+
+
+def _check_workers(config: BuildConfig) -> None:
+    """A model in this process is loaded once a process."""
+    run = config.run
+    several = run.runner == "process" and (run.workers or default_workers()) > 1
+    if config.annotate.backend == "lmdeploy" and several:
+        raise InputError(
+            "the back end 'lmdeploy' would load its model in every worker process; set run.runner to "
+            "'thread' or run.workers to 1, or use the back end 'server', which all workers share"
+        )
 
 
 def _share(config: BuildConfig, shards: int) -> int:

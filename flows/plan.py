@@ -138,9 +138,7 @@ class StageForecast:
     seconds: float | None
 
 
-def forecast(
-    survey: Survey, workers: int, requests: RequestForecast | None = None
-) -> list[StageForecast]:
+def forecast(survey: Survey, workers: int, requests: RequestForecast | None = None) -> list[StageForecast]:
     """Shards and seconds by stage; `requests` gives the time of annotate where a model answers.
 
     Pictures not ingested yet count as one shard of each later stage a run of files.

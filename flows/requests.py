@@ -1,4 +1,4 @@
-"""What a build will ask a model: requests and tokens, how many are answered already, and the time they take."""
+"""What a build will ask a model: requests and tokens, how many are answered, and the time they take."""
 
 from __future__ import annotations
 

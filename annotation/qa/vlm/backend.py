@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -80,7 +81,11 @@ class VlmBackend:
             if self._opened is None:
                 self._opened = self._connect()
             speaker = self._opened.speaker
-        return speaker.ask(call)
+        try:
+            return speaker.ask(call)
+        except BuildError:
+            _unload()
+            raise
 
     def _conversation(self, request: Request) -> Conversation:
         """One for all rows of a sample, as long as its picture's loader lives."""
@@ -114,7 +119,7 @@ def _open(kind: Kind, config: VlmConfig, store: Path, in_flight: int) -> Opened:
     with ExitStack() as closing:
         cache = closing.enter_context(ReplyCache(cache_path(store, config), create=kind != "replay"))
         transport = _transport(kind, config, in_flight)
-        if transport is not None:
+        if transport is not None and kind != "lmdeploy":
             closing.callback(transport.close)
         return Opened(CachedSpeaker(cache, transport), closing.pop_all())
 
@@ -124,8 +129,29 @@ def _transport(kind: Kind, config: VlmConfig, in_flight: int) -> Transport | Non
         from annotation.qa.vlm.server import ServerTransport
 
         return ServerTransport(config, in_flight)
-    if kind == "lmdeploy":
-        from annotation.qa.vlm.lmdeploy import LmdeployTransport
+    return _loaded(config) if kind == "lmdeploy" else None
 
-        return LmdeployTransport(config)
-    return None
+
+_LOADED: dict[str, Transport] = {}
+_LOADING = threading.Lock()
+
+
+def _loaded(config: VlmConfig) -> Transport:
+    """The model in this process: loading takes minutes, so it stays for the shards that follow."""
+    from annotation.qa.vlm.lmdeploy import LmdeployTransport
+
+    name = config.model_dump_json(include={"model", "revision", "in_flight"})
+    with _LOADING:
+        if name not in _LOADED:
+            _LOADED[name] = LmdeployTransport(config, config.in_flight)
+            atexit.register(_LOADED[name].close)
+        return _LOADED[name]
+
+
+def _unload() -> None:
+    """Forget the model in this process, which gives no answers any more."""
+    with _LOADING:
+        while _LOADED:
+            _, transport = _LOADED.popitem()
+            atexit.unregister(transport.close)
+            transport.close()
