@@ -56,6 +56,7 @@ BUILD = BuildSummary(
     seconds={"ingest": 1.5, "distort": 75.0},
     shards={"ingest": ShardCount(1, 3), "distort": ShardCount(2, 0)},
     skips={"no-margin": 4},
+    refusals={"distortion_invented": 7, "not-json": 2},
     duplicates=[Duplicate("b.jpg", "a.jpg", "near")],
     catalogue=[*(name for name, _ in KINDS), "oversharpen"],
 )
@@ -206,7 +207,7 @@ def test_the_page_is_accessible_in_its_structure(page: str) -> None:
 def test_the_page_says_what_happened(page: str) -> None:
     text = Page(page).text
     for wanted in (
-        "56 rows", "ab" * 32, "too-small", "no-margin", "truncated", "bad0.jpg", "1 new, 3 reused",
+        "56 rows", "ab" * 32, "too-small", "no-margin", "distortion invented", "truncated", "bad0.jpg", "1 new, 3 reused",
         "1 min 15 s",
         "oversharpen", "b.jpg", "chi-square", "5 samples set aside", "strength", "9 files given",
     ):  # fmt: skip
@@ -278,7 +279,8 @@ def hostile(text: str) -> str:
     )
     build = replace(
         BUILD, name=text, digest=text, config_hash=text, code_version=text, made=text, runner=text,
-        seconds={text: 1.0}, shards={text: ShardCount(1, 1)}, skips={text: 1}, catalogue=[f"{text} unused"],
+        seconds={text: 1.0}, shards={text: ShardCount(1, 1)}, skips={text: 1}, refusals={text: 1},
+        catalogue=[f"{text} unused"],
         duplicates=[Duplicate(text, text, text)],
     )  # fmt: skip
     again = changed.model_copy(update={"id": f"{text}2"})

@@ -20,7 +20,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from annotation.qa.vlm.cache import ReplyCache
+from flows import annotate
 from flows.build import Outcome, build
+from flows.jobs import Job
+from flows.merge import config_hash
 from flows.options import Overrides, configure
 from schemas.dataset import load_manifest
 from tests.annotation.qa.vlm import truthful
@@ -54,12 +57,12 @@ def place(tmp_path_factory: pytest.TempPathFactory, prefect_url: str) -> Path:
 def configured(place: Path, tmp_path: Path) -> Configure:
     """Writes a configuration whose output `out` has a copy of the store without a model's rows."""
 
-    def write(url: str, backend: str = "server", out: str = "out", **settings: Any) -> Path:
+    def write(at: str, backend: str = "server", out: str = "out", **settings: Any) -> Path:
         if not (tmp_path / out).exists():
             shutil.copytree(place / "plain" / "store", tmp_path / out / "store")
             shutil.copyfile(place / "plain" / "build.json", tmp_path / out / "build.json")
         return write_vlm_config(
-            tmp_path / f"{out}.yaml", place / "images", tmp_path / out, url, backend, **settings
+            tmp_path / f"{out}.yaml", place / "images", tmp_path / out, at, backend, **settings
         )
 
     return write
@@ -296,3 +299,27 @@ def test_load_manifest_names_no_key(configured: Configure, monkeypatch: pytest.M
     for path in [*outcome.folder.rglob("*"), *(outcome.folder.parent.parent / "store").rglob("*")]:
         if path.is_file():
             assert b"very-secret-key-123" not in path.read_bytes(), path
+
+
+def test_a_model_in_process_wants_one_process(configured: Configure) -> None:
+    config = configured("http://127.0.0.1:9/v1", "lmdeploy")
+    done = run_cli("build", config, "--runner", "process", "--workers", "2")
+    assert done.returncode == 2
+    assert "would load its model in every worker process" in done.stderr
+
+
+def test_how_a_model_is_reached_is_part_of_no_key(configured: Configure) -> None:
+    def keys(backend: str = "server", **vlm: Any) -> set[str]:
+        config = configure(configured("http://127.0.0.1:9/v1", backend, **vlm), Overrides())
+        made = annotate.jobs([Job("distort", {"a": 1})], config)
+        return {made[0].key, config_hash(config)}
+
+    same = keys()
+    assert keys("replay") == same
+    assert keys("lmdeploy") == same
+    assert keys(in_flight=3, retries=0, deadline=1.0, cache="elsewhere.sqlite", api_key_env="OTHER") == same
+    assert keys(url="https://example.org/v1") == same
+    for change in ({"model": "other"}, {"revision": "1"}, {"temperature": 0.1}, {"top_p": 0.5}):
+        assert not keys(**change) & same
+    for change in ({"max_tokens": 99}, {"picture_side": 99}):
+        assert not keys(**change) & same

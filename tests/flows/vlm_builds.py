@@ -19,14 +19,14 @@ def write_vlm_config(
     path: Path,
     images: Path,
     out: Path,
-    url: str,
+    at: str,
     backend: str = "server",
     run: Mapping[str, Any] | None = None,
-    **vlm: Any,
+    **vlm: object,
 ) -> Path:
-    """The tiny build with a model behind `url`; `vlm` is more of its section, `run` of the runner's."""
+    """The tiny build with a model behind the address `at`; `vlm` is more of its section, `run` of the runner's."""
     data = yaml.safe_load(write_tiny_config(path, images, out).read_text())
-    data["annotate"] = {"backend": backend, "vlm": {"url": url, "deadline": 5.0, **vlm}}
+    data["annotate"] = {"backend": backend, "vlm": {"url": at, "deadline": 5.0} | vlm}
     data["run"] = {**data["run"], **(run or {})}
     path.write_text(yaml.safe_dump(data), encoding="utf-8")
     return path
