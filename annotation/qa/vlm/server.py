@@ -56,14 +56,15 @@ class _Request:
 
 
 class ServerTransport:
-    """Sends calls to `config.url` by one asynchronous client on a thread of its own.
+    """Sends calls to `config.url` from one event loop on a thread of its own.
 
-    At most `in_flight` requests are open; a call waits for its turn and then holds its place until it is
-    answered or given up, its pauses included. Every request, its answer included, has `config.deadline`
-    seconds; 429, 5xx, connection errors, time-outs and broken replies are tried again `config.retries` times,
-    a Retry-After honoured up to the deadline's length. A call that uses up its tries is a SampleError
-    ("no-answer"), and a BuildError, for all calls that wait as well, when the server can't be reached or
-    `LOST_CALLS` calls in a row were lost. The key comes from the environment and appears in no message.
+    At most `in_flight` requests are open, each on a connection that is kept for the next. A call waits for
+    its turn and then holds its place until it is answered or given up, its pauses included. Every request,
+    its answer included, has `config.deadline` seconds; 429, 5xx, connection errors, time-outs and broken
+    replies are tried again `config.retries` times, a Retry-After honoured up to the deadline's length. A call
+    that uses up its tries is a SampleError ("no-answer"), and a BuildError, for all calls that wait as well,
+    when the server can't be reached or `LOST_CALLS` calls in a row were lost. The key comes from the
+    environment and appears in no message.
     """
 
     def __init__(self, config: VlmConfig, in_flight: int) -> None:
@@ -97,22 +98,26 @@ class ServerTransport:
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._slots = asyncio.Semaphore(in_flight)
-        self._client = self._new_client(in_flight)
+        self._tls = httpx.create_ssl_context(trust_env=not _is_loopback(self._url.host))
+        self._lanes: list[httpx.AsyncClient] = []
+        self._idle: list[httpx.AsyncClient] = []
         self._thread = threading.Thread(target=self._run, name="vlm-client", daemon=True)
         self._thread.start()
 
-    def _new_client(self, in_flight: int) -> httpx.AsyncClient:
+    def _new_lane(self) -> httpx.AsyncClient:
+        """A client with one connection: what a shared pool spends on a request grows with its square."""
         headers = {"Content-Type": "application/json"}
         if self._key is not None:
             headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
-        return httpx.AsyncClient(
+        lane = httpx.AsyncClient(
             headers=headers,
+            verify=self._tls,
             timeout=httpx.Timeout(None, connect=min(CONNECT_SECONDS, self._config.deadline)),
-            limits=httpx.Limits(
-                max_connections=None, max_keepalive_connections=in_flight, keepalive_expiry=4
-            ),
+            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=4),
             trust_env=not _is_loopback(self._url.host),
         )
+        self._lanes.append(lane)
+        return lane
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -150,25 +155,34 @@ class ServerTransport:
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
-        await self._client.aclose()
+        for lane in self._lanes:
+            await lane.aclose()
 
     async def _complete(self, request: _Request) -> Reply:
         async with self._slots:
-            tries = 0
-            request.began = self._loop.time()
-            while True:
-                if self._broken is not None:
-                    raise BuildError(self._broken)
-                self._rebuild(request)
-                outcome = await self._try(request)
-                if isinstance(outcome, Reply):
-                    self._lost = 0
-                    return outcome
-                if isinstance(outcome, _Failure):
-                    tries += 1
-                    if tries > self._config.retries:
-                        self._give_up(request, outcome, tries)
-                    await self._pause(outcome, tries)
+            lane = self._idle.pop() if self._idle else self._new_lane()
+            try:
+                return await self._persist(request, lane)
+            finally:
+                self._idle.append(lane)
+
+    async def _persist(self, request: _Request, lane: httpx.AsyncClient) -> Reply:
+        """Send the request until it is answered or its tries are used up."""
+        tries = 0
+        request.began = self._loop.time()
+        while True:
+            if self._broken is not None:
+                raise BuildError(self._broken)
+            self._rebuild(request)
+            outcome = await self._try(request, lane)
+            if isinstance(outcome, Reply):
+                self._lost = 0
+                return outcome
+            if isinstance(outcome, _Failure):
+                tries += 1
+                if tries > self._config.retries:
+                    self._give_up(request, outcome, tries)
+                await self._pause(outcome, tries)
 
     def _rebuild(self, request: _Request) -> None:
         """What the server has refused since the request was made is left out."""
@@ -176,12 +190,14 @@ class ServerTransport:
             request.refused = self._refused
             request.body = request_body(request.call, self._refused)
 
-    async def _try(self, request: _Request) -> Reply | _Failure | None:
+    async def _try(self, request: _Request, lane: httpx.AsyncClient) -> Reply | _Failure | None:
         """One request: its reply, or what went wrong, or None if it is to be sent again without a field."""
         deadline = self._config.deadline
         try:
             async with asyncio.timeout(deadline):
-                status, headers, body = await self._send("POST", "/chat/completions", request.body)
+                status, headers, body = await _send(
+                    lane, "POST", f"{self._url}/chat/completions", request.body
+                )
         except TimeoutError:
             return _Failure(f"no answer within {deadline:g} s", gone=False)
         except httpx.ConnectTimeout:
@@ -206,20 +222,10 @@ class ServerTransport:
         if status in _BUSY or status >= 500:
             wait = retry_after(headers.get("retry-after"))
             return _Failure(f"HTTP {status}", gone=False, wait=wait)
-        await self._refuse(status, read_fault(status, body, request.body))
+        await self._refuse(status, read_fault(status, body, request.body), lane)
         return None
 
-    async def _send(self, method: str, path: str, content: bytes | None) -> tuple[int, httpx.Headers, bytes]:
-        """Status, headers and body, which is read up to a limit."""
-        async with self._client.stream(method, f"{self._url}{path}", content=content) as response:
-            body = bytearray()
-            async for part in response.aiter_bytes():
-                body += part
-                if len(body) > MAX_REPLY_BYTES:
-                    raise BrokenReply(f"a reply of more than {MAX_REPLY_BYTES // 10**6} MB")
-            return response.status_code, response.headers, bytes(body)
-
-    async def _refuse(self, status: int, fault: Fault) -> None:
+    async def _refuse(self, status: int, fault: Fault, lane: httpx.AsyncClient) -> None:
         """Remember a field to leave out, or raise what the refusal means."""
         words = self._safe(fault.words)
         variable = self._config.api_key_env
@@ -237,18 +243,18 @@ class ServerTransport:
                     f"refuses the API key in the environment variable {variable} (HTTP {status}); mend it"
                 )
             case Refusal.MODEL:
-                self._break(await self._about_model(words))
+                self._break(await self._about_model(words, lane))
             case Refusal.ADDRESS:
                 self._break(f"answers HTTP {status} ({words}); set vlm.url to the server's own address")
             case _:
                 raise SampleError("request-refused", f"{words} (HTTP {status})")
 
-    async def _about_model(self, words: str) -> str:
+    async def _about_model(self, words: str, lane: httpx.AsyncClient) -> str:
         """What is wrong when the server says "not found": the model's name, or the address."""
         model = self._config.model
         try:
             async with asyncio.timeout(min(CONNECT_SECONDS, self._config.deadline)):
-                status, _, body = await self._send("GET", "/models", None)
+                status, _, body = await _send(lane, "GET", f"{self._url}/models", None)
             names = served_models(body) if status == 200 else []
         except (httpx.TransportError, BrokenReply, TimeoutError):
             names = []
@@ -295,6 +301,19 @@ class ServerTransport:
     def _safe(self, text: str) -> str:
         """The text without the key, should a server repeat it."""
         return text if self._key is None else text.replace(self._key.get_secret_value(), "[key]")
+
+
+async def _send(
+    lane: httpx.AsyncClient, method: str, url: str, content: bytes | None
+) -> tuple[int, httpx.Headers, bytes]:
+    """Status, headers and body, which is read up to a limit (BrokenReply)."""
+    async with lane.stream(method, url, content=content) as response:
+        body = bytearray()
+        async for part in response.aiter_bytes():
+            body += part
+            if len(body) > MAX_REPLY_BYTES:
+                raise BrokenReply(f"a reply of more than {MAX_REPLY_BYTES / 1e6:g} MB")
+        return response.status_code, response.headers, bytes(body)
 
 
 def _key_in(variable: str) -> SecretStr | None:

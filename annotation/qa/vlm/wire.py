@@ -106,7 +106,7 @@ def read_reply(body: bytes) -> Reply:
         message, reason = choice["message"], choice.get("finish_reason")
         text, refusal = message.get("content"), message.get("refusal")
         usage = told.get("usage") or {}
-        tokens = (int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
+        tokens = (_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise BrokenReply(f"a reply that is no chat completion ({one_line(_decoded(body), 60)!r})") from error
     if refusal or reason == "content_filter":
@@ -122,6 +122,11 @@ def read_reply(body: bytes) -> Reply:
             "context-overflow", "the server had no room for an answer; raise its session length"
         )
     return Reply(text, "length" if reason == "length" else "stop", *tokens)
+
+
+def _count(told: Any) -> int:
+    """A count of tokens as a server gives it; what is no such count is unknown, 0."""
+    return told if type(told) is int and 0 <= told < 2**31 else 0
 
 
 def read_fault(status: int, body: bytes, asked: bytes) -> Fault:

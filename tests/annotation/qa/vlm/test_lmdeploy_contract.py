@@ -18,7 +18,7 @@ from tests.annotation.qa.vlm.packages import install
 ROOT = Path(__file__).parents[4]
 NEEDED = [
     "lmdeploy==0.18.0", "mmengine-lite==0.10.7", "pybase64", "addict", "termcolor", "yapf", "platformdirs",
-    "shortuuid", "fire", "openai", "jiter", "distro", "sniffio",
+    "shortuuid", "fire",
 ]  # fmt: skip
 """lmdeploy and what its import needs beyond the packages of this project."""
 
