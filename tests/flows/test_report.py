@@ -207,7 +207,8 @@ def test_the_page_is_accessible_in_its_structure(page: str) -> None:
 def test_the_page_says_what_happened(page: str) -> None:
     text = Page(page).text
     for wanted in (
-        "56 rows", "ab" * 32, "too-small", "no-margin", "distortion invented", "truncated", "bad0.jpg", "1 new, 3 reused",
+        "56 rows", "ab" * 32, "too-small", "no-margin", "truncated", "bad0.jpg", "1 new, 3 reused",
+        "distortion invented",
         "1 min 15 s",
         "oversharpen", "b.jpg", "chi-square", "5 samples set aside", "strength", "9 files given",
     ):  # fmt: skip

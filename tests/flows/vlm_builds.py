@@ -24,7 +24,7 @@ def write_vlm_config(
     run: Mapping[str, Any] | None = None,
     **vlm: object,
 ) -> Path:
-    """The tiny build with a model behind the address `at`; `vlm` is more of its section, `run` of the runner's."""
+    """The tiny build with a model at the address `at`; `vlm` and `run` are more of their sections."""
     data = yaml.safe_load(write_tiny_config(path, images, out).read_text())
     data["annotate"] = {"backend": backend, "vlm": {"url": at, "deadline": 5.0} | vlm}
     data["run"] = {**data["run"], **(run or {})}
