@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -96,6 +97,31 @@ def test_closing_leaves_one_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["replies.sqlite"]
     with ReplyCache(tmp_path / "replies.sqlite", create=False) as cache:
         assert cache.get(call_key(call("q"))) == Reply("a", "stop", 10, 5)
+
+
+def test_readers_and_writers_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    with ReplyCache(tmp_path / "replies.sqlite") as cache:
+        put(cache, "q", "a")
+        with sqlite3.connect(cache.path) as other:
+            assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            other.execute("BEGIN")
+            assert other.execute("SELECT count(*) FROM replies").fetchone() == (1,)
+            put(cache, "while it is read", "a")
+        other.close()
+
+
+def test_many_make_the_file_at_once(tmp_path: Path) -> None:
+    width = 8
+    with ThreadPoolExecutor(width) as pool:
+        for attempt in range(15):
+            path, start = tmp_path / f"{attempt}.sqlite", threading.Barrier(width)
+
+            def make(i: int, path: Path = path, start: threading.Barrier = start) -> str:
+                start.wait(20)
+                with ReplyCache(path) as cache:
+                    return put(cache, "q", f"answer {i}").text
+
+            assert len(set(pool.map(make, range(width)))) == 1
 
 
 def test_threads_agree(tmp_path: Path) -> None:

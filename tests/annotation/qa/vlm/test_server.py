@@ -260,6 +260,17 @@ def test_a_wrong_key_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None
         assert "MY_KEY" in stopped(transport, call("once more"))
 
 
+def test_a_stop_wakes_those_who_pause() -> None:
+    settings = Settings(rates={"429-retry-after": 1.0}, retry_after="50")
+    with talking(settings, deadline=60.0) as (server, transport), ThreadPoolExecutor(2) as pool:
+        pausing = pool.submit(stopped, transport, call("told to wait"))
+        while not server.events or server.open:
+            time.sleep(0.01)
+        server.settings = Settings(api_key="another")
+        line = stopped(transport, call("wrong key"))
+        assert pausing.result(20) == line
+
+
 def test_the_right_key_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IQA_SPIDER_API_KEY", f"{SECRET}\n")
     with talking(Settings(api_key=SECRET)) as (_, transport):
