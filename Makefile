@@ -3,7 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint bench clean
+# The vision-language model of `annotate: {backend: server}` on this machine's GPU; see docs/vlm.md.
+VLM_MODEL ?= OpenGVLab/InternVL2_5-8B
+VLM_HOST ?= 127.0.0.1
+VLM_PORT ?= 23333
+VLM_VENV ?= .venv-lmdeploy
+VLM_OPTIONS ?= --session-len 16384 --vision-max-batch-size 8 --enable-prefix-caching --trust-remote-code
+
+.PHONY: demo test lint bench clean vlm-server
 
 demo: $(VENV)/.core
 	$(VENV)/bin/iqa-spider build configs/demo.yaml
@@ -21,12 +28,22 @@ bench: $(VENV)/.dev
 	$(VENV)/bin/python -m benchmarks.pipeline
 	$(VENV)/bin/python -m benchmarks.distortions
 
+vlm-server: $(VLM_VENV)/.lmdeploy
+	$(VLM_VENV)/bin/lmdeploy serve api_server $(VLM_MODEL) --backend turbomind \
+		--server-name $(VLM_HOST) --server-port $(VLM_PORT) $(VLM_OPTIONS)
+
 clean:
-	rm -rf $(VENV) builds
+	rm -rf $(VENV) $(VLM_VENV) builds
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
+
+# lmdeploy wants older versions of torch and peft than training does: it gets an environment of its own.
+$(VLM_VENV)/.lmdeploy:
+	$(PYTHON) -m venv $(VLM_VENV)
+	$(VLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check lmdeploy==0.18.0
+	touch $@
 
 $(VENV)/.core: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) -e .

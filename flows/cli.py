@@ -50,6 +50,16 @@ def _positive(text: str) -> int:
     return value
 
 
+def _days(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days")
+    return value
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
     root = _Parser(prog="iqa-spider", description="Build, check and look at image-quality datasets.")
@@ -98,7 +108,28 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument("row_id", metavar="ROW_ID")
     show.add_argument("-o", "--output", metavar="PNG", type=Path, required=True)
     show.set_defaults(run=_show)
+
+    _add_qa_commands(commands.add_parser("qa", help="see and prune the replies that models have given"))
     return root
+
+
+def _add_qa_commands(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(
+        dest="qa_command", required=True, metavar="COMMAND", parser_class=_Parser
+    )
+    place = "a build's YAML file, or its file of replies"
+
+    stats = commands.add_parser("stats", help="count the replies kept so far, by model and prompt version")
+    stats.add_argument("place", metavar="CONFIG_OR_CACHE", type=Path, help=place)
+    stats.add_argument("--json", action="store_true", help="print the counts for programs as the last line")
+    stats.set_defaults(run=_qa_stats)
+
+    prune = commands.add_parser("prune", help="drop the replies that all given conditions hold for")
+    prune.add_argument("place", metavar="CONFIG_OR_CACHE", type=Path, help=place)
+    prune.add_argument("--model", metavar="NAME", help="replies of this model")
+    prune.add_argument("--prompt-version", metavar="HASH", help="replies to these prompts (see qa stats)")
+    prune.add_argument("--older-than", metavar="DAYS", type=_days, help="replies given longer ago")
+    prune.set_defaults(run=_qa_prune)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -218,6 +249,20 @@ def _show(options: argparse.Namespace) -> int:
     except OSError as error:
         raise InputError(f"{options.output}: can't be written: {error.strerror}; give another -o") from error
     print(options.output)
+    return 0
+
+
+def _qa_stats(options: argparse.Namespace) -> int:
+    from flows.qa import print_stats
+
+    print_stats(options.place, options.json)
+    return 0
+
+
+def _qa_prune(options: argparse.Namespace) -> int:
+    from flows.qa import prune
+
+    prune(options.place, options.model, options.prompt_version, options.older_than)
     return 0
 
 

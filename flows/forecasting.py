@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from flows import plan
 from flows.jobs import STAGES
@@ -10,6 +12,9 @@ from flows.progress import duration
 from flows.runners import default_workers
 from schemas.config import BuildConfig
 from schemas.store import Store
+
+if TYPE_CHECKING:
+    from flows.requests import RequestForecast
 
 
 def print_plan(config: BuildConfig, limit: int | None, as_json: bool, until: str | None = None) -> None:
@@ -22,27 +27,55 @@ def print_plan(config: BuildConfig, limit: int | None, as_json: bool, until: str
     plan.survey_publish(survey, store)
     workers = config.run.workers or default_workers()
     last = STAGES.index(until or STAGES[-1])
-    stages = plan.forecast(survey, 1 if config.run.runner == "serial" else workers)[: last + 1]
+    requests = plan.survey_requests(survey, store)
+    stages = plan.forecast(survey, 1 if config.run.runner == "serial" else workers, requests)[: last + 1]
     done = plan.finished_dataset(survey, config.out) if until is None else None
     print(
         f"{len(survey.scanned.refs)} photographs, {len(survey.scanned.duplicates)} exact duplicates, ", end=""
     )
     print(f"{len(survey.scanned.quarantined)} that can't be used")
     for entry in stages:
-        time = f"about {duration(entry.seconds)}" if entry.new else ""
+        time = _time(entry.seconds) if entry.new else ""
         print(f"{entry.stage:<9} {entry.new:>5} to make {entry.reused:>5} to reuse  {time}".rstrip())
-    print(f"total     about {duration(sum(entry.seconds for entry in stages))} with {workers} workers")
+    known = sum(entry.seconds for entry in stages if entry.seconds is not None)
+    unknown = "" if all(entry.seconds is not None for entry in stages) else " and the model's time"
+    print(f"total     about {duration(known)}{unknown} with {workers} workers")
+    if requests is not None and config.annotate.vlm is not None:
+        print(f"model     {config.annotate.vlm.model} ({config.annotate.backend}): {_asked(requests)}")
     if done is not None:
         print(f"nothing to do: {done.resolve()} stands")
     if until is not None and not any(entry.new for entry in stages):
         print(f"nothing to do: all shards until {until} stand")
     if as_json:
-        summary = {
+        summary: dict[str, Any] = {
             "photographs": len(survey.scanned.refs),
             "shards": {"new": sum(e.new for e in stages), "reused": sum(e.reused for e in stages)},
             "stages": {
-                e.stage: {"new": e.new, "reused": e.reused, "seconds": round(e.seconds, 1)} for e in stages
+                e.stage: {
+                    "new": e.new,
+                    "reused": e.reused,
+                    "seconds": None if e.seconds is None else round(e.seconds, 1),
+                }
+                for e in stages
             },
             "dataset": str(done) if done is not None else None,
         }
+        if requests is not None:
+            summary["requests"] = {**asdict(requests), "left": requests.left, "seconds": requests.seconds}
         print(json.dumps(summary))
+
+
+def _time(seconds: float | None) -> str:
+    return "time unknown" if seconds is None else f"about {duration(seconds)}"
+
+
+def _asked(requests: RequestForecast) -> str:
+    """Requests, tokens and time in a line; more than one attempt a row comes on top."""
+    about = "" if requests.exact else "about "
+    line = f"{about}{requests.requests} requests at least, {requests.cached} answered already"
+    if not requests.left:
+        return line
+    line += f"; about {requests.prompt_tokens:,} tokens to read and {requests.reply_tokens:,} to write"
+    if requests.rate is None:
+        return f"{line}; how long is unknown until the model has answered some"
+    return f"{line}; {_time(requests.seconds)} at the measured {requests.rate:.2g} requests a second"

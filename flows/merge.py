@@ -109,6 +109,6 @@ def shard_rows(store: Store, merge_key: str, name: str) -> list[RowRef]:
 def config_hash(config: BuildConfig) -> str:
     """Hash of what shapes a dataset's content: places, runners and file sizes don't."""
     shaping = config.model_dump(mode="json", exclude={"name", "images", "out", "store", "run", "publish"})
-    shaping["annotate"].pop("wording")
+    shaping["annotate"] = config.annotate.shaping()
     shaping["regions"] = regions.shaping(config.regions)
     return hashlib.sha256(canonical_json(shaping).encode()).hexdigest()[:16]

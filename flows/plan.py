@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flows import annotate, distort, ingest, merge, publish, regions, ssa_files
 from flows.jobs import STAGES, Job
@@ -14,6 +15,9 @@ from flows.report import Duplicate
 from flows.sources import HashCache, ScanResult, scan
 from schemas.config import BuildConfig
 from schemas.store import Manifest, Store
+
+if TYPE_CHECKING:
+    from flows.requests import RequestForecast
 
 TYPICAL_SECONDS = {"ingest": 0.03, "regions": 0.12, "distort": 0.9, "annotate": 0.15}
 """Seconds a photograph of 640 x 427 pixels takes on one core, where the store has no shard to learn from."""
@@ -128,17 +132,21 @@ def finished_dataset(survey: Survey, out: Path) -> Path | None:
 
 @dataclass(frozen=True)
 class StageForecast:
-    """One stage's shards to make and to reuse, and the seconds the first will take on all workers."""
+    """One stage's shards to make and to reuse, and the seconds the first will take on all workers.
+
+    `seconds` is None where a model answers and nobody has measured how fast.
+    """
 
     stage: str
     new: int
     reused: int
-    seconds: float
+    seconds: float | None
 
 
-def forecast(survey: Survey, workers: int) -> list[StageForecast]:
-    """Shards and seconds by stage. Pictures not ingested yet count as one shard of each later stage a run
-    of files.
+def forecast(survey: Survey, workers: int, requests: RequestForecast | None = None) -> list[StageForecast]:
+    """Shards and seconds by stage; `requests` gives the time of annotate where a model answers.
+
+    Pictures not ingested yet count as one shard of each later stage a run of files.
     """
     unknown = survey.missing("ingest")
     waiting = sum(len(job.content["files"]) for job in unknown)
@@ -150,7 +158,9 @@ def forecast(survey: Survey, workers: int) -> list[StageForecast]:
         new = len(missing)
         if stage != "ingest":
             pictures, new = pictures + waiting, new + len(unknown)
-        seconds = pictures * _seconds_a_picture(survey, stage, counts) / workers
+        seconds: float | None = pictures * _seconds_a_picture(survey, stage, counts) / workers
+        if stage == "annotate" and requests is not None:
+            seconds = requests.seconds
         result.append(StageForecast(stage, new, len(survey.jobs.get(stage, [])) - len(missing), seconds))
     changed = any(entry.new for entry in result)
     merging = 1 if changed or survey.missing("merge") else 0
@@ -160,6 +170,16 @@ def forecast(survey: Survey, workers: int) -> list[StageForecast]:
     new = max(1, files) if merging else len(publishing)
     result.append(StageForecast("publish", new, 0 if merging else files - new, 2.0 * new))
     return result
+
+
+def survey_requests(survey: Survey, store: Store) -> RequestForecast | None:
+    """What the build will ask a model; None where none is asked."""
+    if survey.config.annotate.vlm is None:
+        return None
+    from flows.requests import forecast_requests
+
+    waiting = sum(len(job.content["files"]) for job in survey.missing("ingest"))
+    return forecast_requests(survey.missing("annotate"), survey.pictures(), waiting, survey.config, store)
 
 
 def _seconds_a_picture(survey: Survey, stage: str, counts: Mapping[str, int]) -> float:

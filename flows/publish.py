@@ -314,6 +314,7 @@ def _report_data(
         seconds=spent,
         shards=facts.shards,
         skips=_under(facts.counts, "skipped: "),
+        refusals=_under(facts.counts, "refused: "),
         duplicates=facts.duplicates,
         catalogue=facts.config.distort.names or [entry.name for entry in catalog()],
     )

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from flows.outlines import outline, spot
 from flows.report.markup import visible, words
 from schemas import masks
+from schemas.outlines import outline, spot
 from schemas.records import Distortion, Region, Row
 
 RgbImage = NDArray[np.uint8]

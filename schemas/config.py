@@ -265,6 +265,10 @@ class DistortConfig(Section):
     attempts: Annotated[StrictInt, Field(ge=1, le=1000)] = 40
 
 
+VLM_SHAPING = ("model", "revision", "temperature", "top_p", "max_tokens", "picture_side")
+"""The settings of a model that shape its answers; the prompts do too, by their hash."""
+
+
 class VlmConfig(Section):
     """A vision-language model that writes dialogues: which one, how it samples, and how it is reached.
 
@@ -300,6 +304,18 @@ class AnnotateConfig(Section):
     wording: Place | None = None
     vlm: VlmConfig | None = None
     attempts: Annotated[StrictInt, Field(ge=1, le=100)] = 12
+
+    def shaping(self) -> dict[str, Any]:
+        """What of this section shapes the rows, for keys: all but how a model is reached, and the files of
+        words and prompts, whose hashes count instead.
+        """
+        if self.vlm is None:
+            return self.model_dump(mode="json", exclude={"wording"})
+        return {
+            "backend": "vlm",
+            "attempts": self.attempts,
+            "vlm": self.vlm.model_dump(mode="json", include=set(VLM_SHAPING)),
+        }
 
     @model_validator(mode="before")
     @classmethod

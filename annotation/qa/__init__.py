@@ -4,11 +4,16 @@ they ship.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Literal
+
 from annotation.qa.backend import (
     Backend,
     BackendSettings,
     Dialogue,
+    HopelessError,
     Identity,
+    ReplyError,
     Request,
     create,
     names,
@@ -17,7 +22,7 @@ from annotation.qa.backend import (
 from annotation.qa.checks import Failure, check_dialogue, check_row
 from annotation.qa.grammar import GrammarBackend
 from annotation.qa.tasks import Draft, drafts
-from annotation.qa.writing import Written, annotate_sample
+from annotation.qa.writing import RowWriter, Written, annotate_sample, answers
 
 __all__ = [
     "Backend",
@@ -26,10 +31,14 @@ __all__ = [
     "Draft",
     "Failure",
     "GrammarBackend",
+    "HopelessError",
     "Identity",
+    "ReplyError",
     "Request",
+    "RowWriter",
     "Written",
     "annotate_sample",
+    "answers",
     "check_dialogue",
     "check_row",
     "create",
@@ -38,4 +47,17 @@ __all__ = [
     "register",
 ]
 
+
+def _vlm(kind: Literal["server", "lmdeploy", "replay"]) -> Callable[[BackendSettings], Backend]:
+    def factory(settings: BackendSettings) -> Backend:
+        from annotation.qa.vlm.backend import create_vlm
+
+        return create_vlm(kind, settings)
+
+    return factory
+
+
 register("grammar", lambda settings: GrammarBackend(settings.wording))
+register("server", _vlm("server"))
+register("lmdeploy", _vlm("lmdeploy"))
+register("replay", _vlm("replay"))

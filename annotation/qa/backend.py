@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotation.qa.tasks import Draft
-from schemas.errors import InputError
+from schemas.config import VlmConfig
+from schemas.errors import InputError, SampleError
 from schemas.records import Message, Sample
 
 PictureLoader = Callable[[], NDArray[np.uint8]]
@@ -35,9 +36,10 @@ class Identity:
 class Request:
     """One dialogue to write.
 
-    `attempt` counts from 1; `reasons` say why the earlier attempts were refused, oldest first; `picture`
-    loads the distorted picture as (H, W, 3) uint8 RGB and is None where the caller has none; `seed` is the
-    build's.
+    `attempt` counts from 1; `reasons` say why the earlier attempts were refused, oldest first, and `replies`
+    what the back end had been given by its model (see `Dialogue.reply`), as many; `picture` loads the
+    distorted picture as (H, W, 3) uint8 RGB and is None where the caller has none, one function for all rows
+    of a sample; `seed` is the build's.
     """
 
     draft: Draft
@@ -46,21 +48,38 @@ class Request:
     reasons: tuple[str, ...]
     seed: int
     picture: PictureLoader | None
+    replies: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True)
 class Dialogue:
-    """What a back end wrote: alternating turns, the user first."""
+    """What a back end wrote: alternating turns, the user first; `reply` is the model's text it was read
+    from.
+    """
 
     messages: tuple[Message, ...]
+    reply: str | None = None
+
+
+class ReplyError(SampleError):
+    """A model's reply is no dialogue; `reply` is its text. Another attempt may do better."""
+
+    def __init__(self, reason: str, detail: str, reply: str) -> None:
+        super().__init__(reason, detail)
+        self.reply = reply
+
+
+class HopelessError(SampleError):
+    """A request can't be served, and no further attempt could be (too long for the model, say)."""
 
 
 class Backend(Protocol):
     """Writes dialogues. `write` must be safe to call from several threads and depend on nothing but the
     request.
 
-    A request that can't be served raises SampleError: it counts as a failed attempt. A back end that can't
-    serve any (server gone, wrong key) raises BuildError or InputError, which stops the build.
+    A request that can't be served raises SampleError: it counts as a failed attempt, and as the last one if
+    it is a HopelessError. A back end that can't serve any (server gone, wrong key) raises BuildError or
+    InputError, which stops the build.
     """
 
     @property
@@ -73,12 +92,24 @@ class Backend(Protocol):
 
     def write(self, request: Request) -> Dialogue: ...
 
+    def close(self) -> None:
+        """Let go of connections and files; a `write` under way may fail with BuildError."""
+        ...
+
 
 @dataclass(frozen=True)
 class BackendSettings:
-    """What a configuration says about its back end; `wording` replaces the packaged wording file."""
+    """What a configuration says about its back end, and where it works.
+
+    `wording` replaces the packaged wording file of `grammar`; `vlm` says which model answers and how it is
+    reached; `store` is the folder of the build's store, where the model's answers are kept unless `vlm` says
+    otherwise; `in_flight` bounds the requests of this back end at a time.
+    """
 
     wording: Path | None = None
+    vlm: VlmConfig | None = None
+    store: Path | None = None
+    in_flight: int = 1
 
 
 Factory = Callable[[BackendSettings], Backend]

@@ -43,6 +43,17 @@ _ENGLISH = frozenset(
         """,
     )
 )
+_FOREIGN = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        le la les des du et est dans avec une der das und ist nicht mit den dem el los las una que en con se
+        por il di che della uno e o os um uma com para het een van niet och det som
+        """,
+    )
+)
+"""Frequent words of neighbouring languages that English texts hardly have."""
+_MARKUP = re.compile(r"\*\*|__|^\s*#|`|</?[a-z]+>|\]\(")
 _META = re.compile(
     r"\b(?:masks?|masked|masking|metadata|inject(?:ed|ion|ions|ing)?|synthetic(?:ally)?|simulated|"
     r"simulation|artificially|ground truth|"
@@ -51,6 +62,11 @@ _META = re.compile(
     r"(?:severity|distortion|degradation|strength|intensity) (?:levels?|scores?)|levels? (?:\d|one\b|two\b|"
     r"three\b|four\b|five\b|of (?:severity|distortion|degradation))|"
     r"(?:first|second|third|fourth|fifth)[\s-]level|level[:=]|\d\s*/\s*5|out of (?:5|five)|sigma|"
+    r"(?:outlined|numbered|marked|highlighted|encircled) (?:regions?|areas?|parts?|zones?)|"
+    r"(?:yellow|drawn|marked) (?:outlines?|lines?|contours?)|regions? (?:numbers? )?\d+|"
+    r"cropped|(?:the|this) (?:crop|cut-?out|close-?up)\b|(?:the|these|given|listed) facts|according to the "
+    r"(?:lists?|information|data|description)|"
+    r"(?:i'm|i am) sorry|i (?:cannot|can't) (?:view|assess|analy[sz]e|assist|help)|"
     r"parameters?|provided (?:information|data|truth)|"
     r"given (?:information|data|truth|labels?)|region[\s_-]?ids?|r\d+\b(?=\s+(?:is|shows|has)))"
     r"|[a-z]+_[a-z_]+|<[a-z_/|]+>|\{\w*\}"
@@ -92,7 +108,7 @@ def check_length(task: Task, messages: Sequence[Message], masked: Sequence[str])
 
 
 def check_language(masked: Sequence[str]) -> list[Failure]:
-    """Plain English in ASCII; labels are not judged."""
+    """Plain English in ASCII without markup; labels are not judged."""
     failures = []
     for text in masked:
         foreign = sorted({ch for ch in text if not ch.isascii() and not "\ue000" <= ch <= "\uf8ff"})
@@ -100,7 +116,13 @@ def check_language(masked: Sequence[str]) -> list[Failure]:
             failures.append(
                 Failure("language", f"characters outside ASCII: {' '.join(ascii(ch) for ch in foreign)}")
             )
+        markup = _MARKUP.search(text)
+        if markup:
+            failures.append(Failure("language", f"markup in the text: '{markup[0]}'"))
         found = words(text)
+        strange = sorted(_FOREIGN.intersection(found))
+        if len(strange) >= 3:
+            failures.append(Failure("language", f"words of another language: {', '.join(strange)}"))
         if len(found) >= 6 and not _ENGLISH.intersection(found):
             failures.append(Failure("language", "the text doesn't read as English"))
     return failures

@@ -33,6 +33,9 @@ class GrammarBackend:
     def needs_picture(self) -> bool:
         return False
 
+    def close(self) -> None:
+        """Nothing is open."""
+
     def write(self, request: Request) -> Dialogue:
         """A dialogue for the request. Raises SampleError when the lexicon has no words for one of its
         distortions.

@@ -42,8 +42,9 @@ class BuildSummary:
     """What the build itself knows; everything else is counted from the rows.
 
     `seconds` and `shards` are by stage, in the order the stages ran. `inputs` is the number of files the
-    build was given. `skips` says how often a sample could not be planned, by reason; `catalogue` lists the
-    names that could have been injected (to show the ones that never were). `made` is an ISO date
+    build was given. `skips` says how often a sample could not be planned, by reason; `refusals` how often
+    each check refused a dialogue that was then written again; `catalogue` lists the names that could have
+    been injected (to show the ones that never were). `made` is an ISO date
     (2026-03-14), "" leaves it out.
     """
 
@@ -61,6 +62,7 @@ class BuildSummary:
     seconds: Mapping[str, float] = field(default_factory=dict)
     shards: Mapping[str, ShardCount] = field(default_factory=dict)
     skips: Mapping[str, int] = field(default_factory=dict)
+    refusals: Mapping[str, int] = field(default_factory=dict)
     duplicates: Sequence[Duplicate] = ()
     catalogue: Sequence[str] = ()
 

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.outlines import outline, spot
 from schemas import masks
 from schemas.masks import BoolMask
+from schemas.outlines import outline, spot
 from schemas.records import TASKS, Region, Row
 
 RgbImage = NDArray[np.uint8]

@@ -259,6 +259,13 @@ def build(data: ReportData) -> str:
         if summary.skips
         else "",
     )
+    refusals = charts.figure(
+        "Dialogues refused by a check",
+        _counts(summary.refusals, "Every dialogue passed at its first attempt.", "dialogues"),
+        "Each was written again, and its row set aside when the last attempt failed too."
+        if summary.refusals
+        else "",
+    )
     inputs = ""
     if summary.inputs:
         inputs = f"{plural(summary.inputs, 'file')} given. "
@@ -280,7 +287,7 @@ def build(data: ReportData) -> str:
             else plural(len(summary.duplicates), "duplicate") + "."
         ),
     )
-    return f'<div class="panels">{time}{skips}{copies}</div>{_quarantine(data)}'
+    return f'<div class="panels">{time}{skips}{refusals}{copies}</div>{_quarantine(data)}'
 
 
 def _quarantine(data: ReportData) -> str:
@@ -308,11 +315,11 @@ def _quarantine(data: ReportData) -> str:
     )
 
 
-def _counts(counts: Mapping[str, int], nothing: str) -> str:
+def _counts(counts: Mapping[str, int], nothing: str, what: str = "samples") -> str:
     if not counts:
         return f'<p class="empty">{nothing}</p>'
     ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
-    return charts.bars(ordered, ("reason", "samples"), words)
+    return charts.bars(ordered, ("reason", what), words)
 
 
 def _breakable(name: str) -> str:

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.outlines import outline, spot
 from flows.report import (
     BuildSummary,
     Duplicate,
@@ -29,6 +28,7 @@ from flows.report.gallery import DETAIL_SIDE, THUMB_WIDTH, gallery_item
 from flows.report.markup import esc, percent, seconds, size
 from flows.report.statistics import Histogram, balance
 from schemas import masks
+from schemas.outlines import outline, spot
 from schemas.records import TASKS, Message, Quarantined, Row
 from tests.flows.synthetic_rows import (
     KINDS,
@@ -56,6 +56,7 @@ BUILD = BuildSummary(
     seconds={"ingest": 1.5, "distort": 75.0},
     shards={"ingest": ShardCount(1, 3), "distort": ShardCount(2, 0)},
     skips={"no-margin": 4},
+    refusals={"distortion_invented": 7, "not-json": 2},
     duplicates=[Duplicate("b.jpg", "a.jpg", "near")],
     catalogue=[*(name for name, _ in KINDS), "oversharpen"],
 )
@@ -207,6 +208,7 @@ def test_the_page_says_what_happened(page: str) -> None:
     text = Page(page).text
     for wanted in (
         "56 rows", "ab" * 32, "too small", "no-margin", "truncated", "bad0.jpg", "1 new, 3 reused",
+        "distortion invented",
         "1 min 15 s",
         "oversharpen", "b.jpg", "chi-square", "5 samples set aside", "strength", "9 files given",
     ):  # fmt: skip
@@ -278,7 +280,8 @@ def hostile(text: str) -> str:
     )
     build = replace(
         BUILD, name=text, digest=text, config_hash=text, code_version=text, made=text, runner=text,
-        seconds={text: 1.0}, shards={text: ShardCount(1, 1)}, skips={text: 1}, catalogue=[f"{text} unused"],
+        seconds={text: 1.0}, shards={text: ShardCount(1, 1)}, skips={text: 1}, refusals={text: 1},
+        catalogue=[f"{text} unused"],
         duplicates=[Duplicate(text, text, text)],
     )  # fmt: skip
     again = changed.model_copy(update={"id": f"{text}2"})

@@ -13,15 +13,19 @@ Role = Literal["system", "user", "assistant"]
 
 @dataclass(frozen=True)
 class Picture:
-    """An encoded picture to show: the bytes of a PNG or JPEG file and its media type ("image/png")."""
+    """An encoded picture to show: the bytes of a PNG or JPEG file and its media type ("image/png").
+
+    `pixels` is the hash of a lossless picture's pixels: encoders pack equal pixels into different bytes.
+    """
 
     data: bytes
     media_type: str
+    pixels: str | None = None
 
     @cached_property
     def sha256(self) -> str:
-        """64 hex digits over the bytes."""
-        return hashlib.sha256(self.data).hexdigest()
+        """64 hex digits that tell the picture from others: over its pixels if given, else over its bytes."""
+        return self.pixels or hashlib.sha256(self.data).hexdigest()
 
 
 @dataclass(frozen=True)

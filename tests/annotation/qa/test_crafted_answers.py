@@ -45,5 +45,5 @@ def test_wrong_answers_are_caught_by_name(case: dict[str, Any]) -> None:
 
 
 def test_there_are_enough_of_both() -> None:
-    assert len(RIGHT) >= 25
-    assert len(WRONG) >= 25
+    assert len(RIGHT) >= 60
+    assert len(WRONG) >= 60

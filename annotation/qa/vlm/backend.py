@@ -1,0 +1,157 @@
+"""The back ends with a model: a conversation for each row, by a server, in process, or replayed."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from weakref import WeakKeyDictionary
+
+from annotation.qa.backend import BackendSettings, Dialogue, HopelessError, Identity, PictureLoader, Request
+from annotation.qa.vlm import structured
+from annotation.qa.vlm.chat import Call, Reply, Speaker, Transport
+from annotation.qa.vlm.conversation import Conversation, view_of
+from annotation.qa.vlm.prompts import Prompts, load_prompts
+from schemas.config import VlmConfig
+from schemas.errors import BuildError, SampleError
+
+Kind = Literal["server", "lmdeploy", "replay"]
+GENERATOR = "vlm"
+"""How provenance calls the three: they differ in how a model is reached and not in what it says."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A speaker and what has to be closed with it."""
+
+    speaker: Speaker
+    closing: ExitStack
+
+
+class VlmBackend:
+    """Writes dialogues by conversation with a model. `connect` is called at the first row, once."""
+
+    def __init__(self, config: VlmConfig, prompts: Prompts, connect: Callable[[], Opened]) -> None:
+        self._config, self._prompts, self._connect = config, prompts, connect
+        self._identity = Identity(GENERATOR, config.model, config.revision, prompts.version)
+        self._lock = threading.Lock()
+        self._opened: Opened | None = None
+        self._closed = False
+        self._conversations: WeakKeyDictionary[PictureLoader, Conversation] = WeakKeyDictionary()
+
+    @property
+    def identity(self) -> Identity:
+        return self._identity
+
+    @property
+    def needs_picture(self) -> bool:
+        return True
+
+    def write(self, request: Request) -> Dialogue:
+        """The dialogue of a row, from the picture on; turns that were answered before cost nothing.
+
+        Raises HopelessError when the model can't take the conversation (too long for it, say), ReplyError
+        when its reply is no dialogue, BuildError or InputError when the model can't be reached at all.
+        """
+        conversation = self._conversation(request)
+        try:
+            opening = conversation.opening(view_of(request.draft), self._ask)
+            reasons, replies = request.reasons or ("",), request.replies or (None,)
+            call = conversation.last(opening, request.draft, request.attempt, replies[-1], reasons[-1])
+            reply = self._ask(call)
+        except SampleError as error:
+            raise HopelessError(error.reason, error.detail) from error
+        return Dialogue(structured.parse(reply, request.draft.task), reply.text)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            if self._opened is not None:
+                self._opened.closing.close()
+                self._opened = None
+
+    def _ask(self, call: Call) -> Reply:
+        with self._lock:
+            if self._closed:
+                raise BuildError("the back end was closed while rows were written; build again")
+            if self._opened is None:
+                self._opened = self._connect()
+            speaker = self._opened.speaker
+        try:
+            return speaker.ask(call)
+        except BuildError:
+            _unload()
+            raise
+
+    def _conversation(self, request: Request) -> Conversation:
+        """One for all rows of a sample, as long as its picture's loader lives."""
+        if request.picture is None:
+            raise ValueError("a model has to be shown the picture")
+        with self._lock:
+            known = self._conversations.get(request.picture)
+        if known is None:
+            known = Conversation(self._config, self._prompts, request.sample, request.seed, request.picture())
+            with self._lock:
+                known = self._conversations.setdefault(request.picture, known)
+        return known
+
+
+def create_vlm(kind: Kind, settings: BackendSettings) -> VlmBackend:
+    """The back end `kind`; nothing is opened yet. Raises InputError for prompts that can't be used."""
+    config = settings.vlm or VlmConfig()
+
+    def connect() -> Opened:
+        if settings.store is None and config.cache is None:
+            raise ValueError("no place for the model's replies: give a store or vlm.cache")
+        return _open(kind, config, settings.store or Path(), settings.in_flight)
+
+    return VlmBackend(config, load_prompts(config.prompts), connect)
+
+
+def _open(kind: Kind, config: VlmConfig, store: Path, in_flight: int) -> Opened:
+    from annotation.qa.vlm.cache import ReplyCache, cache_path
+    from annotation.qa.vlm.speaker import CachedSpeaker
+
+    with ExitStack() as closing:
+        cache = closing.enter_context(ReplyCache(cache_path(store, config), create=kind != "replay"))
+        transport = _transport(kind, config, in_flight)
+        if transport is not None and kind != "lmdeploy":
+            closing.callback(transport.close)
+        return Opened(CachedSpeaker(cache, transport), closing.pop_all())
+
+
+def _transport(kind: Kind, config: VlmConfig, in_flight: int) -> Transport | None:
+    if kind == "server":
+        from annotation.qa.vlm.server import ServerTransport
+
+        return ServerTransport(config, in_flight)
+    return _loaded(config) if kind == "lmdeploy" else None
+
+
+_LOADED: dict[str, Transport] = {}
+_LOADING = threading.Lock()
+
+
+def _loaded(config: VlmConfig) -> Transport:
+    """The model in this process: loading takes minutes, so it stays for the shards that follow."""
+    from annotation.qa.vlm.lmdeploy import LmdeployTransport
+
+    name = config.model_dump_json(include={"model", "revision", "in_flight"})
+    with _LOADING:
+        if name not in _LOADED:
+            _LOADED[name] = LmdeployTransport(config, config.in_flight)
+            atexit.register(_LOADED[name].close)
+        return _LOADED[name]
+
+
+def _unload() -> None:
+    """Forget the model in this process, which gives no answers any more."""
+    with _LOADING:
+        while _LOADED:
+            _, transport = _LOADED.popitem()
+            atexit.unregister(transport.close)
+            transport.close()

@@ -1,0 +1,163 @@
+"""The chat protocol: servers' replies and refusals of every shape, and hostile ones, are read or refused."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from annotation.qa.vlm.chat import Reply
+from annotation.qa.vlm.wire import (
+    BrokenReply,
+    Refusal,
+    read_fault,
+    read_reply,
+    request_body,
+    retry_after,
+    said,
+    served_models,
+)
+from schemas.errors import SampleError
+from tests.annotation.qa.vlm.calls import SCHEMA, call
+
+ASKED = request_body(call(schema=SCHEMA), frozenset())
+
+
+def completion(**changes: object) -> bytes:
+    choice = {"message": {"role": "assistant", "content": "text"}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 5, "completion_tokens": 2}
+    return json.dumps({"choices": [{**choice, **changes}], "usage": usage}).encode()
+
+
+def message(**fields: object) -> bytes:
+    return completion(message={"role": "assistant", **fields})
+
+
+def test_a_completion() -> None:
+    assert read_reply(completion()) == Reply("text", "stop", 5, 2)
+    assert read_reply(completion(finish_reason="length")).finish_reason == "length"
+    assert read_reply(completion(finish_reason=None)).finish_reason == "stop"
+    assert read_reply(message(content=None)).text == ""
+
+
+@pytest.mark.parametrize("count", [None, -1, "9", 1e400, 10**30, 1.5, True, [3]])
+def test_unknown_counts_are_0(count: object) -> None:
+    usage = {"prompt_tokens": count, "completion_tokens": count}
+    body = json.dumps({"choices": [{"message": {"content": "text"}}], "usage": usage}).encode()
+    assert read_reply(body) == Reply("text", "stop", 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (message(content=None, refusal="I can't look at this"), "content-refused"),
+        (completion(finish_reason="content_filter"), "content-refused"),
+        (completion(message={"content": ""}, finish_reason="length"), "context-overflow"),
+    ],
+)
+def test_replies_without_an_answer(body: bytes, reason: str) -> None:
+    with pytest.raises(SampleError) as caught:
+        read_reply(body)
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"null", b"[]", b"{}", b'{"choices": []}', b'{"choices": [null]}', b'{"choices": {"0": 1}}',
+        b'{"choices": [{"message": null}]}', b'{"choices": [{"message": "text"}]}', b"<html>",
+        b'{"error": {"message": "overloaded"}}', b"\xff\xfe", b"[" * 100_000, completion()[:-9],
+        message(content=["text"]), message(content=5), completion(finish_reason="error"),
+    ],
+)  # fmt: skip
+def test_what_is_no_completion_is_tried_again(body: bytes) -> None:
+    with pytest.raises(BrokenReply) as caught:
+        read_reply(body)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind", "field"),
+    [
+        (401, "Unauthorized", Refusal.KEY, None),
+        (403, "Forbidden", Refusal.KEY, None),
+        (404, "The model `x` does not exist.", Refusal.MODEL, None),
+        (404, "Not Found", Refusal.MODEL, None),
+        (400, "Model x not found", Refusal.MODEL, None),
+        (400, "Server is pinned to 'y'; requested 'x'.", Refusal.MODEL, None),
+        (400, "This model's maximum context length is 4096 tokens. However, you requested 5000",
+         Refusal.OVERFLOW, None),
+        (400, "Input length (9) must be smaller than the model context length (8).", Refusal.OVERFLOW, None),
+        (400, "'max_completion_tokens' is too large: 768. This model's maximum context length is 512 tokens",
+         Refusal.OVERFLOW, None),
+        (400, "the request exceeds the available context size", Refusal.OVERFLOW, None),
+        (413, "prompt is too long: 9000 tokens > 8000 maximum", Refusal.OVERFLOW, None),
+        (400, "Unknown parameter: response_format", Refusal.FIELD, "response_format"),
+        (422, "json_schema: unsupported keyword", Refusal.FIELD, "response_format"),
+        (400, "Unsupported parameter: 'max_completion_tokens', use 'max_tokens'", Refusal.FIELD,
+         "max_completion_tokens"),
+        (422, "Unexpected fields in the request: {'seed'}", Refusal.FIELD, "seed"),
+        (400, "cannot identify image file", Refusal.REQUEST, None),
+        (413, "Request Entity Too Large", Refusal.REQUEST, None),
+        (301, "Moved", Refusal.ADDRESS, None),
+        (405, "Method Not Allowed", Refusal.ADDRESS, None),
+    ],
+)  # fmt: skip
+def test_refusals(status: int, words: str, kind: Refusal, field: str | None) -> None:
+    for body in ({"error": {"message": words}}, {"message": words, "object": "error"}, {"detail": words}):
+        fault = read_fault(status, json.dumps(body).encode(), ASKED)
+        assert (fault.kind, fault.words, fault.field) == (kind, words, field)
+    assert read_fault(status, words.encode(), ASKED).kind is kind
+
+
+def test_a_field_named_in_a_list_of_faults() -> None:
+    body = {"detail": [{"loc": ["body", "response_format"], "msg": "Extra inputs are not permitted"}]}
+    assert read_fault(422, json.dumps(body).encode(), ASKED).field == "response_format"
+
+
+def test_a_field_that_was_not_sent_is_not_dropped_again() -> None:
+    bare = request_body(call(schema=SCHEMA), frozenset({"response_format"}))
+    assert read_fault(400, b"Unknown parameter: response_format", bare).kind is Refusal.REQUEST
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["choices", "message", "content", "finish_reason", "usage", "error", "detail",
+                             "data", "id", "refusal", "prompt_tokens", "completion_tokens"]),
+            inner, max_size=4,
+        )
+    ),
+    max_leaves=20,
+)  # fmt: skip
+bodies = st.binary(max_size=300) | values.map(lambda value: json.dumps(value).encode())
+choices = values.map(lambda value: json.dumps({"choices": [value], "usage": value}).encode())
+
+
+@given(bodies | choices, st.integers(200, 499))
+def test_hostile_bodies_are_read_or_refused(body: bytes, status: int) -> None:
+    with suppress(BrokenReply, SampleError):
+        reply = read_reply(body)
+        assert isinstance(reply.text, str)
+        assert 0 <= reply.prompt_tokens < 2**31
+    with suppress(BrokenReply):
+        assert all(isinstance(name, str) for name in served_models(body))
+    fault = read_fault(status, body, ASKED)
+    assert len(fault.words) <= 300
+    assert "\n" not in fault.words
+
+
+@given(st.text(max_size=40))
+def test_any_retry_after_is_read_or_ignored(value: str) -> None:
+    seconds = retry_after(value)
+    assert seconds is None or seconds >= 0
+
+
+def test_long_words_are_cut() -> None:
+    assert len(said(b"word " * 10_000)) == 300
