@@ -40,8 +40,9 @@ def generated(count: int) -> Iterator[dict[str, object]]:
         if alias.startswith("depictqa:")
     ]
     for number in range(count):
-        category, name = known[number % len(known)]
-        level = 1 + number % 5
+        picture = number % PICTURES
+        category, name = known[picture]
+        level = 1 + picture % 5
         answer = ANSWERS[number % 2].format(name=name.replace("_", " "), level=level) + f" Case {number}."
         yield {
             "distortion_class": category,
@@ -49,7 +50,7 @@ def generated(count: int) -> Iterator[dict[str, object]]:
             "severity": level,
             "id": f"121-cc-{number // 4}_{number % 4}",
             "image_ref": "KADIS700K/ref_imgs_s224/0.png",
-            "image_A": f"KADIS700K/refA_sd_brief/dist_imgs/{number % PICTURES}.png",
+            "image_A": f"KADIS700K/refA_sd_brief/dist_imgs/{picture}.png",
             "image_B": None,
             "task_type": "quality_single_A",
             "conversations": [
@@ -97,7 +98,8 @@ def main() -> None:
         def told(stage: str) -> None:
             nonlocal started
             spent, started = time.perf_counter() - started, time.perf_counter()
-            print(f"{stage:<10} {spent:6.2f} s  {count / spent:9,.0f} rows/s  peak {peak():.0f} MB")
+            cpu = time.process_time()
+            print(f"{stage:<10} {spent:6.2f} s (process {cpu:5.1f} s so far)  {count / spent:9,.0f} rows/s  peak {peak():.0f} MB")
 
         outlined = run_job(outline.job(path, outline.file_hash(path, None)), store)
         told("outline")
