@@ -1,7 +1,7 @@
 """Speed and memory of importing: rows a second of 100,000 generated DQ-495K rows that share a few pictures.
 
-Run: python -m benchmarks.importing [--rows N]. One process reads one annotation file: outline, rows, pictures,
-merge. Peak memory is the process's, before which nothing but the imports was in it.
+Run: python -m benchmarks.importing [--rows N]. One process reads one annotation file: outline, rows,
+pictures, merge. Peak memory is the process's, before which nothing but the imports was in it.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ def main() -> None:
         def told(stage: str) -> None:
             nonlocal started
             spent, started = time.perf_counter() - started, time.perf_counter()
-            cpu = time.process_time()
-            print(f"{stage:<10} {spent:6.2f} s (process {cpu:5.1f} s so far)  {count / spent:9,.0f} rows/s  peak {peak():.0f} MB")
+            rate, cpu = count / spent, time.process_time()
+            print(f"{stage:<10} {spent:6.2f} s  {rate:9,.0f} rows/s  peak {peak():.0f} MB  CPU {cpu:.1f} s")
 
         outlined = run_job(outline.job(path, outline.file_hash(path, None)), store)
         told("outline")
@@ -107,7 +107,7 @@ def main() -> None:
         manifests = [run_job(job, store) for job in jobs]
         told("rows")
         total = time.perf_counter() - began
-        print(f"import     {total:6.2f} s  {count / total:9,.0f} rows/s  peak {peak():.0f} MB, {len(jobs)} shards")
+        print(f"import     {total:6.2f} s  {count / total:9,.0f} rows/s  peak {peak():.0f} MB")
         names = {name for manifest in manifests for name in manifest.extra["pictures"]}
         found = pictures.find(root, names, 200_000_000, None)
         stored: list[Job] = pictures.jobs([found], config)

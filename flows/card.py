@@ -163,11 +163,11 @@ def _merged(data: ReportData) -> list[str]:
                     for (source, licence), count in data.source_licenses.items()
                 ],
             ),
-            "Rows of other datasets keep what their makers state in the column `external`; what they don't "
-            "know is null. Distortions have the names of our catalogue and, beside them, those of the source. "
-            "Where labels of one picture contradict each other, what was injected and measured here counts "
-            "more than what another generator says it did, and that more than what people wrote; of rows that "
-            "count equally none stays.\n",
+            "Rows of other datasets keep what their makers state in the column `external`; what they "
+            "don't know is null. Distortions have the names of our catalogue and, beside them, those of the "
+            "source. Where labels of one picture contradict each other, what was injected and measured here "
+            "counts more than what another generator says it did, and that more than what people wrote; of "
+            "rows that count equally none stays.\n",
         ]
     if build.mixture:
         rules = [

@@ -59,7 +59,8 @@ def expected(config: BuildConfig, seconds_a_photograph: dict[str, float]) -> lis
     """Rough numbers from the configuration alone.
 
     Rows made here are those the mixture's caps allow, and the photographs as many as gave so many of the
-    scarcest task in the demo; without such caps nothing is foretold of them. Rows of other datasets are those their publishers tell of.
+    scarcest task in the demo; without such caps nothing is foretold of them. Stages that a model does have
+    no time. Rows of other datasets are those their publishers tell of.
     """
     parts = []
     caps = {
@@ -71,8 +72,12 @@ def expected(config: BuildConfig, seconds_a_photograph: dict[str, float]) -> lis
     photographs = math.ceil(max(needed, default=0))
     if photographs:
         parts.append(Expected("rows made here", sum(caps.values()), 0.0))
+        models = {
+            "regions": config.regions.proposer == "sam" or config.regions.labeller in ("vote", "clip", "ssa"),
+            "annotate": config.annotate.backend != "grammar",
+        }
         parts += [
-            Expected(f"photographs, {stage}", photographs, photographs * seconds)
+            Expected(f"photographs, {stage}", photographs, 0 if models.get(stage) else photographs * seconds)
             for stage, seconds in seconds_a_photograph.items()
         ]
     for kind in dict.fromkeys(dataset.kind for dataset in config.merge.external):

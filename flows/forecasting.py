@@ -59,8 +59,8 @@ def _print_expected(config: BuildConfig, missing: list[str], as_json: bool) -> N
         time = f"about {duration(part.seconds / workers)}" if part.seconds else ""
         print(f"{part.what:<28} {part.count:>9,}  {time}".rstrip())
     print(f"estimates without the inputs, with {workers} workers; `build` needs what is missing")
-    if config.annotate.backend != "grammar" or config.regions.proposer != "graph":
-        print("times of models (regions, annotate) depend on their machine and are not in these")
+    if any(part.count and not part.seconds for part in parts[1:]):
+        print("stages without a time are a model's: measure them on your machine with --limit")
     if as_json:
         listed = [{"what": p.what, "count": p.count, "seconds": round(p.seconds / workers, 1)} for p in parts]
         print(json.dumps({"missing": missing, "expected": listed}))

@@ -31,8 +31,8 @@ class Imported:
 
     `pictures` are (path, part) in the order the dialogue speaks of them; `origin` the path of the photograph
     they were made from, if the row names it; `groups` names that rows of one photograph share.
-    `published_test` says that its publishers test with it. `distortions` and `better` are as `schemas.records.External` has
-    them. `messages` empty: a question without an answer.
+    `published_test` says that its publishers test with it. `distortions` and `better` are as
+    `schemas.records.External` has them. `messages` empty: a question without an answer.
     """
 
     task: str

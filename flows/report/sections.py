@@ -81,9 +81,9 @@ def merged(data: ReportData) -> str:
     steps = charts.figure(
         "What merging did",
         _counts(build.merged, "Nothing was merged."),
-        "Evaluation pictures go first; then refused licences, repeated dialogues, contradictions, and what the "
-        "mixture leaves out. What was injected and measured here counts more than what another generator says "
-        "it did, and that more than what people wrote.",
+        "Evaluation pictures go first; then refused licences, repeated dialogues, contradictions, and what "
+        "the mixture leaves out. What was injected and measured here counts more than what another generator "
+        "says it did, and that more than what people wrote.",
     )
     rows = [
         [

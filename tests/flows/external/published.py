@@ -71,7 +71,7 @@ def q_instruct_rows() -> list[tuple[Values, Values]]:
         row = q_row(two, f"{question}\n<image>", answer)
         texts = [question, "B. The tower"]
         cases.append((row, {"task": "external_choice", "texts": texts, "pictures": [two]}))
-    long = "The image is clear in the middle, but its edges are blurred and the sky is overexposed, so it is fair"
+    long = "The image is clear in the middle, but its edges are blurred and its sky is overexposed, so fair"
     cases.append(
         (
             q_row(one, "<image>\nDescribe and evaluate the quality of the image.", long),

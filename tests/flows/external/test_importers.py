@@ -203,7 +203,7 @@ def test_a_file_that_is_no_list_stops_the_build_with_one_line(
     text: str, tmp_path: Path, read_file: Import
 ) -> None:
     (tmp_path / "rows.json").write_text(text)
-    with pytest.raises(InputError, match="rows.json"):
+    with pytest.raises(InputError, match=r"rows\.json"):
         read_file(tmp_path / "rows.json", "q-instruct")
 
 

@@ -72,7 +72,7 @@ def test_of_two_generators_truths_neither_stays() -> None:
 def test_people_who_deny_a_plain_distortion_are_left_out(
     question: str, answer: str, level: int, stays: bool
 ) -> None:
-    truth = row("a", "dq-495k", truths=((("blur_gaussian", level),),), answer="A blur, in all of the picture.")
+    truth = row("a", "dq-495k", truths=((("blur_gaussian", level),),), answer="A blur, everywhere in it.")
     said = row("b", "q-instruct", question=question, answer=answer)
     names, counts = kept([truth, said])
     assert names == (["a", "b"] if stays else ["a"])
@@ -102,7 +102,8 @@ def small(rgb: np.ndarray) -> np.ndarray:
 
 def test_near_copies_of_photographs_are_one_picture_and_versions_of_one_are_not() -> None:
     china = photograph("china", 200)
-    pictures = {p.sha256: p for p in (stored("a", china), stored("b", small(china)), stored("c", china.copy()))}
+    listed = (stored("a", china), stored("b", small(china)), stored("c", china.copy()))
+    pictures = {picture.sha256: picture for picture in listed}
     counts: Counter[str] = Counter()
     assert same_pictures(pictures, set(), 4, counts) == {"a": "a", "b": "a", "c": "a"}
     assert counts == {"duplicates: pictures, exact": 1, "duplicates: pictures, near": 1}
@@ -154,7 +155,8 @@ def test_mixture_keeps_caps_and_proportions_whatever_the_order() -> None:
     assert {one.row_id for one in mixed(rows[::-1], rules, 7, Counter())} == {one.row_id for one in found}
     assert {one.row_id for one in mixed(rows, rules, 8, Counter())} != {one.row_id for one in found}
     fewer = mixed([one for one in rows if one.row_id != found[0].row_id], rules[:1], 7, Counter())
-    assert len({one.row_id for one in fewer} & {one.row_id for one in found if one.source == "q-instruct"}) >= 19
+    before = {one.row_id for one in found if one.source == "q-instruct"}
+    assert len({one.row_id for one in fewer} & before) >= 19
 
 
 def test_licences() -> None:
