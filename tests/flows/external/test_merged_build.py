@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from schemas.errors import BuildError, InputError
 from schemas.pictures import NearPictures, fingerprint, load_png
 from schemas.records import EXTERNAL_TASKS, Row
 from tests.conftest import TINY_CONFIG, photograph, write_photographs
+from tests.flows import damage
 from tests.flows.external.published import (
     q_row,
     write_dq_495k,
@@ -234,3 +236,67 @@ def test_plan_says_what_is_missing_and_estimates(
     assert json.loads(printed.splitlines()[-1])["missing"]
     with pytest.raises(InputError, match="nowhere"):
         build(configure(path, Overrides()))
+
+
+def _external(name: str, value: object) -> Callable[[damage.Values], None]:
+    return lambda values: values["external"].update({name: value})
+
+
+def _distortion(**changes: object) -> Callable[[damage.Values], None]:
+    return lambda values: values["external"]["distortions"][0].update(changes)
+
+
+DAMAGE: list[tuple[str, str, Callable[[damage.Values], None]]] = [
+    ("unknown-task", "external_rating", lambda values: values.update(task="external_poem")),
+    ("missing-license", "external_rating", lambda values: values.update(license=None)),
+    ("unknown-source", "external_rating", lambda values: values.update(external=None)),
+    ("wrong-dialogue", "external_rating", lambda values: values["messages"].pop()),
+    (
+        "wrong-dialogue",
+        "external_rating",
+        lambda values: values["messages"][0].update(content="<image> How?"),
+    ),
+    ("wrong-dialogue", "external_rating", lambda values: values["messages"][1].update(content=" ")),
+    ("wrong-picture", "external_comparison", lambda values: values["images"].reverse()),
+    ("wrong-picture", "external_comparison", lambda values: values["images"].pop()),
+    ("wrong-picture", "external_comparison", _external("better", 7)),
+    ("wrong-source", "external_rating", lambda values: values.update(source_image=None)),
+    ("wrong-category", "external_identification", _distortion(category="noise")),
+    ("unknown-distortion", "external_identification", _distortion(name="blur_gausian")),
+    ("wrong-picture", "external_identification", _distortion(image=9)),
+    ("invented-truth", "external_rating", lambda values: values["target_region_ids"].append("r1")),
+]
+
+
+@pytest.mark.parametrize(("kind", "task", "change"), DAMAGE)
+def test_verify_sees_damaged_rows_of_others(
+    kind: str, task: str, change: Callable[[damage.Values], None], everything: Outcome, tmp_path: Path
+) -> None:
+    folder = damage.copy_dataset(everything.folder, tmp_path / "dataset")
+
+    def fits(values: damage.Values) -> bool:
+        return bool(values["external"]["distortions"]) or task != "external_identification"
+
+    damage.edit_row(folder, damage.first(damage.all_rows(folder), task, fits)["id"], change)
+    damage.mend(folder)
+    assert kind in {fault.kind for fault in verify(folder)}
+
+
+def test_verify_sees_a_picture_in_two_splits_and_an_evaluation_picture(
+    everything: Outcome, tmp_path: Path
+) -> None:
+    folder = damage.copy_dataset(everything.folder, tmp_path / "dataset")
+    rows = [values for values in damage.all_rows(folder) if values["external"] and values["images"]]
+    pixels = rows[0]["external"]["images"][0]["pixels"]
+    entry = {"source": "q-instruct", "uri": "x", "pixels": pixels, "picture": "bench/x.png", "how": "near"}
+    damage.edit_manifest(folder, lambda manifest: manifest["kept_out"].append(entry))
+    seen: set[str] = set()
+    for values in rows:
+        pictures = {picture["pixels"] for picture in values["external"]["images"]}
+        if pictures & seen:
+            other = "test" if values["split"] == "train" else "train"
+            damage.edit_row(folder, values["id"], lambda row, split=other: row.update(split=split))
+            break
+        seen |= pictures
+    damage.mend(folder)
+    assert {"evaluation-leak", "split-leak"} <= {fault.kind for fault in verify(folder)}
