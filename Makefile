@@ -27,6 +27,7 @@ bench: $(VENV)/.dev
 	$(PIP) --no-deps -r benchmarks/peers.txt
 	$(VENV)/bin/python -m benchmarks.pipeline
 	$(VENV)/bin/python -m benchmarks.distortions
+	$(VENV)/bin/python -m benchmarks.importing
 
 vlm-server: $(VLM_VENV)/.lmdeploy
 	$(VLM_VENV)/bin/lmdeploy serve api_server $(VLM_MODEL) --backend turbomind \

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from flows import plan, publish
-from flows.jobs import STAGES, Job
+from flows.jobs import EXTERNAL_STAGES, STAGES, Job
 from flows.progress import Progress
 from flows.report import ShardCount
 from flows.runners import Runner, default_workers, make_runner
@@ -107,12 +107,13 @@ def build(config: BuildConfig, limit: int | None = None) -> Outcome:
     """
     started = time.perf_counter()
     with _surveyed(config, limit) as (survey, store):
-        if not survey.missing("ingest"):
+        if not (survey.missing("ingest") or survey.missing("keepout")):
+            plan.survey_merge(survey, store)
             plan.survey_publish(survey, store)
             done = plan.finished_dataset(survey, config.out)
             if done is not None:
                 publish.point_latest(config.out, done)
-                shards = {stage: ShardCount(0, len(survey.jobs[stage])) for stage in STAGES}
+                shards = {s: ShardCount(0, len(survey.jobs[s])) for s in STAGES if survey.jobs[s]}
                 seconds = {"scan": round(time.perf_counter() - started, 3)}
                 return Outcome(done, load_manifest(done), shards, seconds, changed=False)
         with _started(survey, store, started) as (under_way, server):
@@ -126,7 +127,8 @@ def build_until(config: BuildConfig, stage: str, limit: int | None = None) -> St
     Raises InputError and BuildError as `build`.
     """
     started = time.perf_counter()
-    stages = STAGES[: STAGES.index(stage) + 1]
+    before = STAGES[: STAGES.index(stage) + 1]
+    stages = tuple(name for name in before if name == "keepout" or name not in EXTERNAL_STAGES)
     with _surveyed(config, limit) as (survey, store):
         foreseen = bool(survey.kept.by_shard)
         if foreseen and not any(survey.missing(name) for name in stages):
@@ -145,7 +147,8 @@ def _surveyed(config: BuildConfig, limit: int | None) -> Iterator[tuple[plan.Sur
         with FileHashes(root / "hashes.sqlite") as hashes:
             scanned = plan.scan_sources(config, hashes, limit)
             survey = plan.survey_ingest(scanned, config, store, hashes)
-        if not survey.missing("ingest"):
+            plan.survey_external(survey, store, hashes)
+        if not (survey.missing("ingest") or survey.missing("keepout")):
             plan.survey_rows(survey, store)
         yield survey, store
 
@@ -208,16 +211,26 @@ class _Build:
 
     def _rows(self, stages: tuple[str, ...]) -> None:
         self._make("ingest")
+        for stage in EXTERNAL_STAGES:
+            if stage in stages:
+                with FileHashes(self._store.root / "hashes.sqlite") as hashes:
+                    plan.survey_external(self._survey, self._store, hashes)
+                self._make(stage)
+            if stage == "external":
+                plan.judge_external(self._survey)
         plan.survey_rows(self._survey, self._store)
         if not self._survey.kept.by_shard:
             raise BuildError(self._failed("ingest", *self._failures("ingest"), "no picture could be used"))
-        for stage in stages[1:]:
-            self._make(stage)
+        for stage in stages:
+            if stage != "ingest" and stage not in EXTERNAL_STAGES:
+                self._make(stage)
 
     def dataset(self) -> Outcome:
         """All stages, and the dataset's folder."""
         survey, store = self._survey, self._store
-        self._rows(STAGES[: STAGES.index("publish")])
+        self._rows(STAGES[: STAGES.index("merge")])
+        plan.survey_merge(survey, store)
+        self._make("merge")
         plan.survey_publish(survey, store)
         if not survey.jobs["publish"]:
             raise BuildError(
@@ -230,6 +243,8 @@ class _Build:
         """Make a stage's missing shards, a window of Prefect tasks at a time, then judge its failures."""
         started = time.perf_counter()
         jobs, missing = self._survey.jobs[stage], self._survey.missing(stage)
+        if not jobs and stage in EXTERNAL_STAGES:
+            return
         progress = Progress(stage, len(jobs), len(jobs) - len(missing))
         for manifest in self._submit(stage, missing):
             self._survey.found[manifest.key] = manifest
@@ -237,6 +252,8 @@ class _Build:
         progress.close()
         self._shards[stage] = ShardCount(len(missing), len(jobs) - len(missing))
         self._seconds[stage] = round(time.perf_counter() - started, 3)
+        if stage in EXTERNAL_STAGES or stage == "merge":
+            return  # judged by merge.max_bad_share, a file at a time
         failed, tried = self._failures(stage)
         if tried and len(failed) / tried > self._config.run.max_failure_rate:
             limit = f"the limit run.max_failure_rate is {self._config.run.max_failure_rate:.0%}"

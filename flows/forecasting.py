@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from flows import plan
+from flows.expected import expected, missing_inputs
 from flows.jobs import STAGES
 from flows.progress import duration
 from flows.runners import default_workers
@@ -21,14 +22,21 @@ def print_plan(config: BuildConfig, limit: int | None, as_json: bool, until: str
     """Survey the build, to the stage `until` or to its end, against its store and print shards and time by
     stage.
     """
+    missing = missing_inputs(config)
+    if missing:
+        _print_expected(config, missing, as_json)
+        return
     store = Store(config.store or config.out / "store")
     survey = plan.survey_ingest(plan.scan_sources(config, None, limit), config, store)
+    plan.survey_external(survey, store, None)
     plan.survey_rows(survey, store)
+    plan.survey_merge(survey, store)
     plan.survey_publish(survey, store)
     workers = config.run.workers or default_workers()
     last = STAGES.index(until or STAGES[-1])
     requests = plan.survey_requests(survey, store)
-    stages = plan.forecast(survey, 1 if config.run.runner == "serial" else workers, requests)[: last + 1]
+    forecast = plan.forecast(survey, 1 if config.run.runner == "serial" else workers, requests)
+    stages = [entry for entry in forecast if STAGES.index(entry.stage) <= last]
     done = plan.finished_dataset(survey, config.out) if until is None else None
     print(
         f"{len(survey.scanned.refs)} photographs, {len(survey.scanned.duplicates)} exact duplicates, ", end=""
@@ -79,3 +87,20 @@ def _asked(requests: RequestForecast) -> str:
     if requests.rate is None:
         return f"{line}; how long is unknown until the model has answered some"
     return f"{line}; {_time(requests.seconds)} at the measured {requests.rate:.2g} requests a second"
+
+
+def _print_expected(config: BuildConfig, missing: list[str], as_json: bool) -> None:
+    """What is missing, and what can be said without it."""
+    for line in missing:
+        print(line)
+    workers = 1 if config.run.runner == "serial" else config.run.workers or default_workers()
+    parts = expected(config, plan.TYPICAL_SECONDS)
+    for part in parts:
+        time = f"about {duration(part.seconds / workers)}" if part.seconds else ""
+        print(f"{part.what:<28} {part.count:>9,}  {time}".rstrip())
+    print(f"estimates without the inputs, with {workers} workers; `build` needs what is missing")
+    if any(part.count and not part.seconds for part in parts[1:]):
+        print("stages without a time are a model's: measure them on your machine with --limit")
+    if as_json:
+        listed = [{"what": p.what, "count": p.count, "seconds": round(p.seconds / workers, 1)} for p in parts]
+        print(json.dumps({"missing": missing, "expected": listed}))

@@ -11,8 +11,10 @@ from flows.report.gallery import GalleryItem, gallery_item
 from flows.report.statistics import Balance, Histogram, balance
 from flows.report.tally import Tally, smooth
 from schemas import masks
+from schemas.config import MixtureRule
+from schemas.dataset import KeptOut
 from schemas.masks import PositionGrid
-from schemas.records import SPLITS, TASKS, Quarantined, Row
+from schemas.records import EXTERNAL_TASKS, SPLITS, TASKS, Quarantined, Row
 
 ReportRow = tuple[Row, bytes | None]
 """A row and, for rows chosen for the gallery, the encoded bytes (PNG, WebP, JPEG) of its first picture."""
@@ -44,8 +46,9 @@ class BuildSummary:
     `seconds` and `shards` are by stage, in the order the stages ran. `inputs` is the number of files the
     build was given. `skips` says how often a sample could not be planned, by reason; `refusals` how often
     each check refused a dialogue that was then written again; `catalogue` lists the names that could have
-    been injected (to show the ones that never were). `made` is an ISO date
-    (2026-03-14), "" leaves it out.
+    been injected (to show the ones that never were). `made` is an ISO date (2026-03-14), "" leaves it out.
+    `merged` counts what merging sources did, in words; `kept_out` lists the pictures removed because an
+    evaluation set has them; `mixture` are the rules it followed.
     """
 
     name: str
@@ -65,6 +68,9 @@ class BuildSummary:
     refusals: Mapping[str, int] = field(default_factory=dict)
     duplicates: Sequence[Duplicate] = ()
     catalogue: Sequence[str] = ()
+    merged: Mapping[str, int] = field(default_factory=dict)
+    kept_out: Sequence[KeptOut] = ()
+    mixture: Sequence[MixtureRule] = ()
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,7 @@ class ReportData:
 
     build: BuildSummary
     rows: int
+    merged_rows: int
     pictures: int
     photographs: int
     shared_photographs: int
@@ -120,6 +127,7 @@ class ReportData:
     split_pictures: dict[str, int]
     split_photographs: dict[str, int]
     licenses: dict[str, int]
+    source_licenses: dict[tuple[str, str], int]
     generators: dict[str, int]
     distortions: tuple[DistortionCount, ...]
     strengths: Histogram
@@ -176,7 +184,7 @@ def collect(
         tally.add(row)
         if encoded is not None:
             gallery.append(gallery_item(row, encoded))
-    order: dict[str, int] = {task: place for place, task in enumerate(TASKS)}
+    order: dict[str, int] = {task: place for place, task in enumerate((*TASKS, *EXTERNAL_TASKS))}
     gallery.sort(key=lambda item: (order.get(item.row.task, len(order)), item.row.id))
     distortions = tuple(
         DistortionCount(name, category, tuple(levels))
@@ -186,12 +194,15 @@ def collect(
     )
     places = {word: tally.positions[word] for word in masks.position_words(build.position_grid)}
     places |= {word: count for word, count in sorted(tally.positions.items()) if word not in places}
-    tasks: dict[str, Counter[str]] = {task: tally.tasks[task] for task in TASKS if task in tally.tasks}
+    tasks: dict[str, Counter[str]] = {
+        task: tally.tasks[task] for task in (*TASKS, *EXTERNAL_TASKS) if task in tally.tasks
+    }
     tasks |= {task: tally.tasks[task] for task in sorted(tally.tasks) if task not in tasks}
     splits_of_photographs = Counter(split for splits in tally.photographs.values() for split in splits)
     return ReportData(
         build=build,
         rows=tally.rows,
+        merged_rows=tally.merged_rows,
         pictures=len(tally.pictures),
         photographs=len(tally.photographs),
         shared_photographs=sum(len(splits) > 1 for splits in tally.photographs.values()),
@@ -201,6 +212,7 @@ def collect(
         split_pictures=_ordered_splits(Counter(tally.pictures.values())),
         split_photographs=_ordered_splits(splits_of_photographs),
         licenses=dict(tally.licenses.most_common()),
+        source_licenses=dict(sorted(tally.source_licenses.items())),
         generators=dict(tally.generators.most_common()),
         distortions=distortions,
         strengths=tally.strengths,
