@@ -84,6 +84,7 @@ def test_the_demo_is_packaged() -> None:
             ":10: unknown key 'regions.ssa.votes.0.reversion'; did you mean 'revision'?",
         ),
         ("merge:", "regions: ssa-json\nmerge:", ":10: 'regions': the proposer 'ssa-json' and ssa_json"),
+        (
             "merge: {test_share: 0.34}",
             "merge: {external: [{kind: q-instruct, annotation: [a], images: b}]}",
             ":10: unknown key 'merge.external.0.annotation'; did you mean 'annotations'? (and 1 more)",
