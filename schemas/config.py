@@ -275,11 +275,14 @@ class VlmConfig(Section):
     `model`, `revision`, sampling and `prompts` shape the answers and are part of every key; how the model is
     reached is not. `api_key_env` names the environment variable with the key, which stands in no file.
     `deadline` is in seconds, a request and its answer. `in_flight` bounds the requests of the whole build.
-    `picture_side` is the long side in pixels of what the model is shown at most.
+    `picture_side` is the long side in pixels of what the model is shown at most. `trust_remote_code` lets
+    `lmdeploy` run code that comes with the model, as the original InternVL-2.5 repositories need; pin a
+    `revision` with it.
     """
 
     model: ModelName = "OpenGVLab/InternVL2_5-8B"
     revision: ModelName | None = None
+    trust_remote_code: bool = False
     prompts: Place | None = None
     temperature: Annotated[StrictFloat, Field(ge=0, le=2)] = 0.7
     top_p: Annotated[StrictFloat, Field(gt=0, le=1)] = 0.9

@@ -29,7 +29,8 @@ class LmdeployTransport:
     error as an empty turn, and live in one process, while a cached conversation may go on in another; prefix
     caching is what makes the history cheap.
 
-    The original InternVL-2.5 repositories bring code of their own, which is run (trust_remote_code).
+    Code that comes with a model runs only with `trust_remote_code`, which the original InternVL-2.5
+    repositories need.
     """
 
     def __init__(self, config: VlmConfig, in_flight: int) -> None:
@@ -79,7 +80,8 @@ class LmdeployTransport:
                 except Exception as error:
                     self._broken = (
                         f"lmdeploy can't load {self._config.model}: {one_line(str(error))} "
-                        f"({type(error).__name__}); check vlm.model, vlm.revision and the GPU"
+                        f"({type(error).__name__}); check vlm.model, vlm.revision, "
+                        "vlm.trust_remote_code and the GPU"
                     )
                     raise BuildError(self._broken) from error
             return self._pipeline
@@ -90,7 +92,9 @@ class LmdeployTransport:
         engine = lmdeploy.TurbomindEngineConfig(
             revision=self._config.revision, max_batch_size=self._in_flight, enable_prefix_caching=True
         )
-        return lmdeploy.pipeline(self._config.model, backend_config=engine, trust_remote_code=True)
+        return lmdeploy.pipeline(
+            self._config.model, backend_config=engine, trust_remote_code=self._config.trust_remote_code
+        )
 
     def _generation(self, call: Call, schema: Schema | None) -> Any:
         import lmdeploy

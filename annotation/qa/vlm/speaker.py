@@ -10,6 +10,9 @@ from annotation.qa.vlm.cache import ReplyCache, call_key
 from annotation.qa.vlm.chat import Call, Reply, Transport
 from schemas.errors import BuildError, SampleError
 
+ROUNDS = 3
+"""How often a call that used up its transport's tries goes to the transport."""
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -85,7 +88,7 @@ class CachedSpeaker:
             self._count(asked=1, cached=1)
             return kept
         try:
-            reply = transport.complete(call)
+            reply = _persistent(transport, call)
         except SampleError as error:
             self._cache.put_refusal(key, call, error)
             raise
@@ -105,3 +108,16 @@ class CachedSpeaker:
                 had.prompt_tokens + prompt,
                 had.completion_tokens + completion,
             )
+
+
+def _persistent(transport: Transport, call: Call) -> Reply:
+    """A call lost to the network is sent again, so that a row's fate depends on the model and not on the
+    weather; a transport stops the build where all calls get lost.
+    """
+    for _ in range(ROUNDS - 1):
+        try:
+            return transport.complete(call)
+        except SampleError as error:
+            if error.reason != "no-answer":
+                raise
+    return transport.complete(call)

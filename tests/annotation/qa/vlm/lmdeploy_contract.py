@@ -134,7 +134,7 @@ def test_the_engine_is_asked_for_as_configured(engine: Engine, transport: Lmdepl
     settings = engine.settings
     assert settings is not None
     assert settings["model_path"] == "org/model"
-    assert settings["trust_remote_code"] is True
+    assert settings["trust_remote_code"] is False
     config = settings["backend_config"]
     assert (config.revision, config.max_batch_size, config.enable_prefix_caching) == ("v1", 8, True)
 
