@@ -13,7 +13,7 @@ from schemas.records import SPLITS, Split
 from schemas.shards import Item, ShardWriter, read_items
 from schemas.store import Store
 
-VERSION = 1
+VERSION = 2
 
 
 class RowRef(NamedTuple):
@@ -53,7 +53,11 @@ def split_of(source_sha256: str, config: MergeConfig) -> Split:
 
 
 def run(job: Job, store: Store, out: ShardWriter) -> None:
-    """Shuffle by hash, split by source picture, cut by bytes; `extra["shards"]` lists what to publish."""
+    """Shuffle pictures, split by source photograph, cut by bytes; `extra["shards"]` lists what to publish.
+
+    The rows of a picture follow one another, so that a row group stores it once; publishing shuffles each row
+    group's rows.
+    """
     config = MergeConfig.model_validate(job.content["merge"])
     bounds = job.content["publish"]
     by_split: dict[Split, list[RowRef]] = {split: [] for split in SPLITS}
@@ -73,7 +77,7 @@ def run(job: Job, store: Store, out: ShardWriter) -> None:
             )
     shards: list[dict[str, Any]] = []
     for split, rows in by_split.items():
-        rows.sort(key=lambda ref: content_key(job.content["seed"], "shuffle", ref.row_id))
+        rows.sort(key=lambda ref: (content_key(job.content["seed"], "shuffle", ref.sample_id), ref.row_id))
         out.counts[f"rows: {split}"] = len(rows)
         runs = list(_runs(rows, bounds["shard_bytes"], bounds["min_shards"]))
         for number, run_of in enumerate(runs):
@@ -86,12 +90,13 @@ def run(job: Job, store: Store, out: ShardWriter) -> None:
 
 def _runs(rows: Sequence[RowRef], shard_bytes: int, min_shards: int) -> Iterator[list[RowRef]]:
     """Equal runs of rows: as few as stay below `shard_bytes` on average, at least `min_shards` where rows
-    suffice.
+    suffice; more than four are a multiple of eight, which common numbers of ranks divide.
     """
     if not rows:
         return
-    total = sum(ref.bytes for ref in rows)
-    count = min(len(rows), max(min_shards, -(-total // shard_bytes)))
+    total = sum({ref.sample_id: ref.bytes for ref in rows}.values())
+    count = max(min_shards, -(-total // shard_bytes))
+    count = min(len(rows), next((few for few in (1, 2, 4) if few >= count), -(-count // 8) * 8))
     for number in range(count):
         start, end = len(rows) * number // count, len(rows) * (number + 1) // count
         yield list(rows[start:end])

@@ -50,7 +50,7 @@ from schemas.records import SPLITS, TASKS, Quarantined, Row
 from schemas.shards import checked_file, commit_file, file_digest, read_items, read_picture
 from schemas.store import Manifest, Store, fsync_folder, named_disk_errors
 
-VERSION = 1
+VERSION = 2
 _LIBRARIES = ("numpy", "opencv-python", "pillow", "pyarrow", "pycocotools", "scikit-image")
 
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from schemas.arrow import ROW_SCHEMA, TEXT_COLUMNS, row_from_arrow, to_table
 from schemas.errors import InputError
+from schemas.hashing import content_key
 from schemas.records import Quarantined, Record, Row
 from schemas.row_groups import RowGroups
 
@@ -104,9 +105,12 @@ def data_files(folder: Path) -> list[Path]:
 
 
 class RowWriter:
-    """Writes rows of `ROW_SCHEMA` to one Parquet file: images plain, the rest zstd, row groups bounded.
+    """Writes rows of `ROW_SCHEMA` to one Parquet file: pictures as they are, the rest zstd.
 
-    A row group holds at most `rows_per_group` rows and `group_bytes` bytes of pictures, at least one row.
+    A row group holds at most `rows_per_group` rows and `group_bytes` bytes of pictures, at least one row; a
+    picture that several of its rows share counts for each, as readers unpack it, but is stored once (the
+    column's dictionary). Rows are shuffled within their row group, so that those of one picture, added one
+    after another, aren't neighbours.
     """
 
     def __init__(self, path: Path, rows_per_group: int, group_bytes: int) -> None:
@@ -115,12 +119,13 @@ class RowWriter:
         parquet = pq.ParquetWriter(
             path,
             ROW_SCHEMA,
-            compression={**dict.fromkeys(_leaves(), "zstd"), _PICTURE_LEAF: "none"},
-            use_dictionary=[leaf for leaf in _leaves() if leaf != _PICTURE_LEAF],
+            compression={**dict.fromkeys(_leaves(), "zstd"), PICTURE_LEAF: "none"},
+            use_dictionary=True,
+            dictionary_pagesize_limit=_MAX_DICTIONARY,
             write_page_index=True,
-            write_statistics=[leaf for leaf in _leaves() if leaf != _PICTURE_LEAF],
+            write_statistics=[leaf for leaf in _leaves() if leaf != PICTURE_LEAF],
         )
-        self._groups = RowGroups(path, parquet, to_table)
+        self._groups = RowGroups(path, parquet, _shuffled_table)
 
     def add(self, row: Row, pictures: Sequence[bytes]) -> None:
         size = sum(map(len, pictures))
@@ -139,7 +144,13 @@ class RowWriter:
         self._groups.abandon()
 
 
-_PICTURE_LEAF = "images.list.element.bytes"
+def _shuffled_table(rows: Sequence[tuple[Row, Sequence[bytes]]]) -> pa.Table:
+    return to_table(sorted(rows, key=lambda entry: content_key("row group", entry[0].id)))
+
+
+PICTURE_LEAF = "images.list.element.bytes"
+_MAX_DICTIONARY = 2_000_000_000
+"""Above this a column's dictionary would be left in favour of plain values; no row group reaches it."""
 
 
 def _leaves() -> list[str]:
