@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from schemas.arrow import ROW_SCHEMA, TEXT_COLUMNS, row_from_arrow, to_table
 from schemas.errors import InputError
@@ -33,7 +33,10 @@ class FileEntry(Record):
 
 
 class DatasetManifest(Record):
-    """manifest.json: what a dataset is, what it was made from, and every file's hash. Written last."""
+    """manifest.json: what a dataset is, what it was made from, and every file's hash. Written last.
+
+    `facts` are what else the report tells of the build: inputs, runner, workers, counts, duplicates.
+    """
 
     format: int
     name: str
@@ -51,6 +54,7 @@ class DatasetManifest(Record):
     files: dict[str, FileEntry]
     shards: dict[str, dict[str, int]]
     seconds: dict[str, float]
+    facts: dict[str, Any] = Field(default_factory=dict)
     created: str
 
 
