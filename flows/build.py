@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flows import plan, publish
-from flows.jobs import STAGES, Job
+from flows.jobs import EXTERNAL_STAGES, STAGES, Job
 from flows.progress import Progress
 from flows.report import ShardCount
 from flows.runners import Runner, default_workers, make_runner
@@ -74,14 +74,16 @@ def build(config: BuildConfig, limit: int | None = None) -> Outcome:
     store_root = config.store or config.out / "store"
     with exclusive(config.out, config.name), open_store(store_root) as store:
         with FileHashes(store_root / "hashes.sqlite") as hashes:
-            survey = plan.survey_ingest(plan.scan_sources(config, hashes, limit), config, store)
-        if not survey.missing("ingest"):
+            survey = plan.survey_ingest(plan.scan_sources(config, hashes, limit), config, store, hashes)
+            plan.survey_external(survey, store, hashes)
+        if not (survey.missing("ingest") or survey.missing("keepout")):
             plan.survey_rows(survey, store)
+            plan.survey_merge(survey, store)
             plan.survey_publish(survey, store)
             done = plan.finished_dataset(survey, config.out)
             if done is not None:
                 publish.point_latest(config.out, done)
-                shards = {stage: ShardCount(0, len(survey.jobs[stage])) for stage in STAGES}
+                shards = {s: ShardCount(0, len(survey.jobs[s])) for s in STAGES if survey.jobs[s]}
                 seconds = {"scan": round(time.perf_counter() - started, 3)}
                 return Outcome(done, load_manifest(done), shards, seconds, changed=False)
         workers = config.run.workers or default_workers()
@@ -119,11 +121,19 @@ class _Build:
     def _stages(self) -> Outcome:
         survey, store = self._survey, self._store
         self._make("ingest")
+        for stage in EXTERNAL_STAGES:
+            with FileHashes(store.root / "hashes.sqlite") as hashes:
+                plan.survey_external(survey, store, hashes)
+            self._make(stage)
+            if stage == "external":
+                plan.judge_external(survey)
         plan.survey_rows(survey, store)
         if not survey.kept.by_shard:
             raise BuildError(self._failed("ingest", *self._failures("ingest"), "no picture could be used"))
-        for stage in ("regions", "distort", "annotate", "merge"):
+        for stage in ("regions", "distort", "annotate"):
             self._make(stage)
+        plan.survey_merge(survey, store)
+        self._make("merge")
         plan.survey_publish(survey, store)
         if not survey.jobs["publish"]:
             raise BuildError(
@@ -136,6 +146,8 @@ class _Build:
         """Make a stage's missing shards, a window of Prefect tasks at a time, then judge its failures."""
         started = time.perf_counter()
         jobs, missing = self._survey.jobs[stage], self._survey.missing(stage)
+        if not jobs and stage in EXTERNAL_STAGES:
+            return
         progress = Progress(stage, len(jobs), len(jobs) - len(missing))
         for manifest in self._submit(stage, missing):
             self._survey.found[manifest.key] = manifest
@@ -143,6 +155,8 @@ class _Build:
         progress.close()
         self._shards[stage] = ShardCount(len(missing), len(jobs) - len(missing))
         self._seconds[stage] = round(time.perf_counter() - started, 3)
+        if stage in EXTERNAL_STAGES or stage == "merge":
+            return  # judged by merge.max_bad_share, a file at a time
         failed, tried = self._failures(stage)
         if tried and len(failed) / tried > self._config.run.max_failure_rate:
             limit = f"the limit run.max_failure_rate is {self._config.run.max_failure_rate:.0%}"

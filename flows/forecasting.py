@@ -15,7 +15,9 @@ def print_plan(config: BuildConfig, limit: int | None, as_json: bool) -> None:
     """Survey the build against its store and print shards and time by stage."""
     store = Store(config.store or config.out / "store")
     survey = plan.survey_ingest(plan.scan_sources(config, None, limit), config, store)
+    plan.survey_external(survey, store, None)
     plan.survey_rows(survey, store)
+    plan.survey_merge(survey, store)
     plan.survey_publish(survey, store)
     workers = config.run.workers or default_workers()
     stages = plan.forecast(survey, 1 if config.run.runner == "serial" else workers)

@@ -12,7 +12,21 @@ from schemas.hashing import content_key
 from schemas.shards import ShardWriter, new_shard
 from schemas.store import Manifest, Store
 
-STAGES: tuple[str, ...] = ("ingest", "regions", "distort", "annotate", "merge", "publish")
+EXTERNAL_STAGES: tuple[str, ...] = ("keepout", "outline", "external", "pictures")
+"""Stages that only builds with other datasets or evaluation sets have."""
+STAGES: tuple[str, ...] = (
+    "ingest",
+    *EXTERNAL_STAGES,
+    "regions",
+    "distort",
+    "annotate",
+    "merge",
+    "publish",
+)
+_MODULES = {
+    "external": "external.rows",
+    **{name: f"external.{name}" for name in ("keepout", "outline", "pictures")},
+}
 
 
 @dataclass(frozen=True)
@@ -54,7 +68,7 @@ def run_job(job: Job, store: Store) -> Manifest:
         from flows.publish import write_data_shard
 
         return write_data_shard(job, store)
-    stage = importlib.import_module(f"flows.{job.stage}")
+    stage = importlib.import_module(f"flows.{_MODULES.get(job.stage, job.stage)}")
     run: Callable[[Job, Store, ShardWriter], None] = stage.run
     with new_shard(store, job.stage, job.key) as out:
         run(job, store, out)

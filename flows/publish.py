@@ -18,7 +18,8 @@ import yaml
 from distortions import catalog
 from flows.card import PublishedFile, croissant, dataset_card
 from flows.jobs import Job
-from flows.merge import RowRef, config_hash, shard_rows
+from flows.merge import RowRef, config_hash, public_merge, shard_rows
+from flows.merging.publishing import external_row
 from flows.report import (
     BuildSummary,
     Duplicate,
@@ -38,6 +39,7 @@ from schemas.dataset import (
     MANIFEST,
     DatasetManifest,
     FileEntry,
+    KeptOut,
     RowWriter,
     find_rows,
     quarantine_bytes,
@@ -46,11 +48,11 @@ from schemas.dataset import (
 )
 from schemas.errors import StoreError
 from schemas.hashing import canonical_json, content_key
-from schemas.records import SPLITS, TASKS, Quarantined, Row
+from schemas.records import EXTERNAL_TASKS, SPLITS, TASKS, Quarantined, Row
 from schemas.shards import checked_file, commit_file, file_digest, read_items, read_picture
 from schemas.store import Manifest, Store, fsync_folder, named_disk_errors
 
-VERSION = 2
+VERSION = 3
 LIBRARIES = ("numpy", "opencv-python", "pillow", "pyarrow", "pycocotools", "scikit-image")
 
 
@@ -83,10 +85,9 @@ def write_data_shard(job: Job, store: Store) -> Manifest:
     with named_disk_errors(store.root):
         writer = RowWriter(temporary, bounds["rows_per_group"], bounds["group_bytes"])
         try:
-            for ref, row, picture_hash in _rows(store, refs, job):
-                picture = read_picture(store, "distort", ref.distort_key, ref.place, ref.sample_id)
-                writer.add(row, [picture])
-                digests[row.id] = row_digest(row, [picture_hash])
+            for row, pictures, hashes in _rows(store, refs, job):
+                writer.add(row, pictures)
+                digests[row.id] = row_digest(row, hashes)
             writer.close()
             manifest = Manifest(
                 stage="publish",
@@ -103,21 +104,28 @@ def write_data_shard(job: Job, store: Store) -> Manifest:
             raise
 
 
-def _rows(store: Store, refs: Sequence[RowRef], job: Job) -> Iterator[tuple[RowRef, Row, str]]:
-    """The rows in order, completed by what only publishing knows: split and configuration."""
-    wanted: dict[str, set[str]] = {}
+def _rows(store: Store, refs: Sequence[RowRef], job: Job) -> Iterator[tuple[Row, list[bytes], list[str]]]:
+    """The rows in order with their pictures and the hashes of their pixels, completed by what only publishing
+    knows: split and configuration.
+    """
+    wanted: dict[tuple[str, str], set[str]] = {}
     for ref in refs:
-        wanted.setdefault(ref.annotate_key, set()).add(ref.row_id)
-    records: dict[str, dict[str, Any]] = {}
-    for key, ids in wanted.items():
+        wanted.setdefault((ref.stage, ref.key), set()).add(ref.item)
+    records: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for (stage, key), ids in wanted.items():
         records.update(
-            (item.id, item.record) for item in read_items(store, "annotate", key) if item.id in ids
+            ((stage, key, item.id), item.record) for item in read_items(store, stage, key, only=ids)
         )
     for ref in refs:
-        record = records.pop(ref.row_id)
+        record = records.pop((ref.stage, ref.key, ref.item))
+        if ref.stage == "external":
+            yield external_row(store, ref, record, job.content["split"])
+            continue
         values = {**record["row"], "split": job.content["split"]}
+        values["license"] = values["source_image"]["license"]
         values["provenance"] = {**values["provenance"], "config_hash": job.content["config_hash"]}
-        yield ref, Row.model_validate(values), record["picture_sha256"]
+        (place,) = ref.pictures
+        yield Row.model_validate(values), [read_picture(store, *place)], [record["picture_sha256"]]
 
 
 @dataclass
@@ -130,6 +138,7 @@ class BuildFacts:
     duplicates: list[Duplicate]
     runner: str
     workers: int
+    kept_out: list[KeptOut] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     shards: dict[str, ShardCount] = field(default_factory=dict)
@@ -142,7 +151,10 @@ def dataset_key(files: Sequence[Job], facts: BuildFacts) -> str:
     listed = [[job.key, job.local["name"]] for job in files]
     quarantine = [entry.model_dump() for entry in facts.quarantine]
     duplicates = [[entry.uri, entry.kept, entry.kind] for entry in facts.duplicates]
-    return content_key("dataset", VERSION, __version__, facts.config.name, listed, quarantine, duplicates)
+    kept_out = [entry.model_dump() for entry in facts.kept_out]
+    return content_key(
+        "dataset", VERSION, __version__, facts.config.name, listed, quarantine, duplicates, kept_out
+    )
 
 
 def dataset_folder(out: Path, name: str, key: str) -> Path:
@@ -240,9 +252,16 @@ def describe(
         digest=digest,
         key=key,
         rows=len(digests),
-        tasks={task: sum(data.tasks.get(task, {}).values()) for task in TASKS},
+        tasks={
+            task: sum(data.tasks.get(task, {}).values())
+            for task in (*TASKS, *(task for task in EXTERNAL_TASKS if task in data.tasks))
+        },
         splits={split: sum(by.get(split, 0) for by in data.tasks.values()) for split in SPLITS},
         quarantined=len(facts.quarantine),
+        sources={source: sum(by.values()) for source, by in data.sources.items()},
+        licenses=data.licenses,
+        merged=dict(data.build.merged),
+        kept_out=facts.kept_out,
         seed=facts.config.seed,
         config=config,
         config_hash=config_hash(facts.config),
@@ -308,9 +327,10 @@ def _recipes(store: Store, merge: Manifest, distort: Sequence[Job]) -> list[dict
                 "recipe": canonical_json(item.record["recipe"]),
             }
     return [
-        {"id": ref.row_id, **by_sample[ref.sample_id]}
+        {"id": ref.row_id, **by_sample[ref.pictures[0][3]]}
         for shard in merge.extra["shards"]
         for ref in sorted(shard_rows(store, merge.key, shard["name"]))
+        if ref.stage == "annotate"
     ]
 
 
@@ -318,7 +338,12 @@ def _report_data(
     folder: Path, published: Sequence[PublishedFile], facts: BuildFacts, digest: str, started: float
 ) -> ReportData:
     paths = [folder / file.path for file in published]
-    chosen = choose_gallery(row_meta(row) for path in paths for row in read_rows(path))
+    chosen = choose_gallery(
+        row_meta(row)
+        for path in paths
+        for row in read_rows(path)
+        if row.external is None or row.external.images
+    )
     pictures = find_rows(paths, chosen)
     spent = {**facts.seconds, "assemble": round(time.perf_counter() - started, 3)}
     summary = BuildSummary(
@@ -338,11 +363,12 @@ def _report_data(
         skips=_under(facts.counts, "skipped: "),
         duplicates=facts.duplicates,
         catalogue=facts.config.distort.names or [entry.name for entry in catalog()],
+        merged=_under(facts.counts, "merge: "),
+        kept_out=facts.kept_out,
+        mixture=facts.config.merge.mixture,
     )
     rows: Iterator[ReportRow] = (
-        (row, pictures[row.id][0] if row.id in pictures else None)
-        for path in paths
-        for row in read_rows(path)
+        (row, next(iter(pictures.get(row.id, ())), None)) for path in paths for row in read_rows(path)
     )
     return collect(rows, facts.quarantine, summary, _under(facts.counts, "dropped: "))
 
@@ -359,6 +385,7 @@ def public_config(config: BuildConfig) -> dict[str, Any]:
         for kind, value in shown["images"].items()
         if value
     }
+    shown["merge"] = public_merge(config.merge)
     return shown
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,13 @@ from pydantic import ValidationError
 
 from annotation.qa import check_row
 from distortions import catalog
+from flows.annotate import SOURCE
+from flows.external_checks import ExternalChecks
 from flows.report.markup import visible
 from schemas import masks
 from schemas.arrow import row_digest, row_from_arrow
-from schemas.dataset import first_problem
+from schemas.config import LicensesConfig
+from schemas.dataset import KeptOut, first_problem
 from schemas.errors import SampleError
 from schemas.pictures import load_png, pixel_hash
 from schemas.records import Region, Row
@@ -42,11 +45,16 @@ class Fault:
 class RowChecks:
     """Checks rows one by one and gathers what only all of them tell: digests, counts, splits of the sources.
 
-    `recipes` are the rows of recipes.parquet by row id, `config` the manifest's configuration. `rows` counts
-    all rows seen, `digests` those that could be read.
+    `recipes` are the rows of recipes.parquet by row id, `config` the manifest's configuration and `kept_out`
+    its list of evaluation pictures. `rows` counts all rows seen, `digests` those that could be read.
     """
 
-    def __init__(self, recipes: Mapping[str, Mapping[str, str]], config: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        recipes: Mapping[str, Mapping[str, str]],
+        config: Mapping[str, Any],
+        kept_out: Sequence[KeptOut] = (),
+    ) -> None:
         self.rows = 0
         self.digests: dict[str, str] = {}
         self.tasks: Counter[str] = Counter()
@@ -56,6 +64,7 @@ class RowChecks:
         self._split_of_source: dict[str, tuple[str, str]] = {}
         self._categories = {entry.name: entry.category for entry in catalog()}
         regions = config.get("regions")
+        self._external = ExternalChecks(self._categories, _licenses(config), kept_out)
         quadrants = isinstance(regions, dict) and regions.get("position_grid") == "quadrants"
         self._grid: masks.PositionGrid = "quadrants" if quadrants else "thirds"
 
@@ -74,7 +83,9 @@ class RowChecks:
         self.tasks[row.task] += 1
         self.splits[row.split] += 1
         pictures: list[NDArray[np.uint8]] = []
-        for number, image in enumerate(values["images"] or [None]):
+        told = row.external
+        text_only = told is not None and not told.images and not values["images"]
+        for number, image in enumerate([] if text_only else values["images"] or [None]):
             try:
                 pictures.append(load_png(image["bytes"] if image and image["bytes"] else b""))
             except (SampleError, ValueError) as error:
@@ -85,6 +96,11 @@ class RowChecks:
             yield Fault("wrong-split", place, f"split {row.split!r} in a file of split {split!r}")
         yield from self._check_source(row, place)
         yield from self._check_truth(row, place, pictures[0].shape[:2] if pictures else None)
+        if row.external is not None:
+            for kind, what in self._external.check(row, hashes):
+                yield Fault(kind, place, what)
+        elif row.source != SOURCE:
+            yield Fault("unknown-source", place, f"the source is {row.source!r}, nothing tells where from")
         if row.provenance is not None:
             yield from self._check_recipe(row, place, hashes)
 
@@ -174,6 +190,15 @@ class RowChecks:
             if None not in layers and ops and mask != [region.mask.size, region.mask.counts]:
                 what = "its mask is not the one that the recipe injected through"
                 yield Fault("wrong-mask", f"{place}: region {region.region_id}", what)
+
+
+def _licenses(config: Mapping[str, Any]) -> LicensesConfig:
+    """The licences that a manifest's configuration allows; all when it doesn't say in a way that is read."""
+    merge = config.get("merge")
+    try:
+        return LicensesConfig.model_validate(merge.get("licenses", {}) if isinstance(merge, dict) else {})
+    except ValidationError:
+        return LicensesConfig()
 
 
 def _layers(recipe: str) -> Layers:

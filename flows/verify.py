@@ -43,7 +43,7 @@ def verify(folder: Path) -> list[Fault]:
         recipes = {entry["id"]: entry for entry in read_recipes(folder / "recipes.parquet")}
     except InputError as error:
         faults.append(Fault("unreadable-file", "recipes.parquet", _reason(error)))
-    checks = RowChecks(recipes, manifest.config)
+    checks = RowChecks(recipes, manifest.config, manifest.kept_out)
     faults += _check_shards(folder, manifest, checks)
     faults += checks.check_together()
     return faults + list(_check_totals(manifest, checks))

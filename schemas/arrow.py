@@ -44,10 +44,31 @@ _PROVENANCE = _struct(
     code_version=_STRING,
     seed=_INT,
 )
+_EXTERNAL = _struct(
+    file=_STRING,
+    row=_INT,
+    given_id=_STRING,
+    task_type=_STRING,
+    images=pa.list_(_struct(uri=_STRING, part=_STRING, sha256=_STRING, pixels=_STRING)),
+    distortions=pa.list_(
+        _struct(
+            image=_INT,
+            order=_INT,
+            name=_STRING,
+            category=_STRING,
+            level=_INT,
+            given_name=_STRING,
+            given_category=_STRING,
+            given_level=_INT,
+        )
+    ),
+    better=_INT,
+)
 
 _FIELDS = {
     "id": _STRING,
     "source": _STRING,
+    "license": _STRING,
     "task": _STRING,
     "split": _STRING,
     "messages": pa.list_(_struct(role=_STRING, content=_STRING)),
@@ -57,6 +78,7 @@ _FIELDS = {
     "order_effect": _FLOAT,
     "source_image": _SOURCE_IMAGE,
     "provenance": _PROVENANCE,
+    "external": _EXTERNAL,
     "images": pa.list_(_IMAGE),
 }
 

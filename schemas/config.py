@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import reprlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -301,11 +301,76 @@ class AnnotateConfig(Section):
         return self
 
 
+class ExternalConfig(Section):
+    """A dataset to merge in: its annotation files, and the folder that the paths in them start from.
+
+    `license` replaces what the dataset's publishers state.
+    """
+
+    kind: Literal["q-instruct", "dq-495k"]
+    annotations: Annotated[list[Place], Field(min_length=1, max_length=1000)]
+    images: Place
+    license: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+
+
+class KeepOutConfig(Section):
+    """An evaluation set that no row may show: a folder of its pictures, or a list of their hashes.
+
+    A list has one picture a line: 64 hex digits (SHA-256 of the file or of its pixels), 16 (perceptual hash)
+    or a fingerprint; the rest of a line is its name; a line that starts with # is a comment. `name` is by
+    default that of the folder or file.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    folder: Place | None = None
+    list: Place | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> KeepOutConfig:
+        if (self.folder is None) == (self.list is None):
+            raise ValueError("give exactly one of folder, list")
+        return self
+
+
+class MixtureRule(Section):
+    """How many rows of a source, a task or both stay. A row belongs to the first rule that fits it.
+
+    `cap` is the most rows the rule keeps; rules with a `weight` then keep rows in proportion to it, as many
+    as the scarcest of them allows. Rows that no rule fits all stay.
+    """
+
+    source: str | None = None
+    task: str | None = None
+    cap: Annotated[StrictInt, Field(ge=0)] | None = None
+    weight: Annotated[float, Field(gt=0, le=1e6)] | None = None
+
+
+class LicensesConfig(Section):
+    """Which licences rows may have: patterns as of file names, without regard to case.
+
+    A row is refused when a pattern of `deny` fits its licence, or `allow` is given and none of it does. A row
+    without a stated licence has the licence "not stated".
+    """
+
+    allow: list[str] | None = None
+    deny: list[str] = []
+
+
 class MergeConfig(Section):
-    """Splits follow the source picture: its id hashed with `salt` falls below `test_share` or not."""
+    """Splits follow the source picture: its id hashed with `salt` falls below `test_share` or not.
+
+    `keep_out_bits` is how many bits of the perceptual hash a copy of an evaluation picture may differ in;
+    `max_bad_share` the share of an annotation file's rows that may be unusable.
+    """
 
     test_share: Share = 0.1
     salt: str = ""
+    external: list[ExternalConfig] = []
+    keep_out: list[KeepOutConfig] = []
+    keep_out_bits: Annotated[StrictInt, Field(ge=0, le=32)] = 8
+    mixture: list[MixtureRule] = []
+    licenses: LicensesConfig = LicensesConfig()
+    max_bad_share: Share = 0.05
 
 
 class PublishConfig(Section):
@@ -456,8 +521,15 @@ def _explain(path: Path, node: yaml.Node, error: ValidationError) -> str:
 def _keys_at(loc: list[str | int]) -> list[str]:
     model: Any = BuildConfig
     for part in loc:
-        model = model.model_fields[str(part)].annotation
+        if not isinstance(part, int):
+            model = _section(model.model_fields[part].annotation)
     return list(model.model_fields)
+
+
+def _section(annotation: Any) -> Any:
+    """The section behind `Section | None` or `list[Section]`."""
+    inside = [_section(one) for one in get_args(annotation)] or [annotation]
+    return next((one for one in inside if isinstance(one, type) and issubclass(one, Section)), inside[0])
 
 
 def _line_of(node: yaml.Node | None, loc: list[str | int]) -> int:

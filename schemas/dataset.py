@@ -32,9 +32,28 @@ class FileEntry(Record):
     split: str | None = None
 
 
+class KeptOut(Record):
+    """A picture of ours or of another dataset that isn't in the dataset: it is, or shows, `picture` of an
+    evaluation set. `how` is "exact" or "near"; `pixels` the hash of the removed picture's pixels, if known.
+    """
+
+    source: str
+    uri: str
+    pixels: str
+    picture: str
+    how: str
+
+    @classmethod
+    def from_list(cls, values: Sequence[str]) -> KeptOut:
+        """From the fields in order."""
+        return cls.model_validate(dict(zip(cls.model_fields, values, strict=True)))
+
+
 class DatasetManifest(Record):
     """manifest.json: what a dataset is, what it was made from, and every file's hash. Written last.
 
+    `sources` and `licenses` count rows; `merged` what merging did, by words; `kept_out` lists what was
+    removed because an evaluation set has it.
     `facts` are what else the report tells of the build: inputs, runner, workers, counts, duplicates.
     """
 
@@ -46,6 +65,10 @@ class DatasetManifest(Record):
     tasks: dict[str, int]
     splits: dict[str, int]
     quarantined: int
+    sources: dict[str, int] = Field(default_factory=dict)
+    licenses: dict[str, int] = Field(default_factory=dict)
+    merged: dict[str, int] = Field(default_factory=dict)
+    kept_out: list[KeptOut] = Field(default_factory=list)
     seed: int
     config: dict[str, Any]
     config_hash: str

@@ -24,6 +24,27 @@ TASKS: tuple[Task, ...] = (
     "referring_short",
     "referring_long",
 )
+ExternalTask = Literal[
+    "external_question",
+    "external_choice",
+    "external_rating",
+    "external_identification",
+    "external_description",
+    "external_comparison",
+    "external_comparison_description",
+    "external_general",
+]
+EXTERNAL_TASKS: tuple[ExternalTask, ...] = (
+    "external_question",
+    "external_choice",
+    "external_rating",
+    "external_identification",
+    "external_description",
+    "external_comparison",
+    "external_comparison_description",
+    "external_general",
+)
+"""Tasks of merged datasets that are none of ours; what is the same keeps our name."""
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
 
@@ -143,13 +164,59 @@ class Sample(Record):
     seed: int = 0
 
 
+class GivenDistortion(Record):
+    """A distortion as another dataset states it for the whole picture number `image` (from 0) of a row.
+
+    `name`, `category` and `level` are ours, null where ours have no counterpart; `given_*` are the words and
+    the number of the source. `order` from 1 is the order of application.
+    """
+
+    image: Annotated[int, Field(ge=0)]
+    order: Annotated[int, Field(ge=1)]
+    name: str | None
+    category: str | None
+    level: Annotated[int, Field(ge=1, le=5)] | None
+    given_name: str | None
+    given_category: str | None
+    given_level: int | None
+
+
+class ExternalPicture(Record):
+    """A picture of a merged row: its path in the dataset, its part in the dialogue, the file's hash and that
+    of its pixels.
+    """
+
+    uri: str
+    part: Literal["image", "reference", "A", "B"]
+    sha256: str
+    pixels: str
+
+
+class External(Record):
+    """Where a merged row comes from and what its dataset states beside the dialogue.
+
+    `file` and `row` (from 0) are its place in the annotation file, `given_id` and `task_type` the dataset's.
+    `images` are the row's pictures in order. `distortions` is null where the dataset says nothing, empty for
+    pictures it calls untouched. `better` is the number of the better picture in `images`.
+    """
+
+    file: str
+    row: int
+    given_id: str | None
+    task_type: str | None
+    images: list[ExternalPicture]
+    distortions: list[GivenDistortion] | None
+    better: int | None
+
+
 class Row(Record):
     """One training sample without its picture bytes, which the published Parquet holds in the column
-    `images`.
+    `images`. `license` is that of the text and its pictures; `external` is null for rows made here.
     """
 
     id: str
     source: str
+    license: str | None = None
     task: str
     split: Split
     messages: list[Message]
@@ -159,6 +226,7 @@ class Row(Record):
     order_effect: float | None
     source_image: SourceImage | None
     provenance: Provenance | None
+    external: External | None = None
 
 
 class Quarantined(Record):

@@ -185,22 +185,33 @@ def checked_file(store: Store, stage: str, key: str) -> Path:
     return path
 
 
-def read_items(store: Store, stage: str, key: str, pictures: bool = False) -> Iterator[Item]:
-    """The rows of a shard in order, one row group in memory at a time; picture bytes only when asked for."""
+def read_items(
+    store: Store, stage: str, key: str, pictures: bool = False, only: set[str] | None = None
+) -> Iterator[Item]:
+    """The rows of a shard in order, one row group in memory at a time; picture bytes only when asked for.
+
+    With `only`, the rows with these ids; the others' records aren't parsed.
+    """
     path = checked_file(store, stage, key)
     columns = ["id", "record", "picture"] if pictures else ["id", "record"]
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             for row in file.read_row_group(group, columns=columns).to_pylist():
-                yield Item(row["id"], json.loads(row["record"]), row.get("picture"))
+                if only is None or row["id"] in only:
+                    yield Item(row["id"], json.loads(row["record"]), row.get("picture"))
 
 
-def read_picture(store: Store, stage: str, key: str, place: int, row_id: str) -> bytes:
-    """The picture of row number `place` of a shard in which every row, a row group each, has a picture."""
+def read_item(store: Store, stage: str, key: str, place: int, row_id: str) -> Item:
+    """Row number `place` of a shard in which every row, a row group each, has a picture."""
     path = checked_file(store, stage, key)
     with pq.ParquetFile(path) as file:
-        row = file.read_row_group(place, columns=["id", "picture"]).to_pylist()[0]
+        row = file.read_row_group(place).to_pylist()[0]
     if row["id"] != row_id or row["picture"] is None:
         what = f"row {place} is {row['id']!r}, not {row_id!r}"
         raise StoreError(f"{path}: {what}; delete this shard and build again")
-    return bytes(row["picture"])
+    return Item(row_id, json.loads(row["record"]), row["picture"])
+
+
+def read_picture(store: Store, stage: str, key: str, place: int, row_id: str) -> bytes:
+    """The picture alone of a row as `read_item` gives it."""
+    return bytes(read_item(store, stage, key, place, row_id).picture or b"")

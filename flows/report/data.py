@@ -11,8 +11,10 @@ from flows.report.gallery import GalleryItem, gallery_item
 from flows.report.statistics import Balance, Histogram, balance
 from flows.report.tally import Tally, smooth
 from schemas import masks
+from schemas.config import MixtureRule
+from schemas.dataset import KeptOut
 from schemas.masks import PositionGrid
-from schemas.records import SPLITS, TASKS, Quarantined, Row
+from schemas.records import EXTERNAL_TASKS, SPLITS, TASKS, Quarantined, Row
 
 ReportRow = tuple[Row, bytes | None]
 """A row and, for rows chosen for the gallery, the encoded bytes (PNG, WebP, JPEG) of its first picture."""
@@ -44,7 +46,8 @@ class BuildSummary:
     `seconds` and `shards` are by stage, in the order the stages ran. `inputs` is the number of files the
     build was given. `skips` says how often a sample could not be planned, by reason; `catalogue` lists the
     names that could have been injected (to show the ones that never were). `made` is an ISO date
-    (2026-03-14), "" leaves it out.
+    (2026-03-14), "" leaves it out. `merged` counts what merging sources did, in words; `kept_out` lists the
+    pictures removed because an evaluation set has them; `mixture` are the rules it followed.
     """
 
     name: str
@@ -63,6 +66,9 @@ class BuildSummary:
     skips: Mapping[str, int] = field(default_factory=dict)
     duplicates: Sequence[Duplicate] = ()
     catalogue: Sequence[str] = ()
+    merged: Mapping[str, int] = field(default_factory=dict)
+    kept_out: Sequence[KeptOut] = ()
+    mixture: Sequence[MixtureRule] = ()
 
 
 @dataclass(frozen=True)
@@ -174,7 +180,7 @@ def collect(
         tally.add(row)
         if encoded is not None:
             gallery.append(gallery_item(row, encoded))
-    order: dict[str, int] = {task: place for place, task in enumerate(TASKS)}
+    order: dict[str, int] = {task: place for place, task in enumerate((*TASKS, *EXTERNAL_TASKS))}
     gallery.sort(key=lambda item: (order.get(item.row.task, len(order)), item.row.id))
     distortions = tuple(
         DistortionCount(name, category, tuple(levels))
@@ -184,7 +190,9 @@ def collect(
     )
     places = {word: tally.positions[word] for word in masks.position_words(build.position_grid)}
     places |= {word: count for word, count in sorted(tally.positions.items()) if word not in places}
-    tasks: dict[str, Counter[str]] = {task: tally.tasks[task] for task in TASKS if task in tally.tasks}
+    tasks: dict[str, Counter[str]] = {
+        task: tally.tasks[task] for task in (*TASKS, *EXTERNAL_TASKS) if task in tally.tasks
+    }
     tasks |= {task: tally.tasks[task] for task in sorted(tally.tasks) if task not in tasks}
     splits_of_photographs = Counter(split for splits in tally.photographs.values() for split in splits)
     return ReportData(

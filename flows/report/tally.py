@@ -56,8 +56,9 @@ class Tally:
         self.sources.setdefault(row.source, Counter())[row.split] += 1
         self._add_provenance(row)
         self._add_text(row)
-        picture = _picture_key(row)
-        if picture not in self.pictures:
+        for picture in _picture_keys(row):
+            if picture in self.pictures:
+                continue
             self.pictures[picture] = row.split
             for region in row.regions:
                 if region.distortions:
@@ -69,14 +70,13 @@ class Tally:
         return tuple(sorted(texts, key=lambda entry: (-entry[1], entry[0]))[:count])
 
     def _add_provenance(self, row: Row) -> None:
-        if row.source_image is not None:
-            self.photographs.setdefault(row.source_image.id, set()).add(row.split)
-            self.licenses[row.source_image.license or "not stated"] += 1
-        else:
-            self.licenses["not stated"] += 1
+        origin = row.source_image
+        if origin is not None:
+            self.photographs.setdefault(origin.id, set()).add(row.split)
+        self.licenses[row.license or (origin.license if origin else None) or "not stated"] += 1
         made_by = row.provenance
         if made_by is None:
-            self.generators["not stated"] += 1
+            self.generators["not stated" if row.external is None else f"{row.source}'s makers"] += 1
         else:
             self.generators[" ".join(part for part in (made_by.generator, made_by.model) if part)] += 1
 
@@ -131,15 +131,19 @@ def _hashed(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).digest()
 
 
-def _picture_key(row: Row) -> bytes:
-    """Rows that ask about one distorted picture share this: its photograph and what was injected where."""
+def _picture_keys(row: Row) -> list[bytes]:
+    """What rows that ask about one picture share: for ours its photograph and what was injected where, for
+    others' the pixels of each picture.
+    """
+    if row.external is not None:
+        return [_hashed(picture.pixels) for picture in row.external.images]
     origin = row.source_image.id if row.source_image is not None else f"row {row.id}"
     injected = [
         (region.region_id, [(d.name, d.level, d.order) for d in region.distortions], region.strength)
         for region in row.regions
         if region.distortions
     ]
-    return _hashed(f"{origin} {injected}")
+    return [_hashed(f"{origin} {injected}")]
 
 
 def smooth(counts: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:

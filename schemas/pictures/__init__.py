@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from schemas.pictures.decoding import Picture, decode
 from schemas.pictures.lossless import encode, load_png, pixel_hash
-from schemas.pictures.similar import fingerprint, near_duplicates, perceptual_hash
+from schemas.pictures.similar import NearPictures, fingerprint, near_duplicates, perceptual_hash
 
 __all__ = [
+    "NearPictures",
     "Picture",
     "decode",
     "encode",

