@@ -230,6 +230,12 @@ def read_rows(path: Path) -> Iterator[Row]:
         yield _parsed(path, values)
 
 
+def rows_with_pictures(path: Path) -> Iterator[tuple[Row, list[bytes]]]:
+    """The rows of one Parquet file with their encoded pictures. Raises InputError as `read_rows`."""
+    for values in raw_rows(path, pictures=True):
+        yield _parsed(path, values), _picture_bytes(path, values)
+
+
 def find_rows(paths: Iterable[Path], row_ids: set[str]) -> dict[str, list[bytes]]:
     """Encoded pictures of some rows, reading only the row groups that hold them."""
     return {row.id: pictures for row, pictures in _with_pictures(paths, row_ids)}
@@ -296,6 +302,15 @@ def quarantine_bytes(entries: Sequence[Quarantined]) -> bytes:
     """quarantine.parquet: one row a sample that failed."""
     dumped = [entry.model_dump() for entry in entries]
     return _parquet_bytes(pa.Table.from_pylist(dumped, schema=QUARANTINE_SCHEMA))
+
+
+def read_quarantine(path: Path) -> list[Quarantined]:
+    """The rows of a quarantine.parquet. Raises InputError when it can't be read or has other columns."""
+    with named_read_errors(path):
+        table = pq.read_table(path)
+    if not table.schema.equals(QUARANTINE_SCHEMA):
+        raise InputError(f"{path}: its columns are not those of a quarantine; build the dataset again")
+    return [Quarantined.model_validate(entry) for entry in table.to_pylist()]
 
 
 def recipe_bytes(entries: Sequence[dict[str, str]]) -> bytes:

@@ -60,7 +60,7 @@ def load_png(data: bytes) -> NDArray[np.uint8]:
     rgb = _filtered_up(data, height, width)
     if rgb is None:
         flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-        rgb = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        rgb = cv2.imdecode(np.frombuffer(data, np.uint8), flags)  # type: ignore[assignment]
     if rgb is None or rgb.shape != (height, width, 3):
         raise SampleError("broken-data", "the pixels of a stored picture can't be decoded")
     return np.ascontiguousarray(rgb, dtype=np.uint8)
@@ -75,7 +75,7 @@ def _filtered_up(data: bytes, height: int, width: int) -> NDArray[np.uint8] | No
     expander = isal_zlib.decompressobj()
     try:
         packed = expander.decompress(memoryview(data)[41 : 41 + length], size)
-    except isal_zlib.error:
+    except isal_zlib.error:  # type: ignore[misc]
         return None
     if len(packed) != size or not expander.eof:
         return None

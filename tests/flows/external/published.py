@@ -84,17 +84,10 @@ def q_instruct_rows() -> list[tuple[Values, Values]]:
     )
     cases.append(
         (
-            q_row(
-                two,
-                "<|image|>How would you rate the quality of this image?",
-                "The quality of the image is Good",
-            ),
+            q_row(two, "<|image|>How would you rate the quality of this image?", "The quality of the image is Good"),
             {
                 "task": "external_rating",
-                "texts": [
-                    "How would you rate the quality of this image?",
-                    "The quality of the image is good.",
-                ],
+                "texts": ["How would you rate the quality of this image?", "The quality of the image is good."],
                 "pictures": [two],
             },
         )
@@ -187,16 +180,8 @@ DQ_FILES: dict[str, tuple[str, list[Values]]] = {
     ),
     "KADIS700K/refA_sd_brief/metas/test_refA_sd_single_5k.json": (
         "external_identification",
-        [
-            dq_row(
-                "rocket_0",
-                "refA_sd_brief",
-                **BLUR,
-                image_ref="KADIS700K/ref_imgs_s224/rocket.png",
-                query="Which distortion?",
-                answer="blur",
-            )
-        ],
+        [dq_row("rocket_0", "refA_sd_brief", **BLUR, image_ref="KADIS700K/ref_imgs_s224/rocket.png",
+                query="Which distortion?", answer="blur")],
     ),
     "KADIS700K/A_sd_brief/metas/train_A_sd_mix_98k_exclude.json": (
         "external_identification",
@@ -212,13 +197,7 @@ DQ_FILES: dict[str, tuple[str, list[Values]]] = {
     ),
     "KADIS700K/A_md_brief/metas/test_A_md_single_3k_exclude.json": (
         "external_identification",
-        [
-            dq_row(
-                "rocket_1",
-                "A_md_brief",
-                **without_reference(**BOTH, query="Which distortions?", answer="two"),
-            )
-        ],
+        [dq_row("rocket_1", "A_md_brief", **without_reference(**BOTH, query="Which distortions?", answer="two"))],
     ),
     "KADIS700K/refA_sd_detail/metas/train_refA_sd_detail_20k.json": (
         "external_description",
@@ -242,10 +221,7 @@ DQ_FILES: dict[str, tuple[str, list[Values]]] = {
     ),
     "BAPPS/metas/train_refAB_bapps_115k.json": (
         "external_comparison",
-        [
-            pair("china_0", "refAB_sd_detail", A_better_B=False),
-            pair("china_2", "refAB_sd_detail", A_better_B=True),
-        ],
+        [pair("china_0", "refAB_sd_detail", A_better_B=False), pair("china_2", "refAB_sd_detail", A_better_B=True)],
     ),
     "KADID10K/metas/train_AB_kadid_30k.json": (
         "external_comparison",

@@ -187,9 +187,7 @@ def test_there_are_forty_and_more_malformed_variants() -> None:
     assert len(MALFORMED) >= 40
 
 
-@pytest.mark.parametrize(
-    "row", ['{"image": "a.jpg",}', '{"a": NaN}', '{"a" 1}', "{" * 500 + "}" * 500, "nul"]
-)
+@pytest.mark.parametrize("row", ['{"image": "a.jpg",}', '{"a": NaN}', '{"a" 1}', "{" * 500 + "}" * 500, "nul"])
 def test_a_row_that_is_no_json_is_one_row_lost(row: str, tmp_path: Path, read_file: Import) -> None:
     good = json.dumps(q_row("a.jpg", "Is it sharp?", "yes"))
     (tmp_path / "rows.json").write_text(f"[{good}, {row}, {good.replace('sharp', 'dark')}]")
