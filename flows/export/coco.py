@@ -1,4 +1,4 @@
-"""COCO: pictures, their regions as run-length masks with the distortions as attributes, the dialogues beside."""
+"""COCO: pictures, their regions as run-length masks with distortions as attributes, the dialogues beside."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class CocoWriter:
 
 
 class _Split:
-    """What one split's files will hold; pictures and regions get numbers as they come, equal ones the same."""
+    """What one split's files will hold; pictures and regions are numbered as they come, equal ones alike."""
 
     def __init__(self) -> None:
         self.images: list[dict[str, Any]] = []

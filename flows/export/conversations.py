@@ -36,23 +36,18 @@ class _Files:
 
 
 class MessagesWriter:
-    """`<split>.jsonl`: TRL's conversational form with `images`, and our columns beside them.
+    """`<split>.jsonl` of {messages, images}: TRL's conversational form, and our columns beside them.
 
-    The pictures stand in the first user turn's content as parts {"type": "image"}, before its text, as TRL's
-    vision trainers and processors' chat templates take them; `images` are paths below the folder.
+    A content is text alone; TRL's vision trainers put the pictures before the text of the first user turn.
+    `images` are paths below the folder.
     """
 
     def __init__(self, folder: ExportFolder) -> None:
         self._folder, self._files = folder, _Files(folder, ".jsonl")
 
     def add(self, row: Row, pictures: list[bytes]) -> None:
-        messages: list[dict[str, Any]] = []
-        for number, turn in enumerate(row.messages):
-            shown = [{"type": "image"} for _ in pictures] if number == 0 else []
-            parts = [*shown, {"type": "text", "text": turn.content}]
-            messages.append({"role": turn.role, "content": parts})
         images = [self._folder.picture(data) for data in pictures]
-        record = {"messages": messages, "images": images, **_told(row)}
+        record = {"messages": [turn.model_dump() for turn in row.messages], "images": images, **_told(row)}
         self._files.of(row.split)[0].write(json.dumps(record, ensure_ascii=False) + "\n")
 
     def close(self) -> None:
@@ -117,7 +112,7 @@ class ShareGptWriter:
 
 
 def _conversations(row: Row, pictures: int) -> list[dict[str, str]]:
-    """Turns as {from, value}. A literal "<image>" in the text would count as a picture: it is spelled apart."""
+    """Turns as {from, value}. An "<image>" in the text would count as a picture, so it is spelled apart."""
     turns = []
     for number, turn in enumerate(row.messages):
         text = turn.content.replace("<image>", "< image >")

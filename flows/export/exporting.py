@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -25,13 +25,14 @@ class RowSink(Protocol):
     def close(self) -> None: ...
 
 
-FORMATS: dict[str, Callable[[ExportFolder], RowSink]] = {
-    "messages": MessagesWriter,
-    "llava": LlavaWriter,
-    "sharegpt": ShareGptWriter,
-    "coco": CocoWriter,
+FORMATS: dict[str, Callable[[ExportFolder, Sequence[Path]], RowSink]] = {
+    "messages": lambda folder, _: MessagesWriter(folder),
+    "llava": lambda folder, _: LlavaWriter(folder),
+    "sharegpt": lambda folder, _: ShareGptWriter(folder),
+    "coco": lambda folder, _: CocoWriter(folder),
     "webdataset": TarWriter,
 }
+"""Writers by form; each gets the new folder and the files whose rows it will be given."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def export(dataset: Path, form: str, out: Path, split: str | None) -> Written:
     folder = dataset.resolve()
     paths = _paths(folder, split)
     with new_folder(out) as target:
-        sink = FORMATS[form](target)
+        sink = FORMATS[form](target, paths)
         rows = 0
         for row, pictures in _rows(paths):
             sink.add(row, pictures)
