@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +27,32 @@ class RowGroup:
     bytes: int
 
 
+class EncodedPictures(Sequence[bytes]):
+    """The different pictures of some rows; one becomes bytes when it is asked for, again at each time."""
+
+    def __init__(self) -> None:
+        self._places: list[tuple[pa.Array, int]] = []
+
+    def append(self, column: pa.Array, index: int) -> None:
+        """Add the value at `index` of an array of bytes."""
+        self._places.append((column, index))
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, place: int) -> bytes: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[bytes]: ...
+
+    def __getitem__(self, place: int | slice) -> bytes | Sequence[bytes]:
+        if isinstance(place, slice):
+            return [self[number] for number in range(*place.indices(len(self)))]
+        column, index = self._places[place]
+        return bytes(column[index].as_py())
+
+
 @dataclass(frozen=True)
 class GroupRows:
     """Rows of one row group: `texts` are the columns asked for, `places` each row's pictures as indices into
@@ -35,7 +61,7 @@ class GroupRows:
 
     texts: list[dict[str, Any]]
     places: list[list[int]]
-    pictures: list[bytes]
+    pictures: EncodedPictures
 
 
 def row_groups(path: Path) -> list[RowGroup]:
@@ -81,7 +107,7 @@ class GroupReader:
     def read(self, group: RowGroup, rows: Sequence[int], columns: Sequence[str], pictures: bool) -> GroupRows:
         """The rows with these numbers within the row group, in the order given.
 
-        Only the pictures of these rows are copied out. Raises InputError for a file that can't be read.
+        Raises InputError for a file that can't be read.
         """
         wanted = [*columns, *(["images"] if pictures else [])]
         with named_read_errors(group.path):
@@ -91,7 +117,7 @@ class GroupReader:
                 texts = texts.take(pa.array(rows, pa.int64()))
             listed = texts.to_pylist() if columns else [{} for _ in rows]
         if not pictures:
-            return GroupRows(listed, [[] for _ in rows], [])
+            return GroupRows(listed, [[] for _ in rows], EncodedPictures())
         return GroupRows(listed, *_pictures(group, table["images"], rows))
 
     def close(self) -> None:
@@ -109,7 +135,7 @@ class GroupReader:
 
 def _pictures(
     group: RowGroup, column: pa.ChunkedArray, rows: Sequence[int]
-) -> tuple[list[list[int]], list[bytes]]:
+) -> tuple[list[list[int]], EncodedPictures]:
     """Each row's pictures as places in a list that holds every picture once."""
     names: list[list[tuple[int, int | None]]] = []
     dictionaries = []
@@ -120,7 +146,7 @@ def _pictures(
         names += [[next(indices) for _ in range(length or 0)] for length in lengths]
         dictionaries.append(encoded.dictionary)
     found: dict[tuple[int, int | None], int] = {}
-    pictures: list[bytes] = []
+    pictures = EncodedPictures()
     places = []
     for row in rows:
         for name in names[row]:
@@ -130,6 +156,6 @@ def _pictures(
                     what = f"row {row} of row group {group.number} has a picture without bytes"
                     raise InputError(f"{group.path}: {what}; `iqa-spider verify` says more")
                 found[name] = len(pictures)
-                pictures.append(dictionaries[chunk_number][index].as_py())
+                pictures.append(dictionaries[chunk_number], index)
         places.append([found[name] for name in names[row]])
     return places, pictures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -39,15 +40,18 @@ class Pictures:
         self._kept: dict[tuple[int, int], NDArray[np.uint8]] = {}
         self._bytes = 0
 
-    def take(self, name: tuple[int, int], data: bytes) -> Any:
-        """One picture: bytes, a (H, W, 3) uint8 array of its own, or a PIL image. Raises SampleError."""
+    def take(self, name: tuple[int, int], encoded: Sequence[bytes]) -> Any:
+        """One picture of its piece's: bytes, a (H, W, 3) uint8 array of its own, or a PIL image.
+
+        Raises SampleError for one that can't be decoded.
+        """
         if self._form == "encoded":
-            return data
+            return encoded[name[1]]
         self._left[name] -= 1
         again = self._left[name] > 0
         rgb = self._kept.get(name)
         if rgb is None:
-            rgb = decoded(data)
+            rgb = decoded(encoded[name[1]])
             if again and self._bytes + rgb.nbytes <= _KEPT_BYTES:
                 self._kept[name] = rgb
                 self._bytes += rgb.nbytes

@@ -161,7 +161,7 @@ class RowStream:
             if choice.pictures != "none":
                 try:
                     found["images"] = [
-                        pictures.take((int(number), name), rows.pictures[name]) for name in rows.places[place]
+                        pictures.take((int(number), name), rows.pictures) for name in rows.places[place]
                     ]
                 except SampleError as error:
                     group = self._groups[window.pieces[number].group]
