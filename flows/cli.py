@@ -15,6 +15,8 @@ from schemas.errors import InputError, SampleError, SpiderError
 if TYPE_CHECKING:
     from schemas.config import BuildConfig
 
+FORMATS = ("messages", "llava", "sharegpt", "coco", "webdataset")
+"""The forms of flows.export, named here so that a typo is told at once."""
 Command = Callable[[argparse.Namespace], int]
 UNTIL = ("ingest", "regions", "distort", "annotate")
 """The stages a build can end after; the two that follow make its dataset."""
@@ -110,6 +112,28 @@ def parser() -> argparse.ArgumentParser:
     show.set_defaults(run=_show)
 
     _add_qa_commands(commands.add_parser("qa", help="see and prune the replies that models have given"))
+
+    recipes = commands.add_parser("recipes", help="a dataset without its pictures, and back")
+    of_recipes = recipes.add_subparsers(dest="recipe", required=True, metavar="COMMAND", parser_class=_Parser)
+    pack = of_recipes.add_parser("pack", help="write rows and recipes to one file")
+    pack.add_argument("dataset", metavar="DATASET", type=Path)
+    pack.add_argument("-o", "--output", metavar="FILE", type=Path, required=True)
+    pack.set_defaults(run=_pack)
+    rebuild = of_recipes.add_parser("rebuild", help="make the dataset of a pack from the photographs")
+    rebuild.add_argument("pack", metavar="FILE", type=Path)
+    source = rebuild.add_mutually_exclusive_group(required=True)
+    source.add_argument("--images", metavar="DIR", type=Path, help="the photographs, whatever their names")
+    source.add_argument("--bundled", action="store_true", help="take the bundled photographs")
+    rebuild.add_argument("--out", metavar="DIR", type=Path, required=True, help="the dataset's new folder")
+    rebuild.add_argument("--workers", metavar="N", type=_positive, help="processes (default: the cores)")
+    rebuild.set_defaults(run=_rebuild)
+
+    export = commands.add_parser("export", help="write a dataset in another program's form")
+    export.add_argument("dataset", metavar="DATASET", type=Path)
+    export.add_argument("--format", choices=FORMATS, required=True)
+    export.add_argument("--out", metavar="DIR", type=Path, required=True, help="a folder that doesn't exist")
+    export.add_argument("--split", help="only this split")
+    export.set_defaults(run=_export)
     return root
 
 
@@ -263,6 +287,29 @@ def _qa_prune(options: argparse.Namespace) -> int:
     from flows.qa import prune
 
     prune(options.place, options.model, options.prompt_version, options.older_than)
+    return 0
+
+
+def _pack(options: argparse.Namespace) -> int:
+    from flows.recipes.commands import print_pack
+
+    return print_pack(options.dataset, options.output)
+
+
+def _rebuild(options: argparse.Namespace) -> int:
+    from flows.recipes.commands import print_rebuild
+    from schemas.config import ImagesConfig
+
+    images = ImagesConfig(bundled=True) if options.bundled else ImagesConfig(folder=options.images)
+    return print_rebuild(options.pack, images, options.out, options.workers or os.cpu_count() or 1)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from flows.export import export
+
+    written = export(options.dataset, options.format, options.out, options.split)
+    print(f"{written.rows} rows, {written.pictures} pictures")
+    print(options.out)
     return 0
 
 

@@ -26,7 +26,7 @@ from schemas.store import Manifest, Store
 
 __all__ = ["ExternalInputs", "RowRef", "config_hash", "job", "run", "shard_rows", "split_of"]
 
-VERSION = 2
+VERSION = 3
 _TEXT_BYTES = 2_000
 """What a row without a picture counts for where files are cut by bytes."""
 
@@ -94,7 +94,11 @@ def job(annotate: Sequence[Job], config: BuildConfig, inputs: ExternalInputs) ->
 
 
 def run(job: Job, store: Store, out: ShardWriter) -> None:
-    """Bring the sources together, shuffle by hash, cut by bytes; `extra["shards"]` lists what to publish."""
+    """Bring the sources together, shuffle pictures, cut by bytes; `extra["shards"]` lists what to publish.
+
+    The rows of a picture follow one another, so that a row group stores it once; publishing shuffles each row
+    group's rows.
+    """
     config = MergeConfig.model_validate(job.content["merge"])
     counts: Counter[str] = Counter()
     rows = list(own(store, job.content["annotate"]))
@@ -126,7 +130,7 @@ def _cut(job: Job, by_split: Mapping[Split, list[RowRef]], out: ShardWriter) -> 
     bounds = job.content["publish"]
     shards: list[dict[str, Any]] = []
     for split, rows in by_split.items():
-        rows.sort(key=lambda ref: content_key(job.content["seed"], "shuffle", ref.row_id))
+        rows.sort(key=lambda ref: (content_key(job.content["seed"], "shuffle", _shown(ref)), ref.row_id))
         out.counts[f"rows: {split}"] = len(rows)
         runs = list(_runs(rows, bounds["shard_bytes"], bounds["min_shards"]))
         for number, run_of in enumerate(runs):
@@ -252,14 +256,20 @@ def _reference(row: Candidate, pictures: Mapping[str, Picture]) -> RowRef:
     )
 
 
+def _shown(ref: RowRef) -> str:
+    """What a row shows: rows of one value have the same pictures."""
+    return content_key(ref.pictures) if ref.pictures else ref.row_id
+
+
 def _runs(rows: Sequence[RowRef], shard_bytes: int, min_shards: int) -> Iterator[list[RowRef]]:
     """Equal runs of rows: as few as stay below `shard_bytes` on average, at least `min_shards` where rows
-    suffice.
+    suffice; more than four are a multiple of eight, which common numbers of ranks divide.
     """
     if not rows:
         return
-    total = sum(ref.bytes for ref in rows)
-    count = min(len(rows), max(min_shards, -(-total // shard_bytes)))
+    total = sum({_shown(ref): ref.bytes for ref in rows}.values())
+    count = max(min_shards, -(-total // shard_bytes))
+    count = min(len(rows), next((few for few in (1, 2, 4) if few >= count), -(-count // 8) * 8))
     for number in range(count):
         start, end = len(rows) * number // count, len(rows) * (number + 1) // count
         yield list(rows[start:end])

@@ -52,8 +52,8 @@ from schemas.records import EXTERNAL_TASKS, SPLITS, TASKS, Quarantined, Row
 from schemas.shards import checked_file, commit_file, file_digest, read_items, read_picture
 from schemas.store import Manifest, Store, fsync_folder, named_disk_errors
 
-VERSION = 2
-_LIBRARIES = ("numpy", "opencv-python", "pillow", "pyarrow", "pycocotools", "scikit-image")
+VERSION = 3
+LIBRARIES = ("numpy", "opencv-python", "pillow", "pyarrow", "pycocotools", "scikit-image")
 
 
 def jobs(merge: Manifest, config: BuildConfig) -> list[Job]:
@@ -179,7 +179,7 @@ def assemble(
         (staging / "data").mkdir(parents=True)
         try:
             manifest = _fill(staging, key, files, merge, distort, facts, store, started)
-            _make_durable(staging)
+            make_durable(staging)
             if final.exists():
                 shutil.rmtree(final)
             staging.rename(final)
@@ -211,13 +211,28 @@ def _fill(
     started: float,
 ) -> DatasetManifest:
     published, digests = _place_files(folder, files, merge, store)
+    return describe(folder, key, published, digests, _recipes(store, merge, distort), facts, started)
+
+
+def describe(
+    folder: Path,
+    key: str,
+    published: Sequence[PublishedFile],
+    digests: Mapping[str, str],
+    recipes: Sequence[dict[str, str]],
+    facts: BuildFacts,
+    started: float,
+) -> DatasetManifest:
+    """Write everything of a dataset folder but its data files: recipes, quarantine, report, card, manifest.
+
+    `digests` holds each row's digest by id, `started` when the folder's making began (time.perf_counter).
+    """
     entries = {
         file.path: FileEntry(sha256=file.sha256, bytes=file.bytes, rows=file.rows, split=file.split)
         for file in published
     }
-    digest = dataset_digest(digests)
+    digest = dataset_digest(dict(digests))
     config = public_config(facts.config)
-    recipes = _recipes(store, merge, distort)
     texts = {
         "quarantine.parquet": quarantine_bytes(facts.quarantine),
         "recipes.parquet": recipe_bytes(recipes),
@@ -251,10 +266,17 @@ def _fill(
         config=config,
         config_hash=config_hash(facts.config),
         code_version=__version__,
-        versions={name: version(name) for name in _LIBRARIES},
+        versions={name: version(name) for name in LIBRARIES},
         files=entries,
         shards={stage: {"new": count.new, "reused": count.reused} for stage, count in facts.shards.items()},
         seconds={**facts.seconds, "assemble": round(time.perf_counter() - started, 3)},
+        facts={
+            "inputs": facts.inputs,
+            "runner": facts.runner,
+            "workers": facts.workers,
+            "counts": facts.counts,
+            "duplicates": [[entry.uri, entry.kept, entry.kind] for entry in facts.duplicates],
+        },
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
@@ -389,7 +411,8 @@ def _hide_model_folders(value: Any) -> None:
             _hide_model_folders(part)
 
 
-def _make_durable(folder: Path) -> None:
+def make_durable(folder: Path) -> None:
+    """Have every file and folder below `folder` on the disk."""
     for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb") as file:

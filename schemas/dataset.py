@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 
 from schemas.arrow import ROW_SCHEMA, TEXT_COLUMNS, row_from_arrow, to_table
 from schemas.errors import InputError
+from schemas.hashing import content_key
 from schemas.records import Quarantined, Record, Row
 from schemas.row_groups import RowGroups
 
@@ -53,6 +54,7 @@ class DatasetManifest(Record):
 
     `sources` and `licenses` count rows; `merged` what merging did, by words; `kept_out` lists what was
     removed because an evaluation set has it.
+    `facts` are what else the report tells of the build: inputs, runner, workers, counts, duplicates.
     """
 
     format: int
@@ -75,6 +77,7 @@ class DatasetManifest(Record):
     files: dict[str, FileEntry]
     shards: dict[str, dict[str, int]]
     seconds: dict[str, float]
+    facts: dict[str, Any] = Field(default_factory=dict)
     created: str
 
 
@@ -129,9 +132,12 @@ def data_files(folder: Path) -> list[Path]:
 
 
 class RowWriter:
-    """Writes rows of `ROW_SCHEMA` to one Parquet file: images plain, the rest zstd, row groups bounded.
+    """Writes rows of `ROW_SCHEMA` to one Parquet file: pictures as they are, the rest zstd.
 
-    A row group holds at most `rows_per_group` rows and `group_bytes` bytes of pictures, at least one row.
+    A row group holds at most `rows_per_group` rows and `group_bytes` bytes of pictures, at least one row; a
+    picture that several of its rows share counts for each, as readers unpack it, but is stored once (the
+    column's dictionary). Rows are shuffled within their row group, so that those of one picture, added one
+    after another, aren't neighbours.
     """
 
     def __init__(self, path: Path, rows_per_group: int, group_bytes: int) -> None:
@@ -140,12 +146,13 @@ class RowWriter:
         parquet = pq.ParquetWriter(
             path,
             ROW_SCHEMA,
-            compression={**dict.fromkeys(_leaves(), "zstd"), _PICTURE_LEAF: "none"},
-            use_dictionary=[leaf for leaf in _leaves() if leaf != _PICTURE_LEAF],
+            compression={**dict.fromkeys(_leaves(), "zstd"), PICTURE_LEAF: "none"},
+            use_dictionary=True,
+            dictionary_pagesize_limit=_MAX_DICTIONARY,
             write_page_index=True,
-            write_statistics=[leaf for leaf in _leaves() if leaf != _PICTURE_LEAF],
+            write_statistics=[leaf for leaf in _leaves() if leaf != PICTURE_LEAF],
         )
-        self._groups = RowGroups(path, parquet, to_table)
+        self._groups = RowGroups(path, parquet, _shuffled_table)
 
     def add(self, row: Row, pictures: Sequence[bytes]) -> None:
         size = sum(map(len, pictures))
@@ -164,7 +171,13 @@ class RowWriter:
         self._groups.abandon()
 
 
-_PICTURE_LEAF = "images.list.element.bytes"
+def _shuffled_table(rows: Sequence[tuple[Row, Sequence[bytes]]]) -> pa.Table:
+    return to_table(sorted(rows, key=lambda entry: content_key("row group", entry[0].id)))
+
+
+PICTURE_LEAF = "images.list.element.bytes"
+_MAX_DICTIONARY = 2_000_000_000
+"""Above this a column's dictionary would be left in favour of plain values; no row group reaches it."""
 
 
 def _leaves() -> list[str]:
@@ -215,6 +228,12 @@ def read_rows(path: Path) -> Iterator[Row]:
     """The rows of one Parquet file without pictures. Raises InputError as `raw_rows` and for a broken row."""
     for values in raw_rows(path, pictures=False):
         yield _parsed(path, values)
+
+
+def rows_with_pictures(path: Path) -> Iterator[tuple[Row, list[bytes]]]:
+    """The rows of one Parquet file with their encoded pictures. Raises InputError as `read_rows`."""
+    for values in raw_rows(path, pictures=True):
+        yield _parsed(path, values), _picture_bytes(path, values)
 
 
 def find_rows(paths: Iterable[Path], row_ids: set[str]) -> dict[str, list[bytes]]:
@@ -283,6 +302,15 @@ def quarantine_bytes(entries: Sequence[Quarantined]) -> bytes:
     """quarantine.parquet: one row a sample that failed."""
     dumped = [entry.model_dump() for entry in entries]
     return _parquet_bytes(pa.Table.from_pylist(dumped, schema=QUARANTINE_SCHEMA))
+
+
+def read_quarantine(path: Path) -> list[Quarantined]:
+    """The rows of a quarantine.parquet. Raises InputError when it can't be read or has other columns."""
+    with named_read_errors(path):
+        table = pq.read_table(path)
+    if not table.schema.equals(QUARANTINE_SCHEMA):
+        raise InputError(f"{path}: its columns are not those of a quarantine; build the dataset again")
+    return [Quarantined.model_validate(entry) for entry in table.to_pylist()]
 
 
 def recipe_bytes(entries: Sequence[dict[str, str]]) -> bytes:

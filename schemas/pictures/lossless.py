@@ -57,10 +57,36 @@ def load_png(data: bytes) -> NDArray[np.uint8]:
         raise SampleError("too-many-pixels", f"a stored picture claims {width} x {height} pixels")
     for name, start, end in png.chunks(data):
         png.check_chunk(data, name, start, end)
-    rgb = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    rgb = _filtered_up(data, height, width)
+    if rgb is None:
+        flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+        rgb = cv2.imdecode(np.frombuffer(data, np.uint8), flags)  # type: ignore[assignment]
     if rgb is None or rgb.shape != (height, width, 3):
         raise SampleError("broken-data", "the pixels of a stored picture can't be decoded")
     return np.ascontiguousarray(rgb, dtype=np.uint8)
+
+
+def _filtered_up(data: bytes, height: int, width: int) -> NDArray[np.uint8] | None:
+    """The pixels of a PNG just as `encode` lays it out, in half of OpenCV's time; None for any other."""
+    (length,) = struct.unpack_from(">I", data, 33)
+    if data[37:41] != b"IDAT" or data[45 + length + 4 : 45 + length + 8] != b"IEND":
+        return None
+    size = height * (1 + width * 3)
+    expander = isal_zlib.decompressobj()
+    try:
+        packed = expander.decompress(memoryview(data)[41 : 41 + length], size)
+    except isal_zlib.error:  # type: ignore[misc]
+        return None
+    if len(packed) != size or not expander.eof:
+        return None
+    rows = np.frombuffer(packed, np.uint8).reshape(height, 1 + width * 3)
+    if (rows[:, 0] != _UP).any():
+        return None
+    flat = np.empty((height, width * 3), np.uint8)
+    flat[0] = rows[0, 1:]
+    for row in range(1, height):
+        np.add(flat[row - 1], rows[row, 1:], out=flat[row])
+    return flat.reshape(height, width, 3)
 
 
 def pixel_hash(rgb: NDArray[np.uint8]) -> str:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -31,6 +32,7 @@ from schemas.dataset import (
     row_count,
 )
 from schemas.errors import InputError
+from schemas.pictures import encode
 from schemas.records import Quarantined
 from tests.schemas import rows as make
 
@@ -95,10 +97,27 @@ def test_rows_come_back(tmp_path: Path) -> None:
     write(tmp_path / "x.parquet", 5, rows_per_group=2)
     path = tmp_path / "x.parquet"
     assert row_count(path) == 5
-    assert [row.id for row in read_rows(path)] == [f"x-{n}" for n in range(5)]
-    assert next(iter(read_rows(path))) == make.row("x-0")
+    rows = {row.id: row for row in read_rows(path)}
+    assert rows == {f"x-{n}": make.row(f"x-{n}") for n in range(5)}
     assert "images" not in next(raw_rows(path, pictures=False))
-    assert next(raw_rows(path, pictures=True))["images"] == [{"bytes": make.picture(0), "path": None}]
+    pictures = {values["id"]: values["images"] for values in raw_rows(path, pictures=True)}
+    assert pictures == {f"x-{n}": [{"bytes": make.picture(n), "path": None}] for n in range(5)}
+
+
+def test_a_row_group_is_shuffled_and_stores_a_shared_picture_once(tmp_path: Path) -> None:
+    picture = encode(np.random.default_rng(0).integers(0, 256, (128, 128, 3), np.uint8))
+    path = tmp_path / "x.parquet"
+    writer = RowWriter(path, 64, 10**9)
+    for number in range(96):
+        writer.add(make.row(f"x-{number:02d}"), [picture])
+    writer.close()
+    assert 2 * len(picture) < path.stat().st_size < 4 * len(picture)
+    assert all(values["images"][0]["bytes"] == picture for values in raw_rows(path, pictures=True))
+    names = [row.id for row in read_rows(path)]
+    first, second = names[:64], names[64:]
+    assert sorted(first) == [f"x-{n:02d}" for n in range(64)]
+    assert sorted(second) == [f"x-{n:02d}" for n in range(64, 96)]
+    assert first != sorted(first)
 
 
 def manifest(files: dict[str, FileEntry]) -> DatasetManifest:

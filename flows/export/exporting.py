@@ -1,0 +1,83 @@
+"""The table of export forms, and the one pass over a dataset's rows that feeds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from flows.export.coco import CocoWriter
+from flows.export.conversations import LlavaWriter, MessagesWriter, ShareGptWriter
+from flows.export.folder import ExportFolder, new_folder
+from flows.export.tars import TarWriter
+from flows.progress import Progress
+from schemas.dataset import data_files, load_manifest, rows_with_pictures
+from schemas.errors import InputError
+from schemas.records import Row
+
+
+class RowSink(Protocol):
+    """Takes the rows of an export one by one, those of a split after one another."""
+
+    def add(self, row: Row, pictures: list[bytes]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+FORMATS: dict[str, Callable[[ExportFolder, Sequence[Path]], RowSink]] = {
+    "messages": lambda folder, _: MessagesWriter(folder),
+    "llava": lambda folder, _: LlavaWriter(folder),
+    "sharegpt": lambda folder, _: ShareGptWriter(folder),
+    "coco": lambda folder, _: CocoWriter(folder),
+    "webdataset": TarWriter,
+}
+"""Writers by form; each gets the new folder and the files whose rows it will be given."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """How many rows and different pictures an export holds."""
+
+    rows: int
+    pictures: int
+
+
+def export(dataset: Path, form: str, out: Path, split: str | None) -> Written:
+    """Write a dataset, or one split of it, to the new folder `out` in one of FORMATS.
+
+    Raises InputError when `out` exists, the form or split is unknown, or the dataset can't be read.
+    """
+    if form not in FORMATS:
+        raise InputError(f"format {form!r}: give one of {', '.join(FORMATS)}")
+    folder = dataset.resolve()
+    paths = _paths(folder, split)
+    with new_folder(out) as target:
+        sink = FORMATS[form](target, paths)
+        rows = 0
+        for row, pictures in _rows(paths):
+            sink.add(row, pictures)
+            rows += 1
+        sink.close()
+    return Written(rows, target.pictures)
+
+
+def _paths(folder: Path, split: str | None) -> list[Path]:
+    entries = load_manifest(folder).files
+    paths = [
+        path
+        for path in data_files(folder)
+        if split in (None, entries[path.relative_to(folder).as_posix()].split)
+    ]
+    if not paths:
+        splits = ", ".join(sorted({entry.split for entry in entries.values() if entry.split})) or "none"
+        raise InputError(f"{folder}: no rows in the split {split!r}; it has {splits}")
+    return paths
+
+
+def _rows(paths: list[Path]) -> Iterator[tuple[Row, list[bytes]]]:
+    progress = Progress("export", len(paths), 0)
+    for path in paths:
+        yield from rows_with_pictures(path)
+        progress.step()
+    progress.close()

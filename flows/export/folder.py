@@ -1,0 +1,92 @@
+"""The folder of an export: files under safe names, each picture once, all of it visible by one rename."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import InputError
+from schemas.store import fsync_folder, named_disk_errors
+
+_SAFE = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+
+
+class ExportFolder:
+    """Writes below `path`: JSON, JSON lines, and pictures under the SHA-256 of their bytes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.pictures = 0
+        self._written: set[str] = set()
+
+    def picture(self, data: bytes) -> str:
+        """Write a picture unless it is there, and return its path below the folder: images/ab/abcd....png."""
+        name = hashlib.sha256(data).hexdigest()
+        place = f"images/{name[:2]}/{name}{extension(data)}"
+        if name not in self._written:
+            target = self.path / place
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+            self._written.add(name)
+            self.pictures += 1
+        return place
+
+    def file(self, name: str) -> Path:
+        """The path of a new file of this name. Raises InputError for a name that may lead elsewhere."""
+        if _SAFE.fullmatch(name) is None:
+            raise InputError(f"{name!r} can't be a file's name; `iqa-spider verify` says more")
+        return self.path / name
+
+    def json(self, name: str, content: Any) -> None:
+        """Write one JSON file."""
+        text = json.dumps(content, ensure_ascii=False, indent=1)
+        self.file(name).write_text(text + "\n", encoding="utf-8")
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[ExportFolder]:
+    """A folder that appears as `out` when the block has ended without an error, and else leaves nothing.
+
+    Raises InputError when `out` exists.
+    """
+    if out.exists() or out.is_symlink():
+        raise InputError(f"{out}: exists already; give a folder that doesn't")
+    staging = out.with_name(f".{out.name}.unfinished")
+    with named_disk_errors(out.parent):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir()
+        try:
+            yield ExportFolder(staging)
+            _make_durable(staging)
+            staging.rename(out)
+            fsync_folder(out.parent)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+
+
+def _make_durable(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        else:
+            fsync_folder(path)
+    fsync_folder(folder)
+
+
+def extension(data: bytes) -> str:
+    """ ".png", or ".jpg" and so on for pictures stored as they came."""
+    if data.startswith(b"\x89PNG"):
+        return ".png"
+    if data.startswith(b"\xff\xd8"):
+        return ".jpg"
+    return ".webp" if data[8:12] == b"WEBP" else ".bin"

@@ -1,0 +1,8 @@
+"""Training: what reads a published dataset: a resumable stream of rows over ranks and workers."""
+
+from __future__ import annotations
+
+from training.mixture import Mixture
+from training.streaming import RowStream, stream
+
+__all__ = ["Mixture", "RowStream", "stream"]
