@@ -1,9 +1,9 @@
 """Reading speed: rows a second of `training.stream` against WebDataset and MosaicML's StreamingDataset.
 
 Run: python -m benchmarks.reading DATASET [--copies N]. The same rows in the same order are written in each
-form, with the whole row as JSON and its pictures as the dataset stores them; peers store one sample a row. Then
-they are read in turns, in one process without workers, shuffled as each reader shuffles. "Undecoded" is the row
-parsed and the pictures' bytes; "decoded" is (H, W, 3) uint8 arrays, by Pillow, which WebDataset and
+form, with the whole row as JSON and its pictures as the dataset stores them; peers store one sample a row.
+Then they are read in turns, in one process without workers, shuffled as each reader shuffles. "Undecoded" is
+the row parsed and the pictures' bytes; "decoded" is (H, W, 3) uint8 arrays, by Pillow, which WebDataset and
 StreamingDataset decode with, and, to compare reading alone, by our decoder.
 
 MosaicML's library wants an older NumPy and transformers, so all of it runs in an environment of its own:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from flows.publish import make_durable
 from schemas.errors import InputError
 from schemas.store import fsync_folder, named_disk_errors
 
@@ -65,22 +65,12 @@ def new_folder(out: Path) -> Iterator[ExportFolder]:
         staging.mkdir()
         try:
             yield ExportFolder(staging)
-            _make_durable(staging)
+            make_durable(staging)
             staging.rename(out)
             fsync_folder(out.parent)
         except BaseException:
             shutil.rmtree(staging, ignore_errors=True)
             raise
-
-
-def _make_durable(folder: Path) -> None:
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-        else:
-            fsync_folder(path)
-    fsync_folder(folder)
 
 
 def extension(data: bytes) -> str:

@@ -64,7 +64,8 @@ def test_every_picture_is_written_once(tiny: Outcome, form: str, known: Known, t
 
 
 def test_messages_load_in_trl(tiny: Outcome, known: Known, tmp_path: Path) -> None:
-    data_utils = pytest.importorskip("trl.data_utils")
+    from trl import data_utils
+
     out = exported(tiny, "messages", tmp_path)
     seen = 0
     for split in ("train", "test"):

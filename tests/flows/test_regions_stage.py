@@ -344,7 +344,6 @@ def test_a_proposer_that_can_not_be_made_stops_the_build(
 
 @pytest.mark.parametrize("runner", ["serial", "process"])
 def test_a_missing_model_stops_the_build_and_quarantines_nothing(sam_place: Path, runner: str) -> None:
-    pytest.importorskip("annotation.regions.sam")
     settings = yaml.safe_load((sam_place / "tiny.yaml").read_text())
     settings["regions"]["sam"]["model"] = str(sam_place / "no-model")
     (sam_place / "tiny.yaml").write_text(yaml.safe_dump(settings))
