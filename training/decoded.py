@@ -37,7 +37,7 @@ class Pictures:
 
     def __init__(self, form: Form, left: dict[tuple[int, int], int]) -> None:
         self._form, self._left = form, left
-        self._kept: dict[tuple[int, int], NDArray[np.uint8]] = {}
+        self._kept: dict[tuple[int, int], bytes | NDArray[np.uint8]] = {}
         self._bytes = 0
 
     def take(self, name: tuple[int, int], encoded: Sequence[bytes]) -> Any:
@@ -45,20 +45,23 @@ class Pictures:
 
         Raises SampleError for one that can't be decoded.
         """
-        if self._form == "encoded":
-            return encoded[name[1]]
         self._left[name] -= 1
-        again = self._left[name] > 0
-        rgb = self._kept.get(name)
-        if rgb is None:
-            rgb = decoded(encoded[name[1]])
-            if again and self._bytes + rgb.nbytes <= _KEPT_BYTES:
-                self._kept[name] = rgb
-                self._bytes += rgb.nbytes
-                rgb = rgb.copy()
-        elif again:
-            rgb = rgb.copy()
-        else:
+        found = self._kept.get(name)
+        if found is None:
+            data = encoded[name[1]]
+            found = data if self._form == "encoded" else decoded(data)
+            if self._left[name] and self._bytes + _size(found) <= _KEPT_BYTES:
+                self._kept[name] = found
+                self._bytes += _size(found)
+        elif not self._left[name]:
             del self._kept[name]
-            self._bytes -= rgb.nbytes
-        return rgb if self._form == "array" else Image.fromarray(rgb)
+            self._bytes -= _size(found)
+        if isinstance(found, bytes):
+            return found
+        if name in self._kept:
+            found = found.copy()
+        return found if self._form == "array" else Image.fromarray(found)
+
+
+def _size(picture: bytes | NDArray[np.uint8]) -> int:
+    return len(picture) if isinstance(picture, bytes) else picture.nbytes
