@@ -10,7 +10,7 @@ VLM_PORT ?= 23333
 VLM_VENV ?= .venv-lmdeploy
 VLM_OPTIONS ?= --session-len 16384 --vision-max-batch-size 8 --enable-prefix-caching --trust-remote-code
 
-.PHONY: demo test lint bench clean vlm-server
+.PHONY: demo test lint bench bench-reading clean vlm-server
 
 demo: $(VENV)/.core
 	$(VENV)/bin/iqa-spider build configs/demo.yaml
@@ -27,14 +27,22 @@ bench: $(VENV)/.dev
 	$(PIP) --no-deps -r benchmarks/peers.txt
 	$(VENV)/bin/python -m benchmarks.pipeline
 	$(VENV)/bin/python -m benchmarks.distortions
+	$(VENV)/bin/python -m benchmarks.regions
+	$(VENV)/bin/python -m benchmarks.dialogues
 	$(VENV)/bin/python -m benchmarks.importing
+
+# Reading against peers that want older versions of NumPy and transformers: in an environment of its own.
+bench-reading: demo
+	$(PYTHON) -m venv .venv-reading
+	.venv-reading/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/reading.txt
+	.venv-reading/bin/python -m benchmarks.reading builds/demo/latest
 
 vlm-server: $(VLM_VENV)/.lmdeploy
 	$(VLM_VENV)/bin/lmdeploy serve api_server $(VLM_MODEL) --backend turbomind \
 		--server-name $(VLM_HOST) --server-port $(VLM_PORT) $(VLM_OPTIONS)
 
 clean:
-	rm -rf $(VENV) $(VLM_VENV) builds
+	rm -rf $(VENV) $(VLM_VENV) .venv-reading builds
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
