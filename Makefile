@@ -20,6 +20,7 @@ bench: $(VENV)/.dev
 	$(PIP) --no-deps -r benchmarks/peers.txt
 	$(VENV)/bin/python -m benchmarks.pipeline
 	$(VENV)/bin/python -m benchmarks.distortions
+	$(VENV)/bin/python -m benchmarks.importing
 
 clean:
 	rm -rf $(VENV) builds

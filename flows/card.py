@@ -32,6 +32,14 @@ _TASK_MEANING = {
     "grounding_dao": "which region received two distortions in a given order",
     "referring_short": "the distortions of a given region, as names",
     "referring_long": "the distortions of a given region, with levels and effect",
+    "external_question": "a short question about a picture",
+    "external_choice": "which of the listed options is right; the answer is its letter and words",
+    "external_rating": "how good the picture is, in one of five words",
+    "external_identification": "which distortions the whole picture has",
+    "external_description": "the quality of a picture beside its reference",
+    "external_comparison": "which of two pictures is better",
+    "external_comparison_description": "what is wrong with two pictures, and which is better",
+    "external_general": "anything else that a merged dataset mixes in",
 }
 
 
@@ -109,8 +117,10 @@ def dataset_card(
             ("licence of the photograph", "rows"),
             [(_plain(name), number(count)) for name, count in data.licenses.items()],
         ),
-        "Each row names its photograph and its licence in `source_image`. A distorted picture is made from "
-        "the photograph and stays under the photograph's licence.\n",
+        "Each row names its photograph and its licence in `source_image`, and the licence of the row in "
+        "`license`. A distorted picture is made from the photograph and stays under the photograph's "
+        "licence.\n",
+        *_merged(data),
         "## How it was made\n",
         "Photographs are decoded, turned upright and brought to 8-bit sRGB; duplicates are dropped. "
         "Regions are proposed and filtered; distortions are injected through their masks, and pixels outside "
@@ -137,6 +147,50 @@ def dataset_card(
         "More in `report.html`; what was set aside and why in `quarantine.parquet`.\n",
     ]
     return "\n".join(lines)
+
+
+def _merged(data: ReportData) -> list[str]:
+    """The part about other datasets; nothing when there is none."""
+    build = data.build
+    lines: list[str] = []
+    if data.merged_rows:
+        lines += [
+            "## Merged datasets\n",
+            _table(
+                ("source", "licence", "rows"),
+                [
+                    (_plain(source), _plain(licence), number(count))
+                    for (source, licence), count in data.source_licenses.items()
+                ],
+            ),
+            "Rows of other datasets keep what their makers state in the column `external`; what they "
+            "don't know is null. Distortions have the names of our catalogue and, beside them, those of the "
+            "source. Where labels of one picture contradict each other, what was injected and measured here "
+            "counts more than what another generator says it did, and that more than what people wrote; of "
+            "rows that count equally none stays.\n",
+        ]
+    if build.mixture:
+        rules = [
+            (
+                _plain(rule.source or "any"),
+                _plain(rule.task or "any"),
+                "" if rule.cap is None else number(rule.cap),
+                "" if rule.weight is None else f"{rule.weight:g}",
+            )
+            for rule in build.mixture
+        ]
+        lines += ["Mixture, by the first rule that fits a row:\n"]
+        lines += [_table(("source", "task", "at most", "weight"), rules)]
+    if build.merged:
+        lines += [_table(("merging", "rows"), [(_plain(k), number(n)) for k, n in build.merged.items()])]
+    if build.kept_out:
+        sets = sorted({entry.picture.partition("/")[0] for entry in build.kept_out})
+        lines += [
+            f"{plural(len(build.kept_out), 'picture')} of the evaluation sets {', '.join(map(_plain, sets))} "
+            "were found, by exact and perceptual hash, and left out with all rows about them; "
+            "`manifest.json` lists them.\n"
+        ]
+    return lines
 
 
 def _header(data: ReportData, files: Sequence[PublishedFile]) -> dict[str, Any]:
@@ -188,6 +242,11 @@ def _limits(data: ReportData) -> list[str]:
         )
     if data.answers:
         limits.append(f"{percent(share(data.distinct_answers, data.answers))} of the answers are different.")
+    if data.merged_rows:
+        limits.append(
+            "Rows of merged datasets have no regions, and their texts weren't checked against a truth: some "
+            "were written by people, some by a language model."
+        )
     if "not stated" in data.licenses:
         limits.append(
             f"{plural(data.licenses['not stated'], 'row')} come from photographs without a stated licence."

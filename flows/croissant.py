@@ -157,8 +157,13 @@ def _fields() -> list[dict[str, Any]]:
         ("attempt", integer, "attempt", False),
         ("seed", integer, "seed", False),
     )
+    stated = (
+        *((name, text, name, False) for name in ("file", "given_id", "task_type")),
+        ("row", integer, "row", False),
+        ("better", integer, "better", False),
+    )
     return [
-        *(_field(name, text, what[name]) for name in ("id", "source", "task", "split")),
+        *(_field(name, text, what[name]) for name in ("id", "source", "license", "task", "split")),
         _struct("messages", messages, what["messages"], repeated=True),
         _struct("regions", regions, what["regions"], repeated=True),
         _field("target_region_ids", text, what["target_region_ids"], repeated=True),
@@ -166,6 +171,7 @@ def _fields() -> list[dict[str, Any]]:
         _field("order_effect", real, what["order_effect"]),
         _struct("source_image", origin, what["source_image"], repeated=False),
         _struct("provenance", provenance, what["provenance"], repeated=False),
+        _struct("external", stated, what["external"], repeated=False),
         _field("images", "sc:ImageObject", what["images"], repeated=True, path="bytes"),
     ]
 

@@ -118,8 +118,6 @@ def run(job: Job, store: Store, out: ShardWriter) -> None:
         rows = without_conflicts(without_repeats(rows, looks, counts), looks, counts)
     kept = mixed(rows, config.mixture, job.content["seed"], counts) if config.mixture else rows
     placed = split_rows(kept, pictures, _photographs(job, store), config, counts)
-    for row, _ in placed:
-        counts[f"kept: {row.source}"] += 1
     out.counts.update({f"merge: {name}": count for name, count in counts.items() if count})
     by_split: dict[Split, list[RowRef]] = {split: [] for split in SPLITS}
     for row, split in placed:
@@ -150,7 +148,8 @@ def _external_rows(
     pictures: Mapping[str, Picture],
     counts: Counter[str],
 ) -> list[Candidate]:
-    """Rows of other datasets, evaluation pictures out first, then rows without a usable picture.
+    """Rows of other datasets, evaluation pictures out first, then rows without a usable picture, then other
+    versions of a photograph that an evaluation set has.
 
     `extra["kept_out"]` lists the pictures that were evaluation pictures. Raises BuildError when an annotation
     file has too many unusable rows.
@@ -166,6 +165,7 @@ def _external_rows(
     for key in job.content["pictures"]:
         undecoded |= _manifest(store, "pictures", key).extra["lost"]
     removed: set[tuple[str, str]] = set()
+    groups: set[str] = set()
     tallies: dict[str, FileTally] = {}
     kept: list[Candidate] = []
     for (key, number), (file, name) in zip(job.content["external"], job.local["named"], strict=True):
@@ -180,6 +180,7 @@ def _external_rows(
             held = [sha256 for sha256 in shown if sha256 in matches]
             if held:
                 removed.update((row.source, sha256) for sha256 in held)
+                groups.update(row.groups)
                 counts[f"evaluation: {row.source}"] += 1
                 continue
             fault = _fault(row, missing, job.local["lost"][number], undecoded)
@@ -190,6 +191,9 @@ def _external_rows(
             row.bytes = sum(pictures[sha256].bytes for sha256 in row.pictures) or _TEXT_BYTES
             kept.append(row)
     judge(tallies.values(), config.max_bad_share)
+    versions = [row for row in kept if not groups.isdisjoint(row.groups)]
+    counts.update(f"evaluation, versions of the photograph: {row.source}" for row in versions)
+    kept = [row for row in kept if groups.isdisjoint(row.groups)]
     out.extra["kept_out"] = [
         [source, pictures[sha256].uri, pictures[sha256].pixels, *matches[sha256]]
         for source, sha256 in sorted(removed)

@@ -251,7 +251,7 @@ def forecast(survey: Survey, workers: int) -> list[StageForecast]:
     files = len(survey.jobs.get("publish", []))
     new = max(1, files) if merging else len(publishing)
     result.append(StageForecast("publish", new, 0 if merging else files - new, 2.0 * new))
-    return result
+    return sorted(result, key=lambda entry: STAGES.index(entry.stage))
 
 
 def _seconds_a_picture(survey: Survey, stage: str, counts: Mapping[str, int]) -> float:

@@ -41,7 +41,8 @@ HUB_LICENSES = frozenset(
 COLUMNS = (
     ("id", "identity of the row"),
     ("source", "where the row comes from"),
-    ("task", "one of the seven tasks"),
+    ("license", "licence of the row: of its text and its pictures"),
+    ("task", "one of the seven tasks, or external_* for what merged datasets ask beside them"),
     ("split", "train or test; follows the source photograph"),
     ("images", "the pictures, losslessly encoded"),
     ("messages", "the dialogue: role (user, assistant) and content"),
@@ -56,6 +57,12 @@ COLUMNS = (
     ("order_effect", "perceptual distance between the order of the target's distortions and its swap"),
     ("source_image", "id, sha256, uri, license, width, height of the photograph"),
     ("provenance", "what wrote the text and what built the row"),
+    (
+        "external",
+        "for rows of merged datasets, else null: file, row, given_id, task_type, images (uri, part, sha256, "
+        "pixels), distortions as stated (image, order, name, category, level, given_name, given_category, "
+        "given_level), better (the number of the better picture)",
+    ),
 )
 
 

@@ -1,4 +1,4 @@
-"""DQ-495K (DepictQA-Wild's DataDepictQA): identification, description and comparison of distorted pictures."""
+"""DQ-495K (DepictQA-Wild's DataDepictQA): distorted pictures identified, described and compared."""
 
 from __future__ import annotations
 
@@ -70,9 +70,10 @@ def read(row: Values, form: str | None) -> Imported:
         task, distortions, better = _compared(row, pictures)
     else:
         task, distortions, better = _single(row, pictures, form), _stated(row, len(pictures) - 1), None
-    origin = path(row, "image_ref")
-    named = [name for name in (origin, path(row, "image_A"), path(row, "image_B")) if name is not None]
-    groups = [f"{found[1]}:{found[2]}" for found in map(_PHOTOGRAPH.match, named) if found is not None]
+    shown = {part: name for name, part in pictures}
+    origin = shown.get("reference") or path(row, "image_ref")
+    named = [name for name in (origin, shown.get("A"), shown.get("B")) if name is not None]
+    groups = {f"{found[1]}:{found[2]}" for found in map(_PHOTOGRAPH.match, named) if found is not None}
     return Imported(
         task=task,
         messages=_introduced(in_sentences(turns), pictures),
@@ -80,7 +81,7 @@ def read(row: Values, form: str | None) -> Imported:
         given_id=identifier(row),
         task_type=kind,
         origin=origin,
-        groups=sorted(set(groups)),
+        groups=sorted(groups),
         published_test=published_test,
         distortions=distortions,
         better=better,

@@ -19,6 +19,9 @@ Values = Mapping[str, Any]
 
 _ROLES = {"human": "user", "gpt": "assistant"}
 _TOKEN = re.compile(r"\s*(?:<image>|<\|image\|>)\s*")
+_PLAIN_PATH = re.compile(r"[\w-][\w./-]*", re.ASCII)
+_ABSOLUTE = re.compile(r"[\\/]|[A-Za-z]:[\\/]")
+_SEPARATOR = re.compile(r"[\\/]")
 _BROKEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -27,9 +30,9 @@ class Imported:
     """A row of another dataset, read.
 
     `pictures` are (path, part) in the order the dialogue speaks of them; `origin` the path of the photograph
-    they were made from, if the row names it; `groups` names that rows of one photograph share. `published_test`
-    says that its publishers test with it. `distortions` and `better` are as `schemas.records.External` has
-    them. `messages` empty: a question without an answer.
+    they were made from, if the row names it; `groups` names that rows of one photograph share.
+    `published_test` says that its publishers test with it. `distortions` and `better` are as
+    `schemas.records.External` has them. `messages` empty: a question without an answer.
     """
 
     task: str
@@ -62,13 +65,15 @@ def path(row: Values, key: str) -> str | None:
     value = row.get(key)
     if value is None:
         return None
+    if type(value) is str and _PLAIN_PATH.fullmatch(value) and ".." not in value and len(value) <= MAX_PATH:
+        return value
     if not isinstance(value, str):
         raise SampleError("picture-type", f"{key} is {type(value).__name__}, not a path")
     if not value or len(value) > MAX_PATH or _BROKEN.search(value):
         raise SampleError("bad-path", f"{key} is empty, too long or holds characters no path has")
-    if value.startswith(("/", "\\")) or re.match(r"[A-Za-z]:[\\/]", value):
+    if _ABSOLUTE.match(value):
         raise SampleError("absolute-path", f"{key} is an absolute path")
-    if ".." in re.split(r"[\\/]", value):
+    if ".." in _SEPARATOR.split(value):
         raise SampleError("path-outside", f"{key} leads out of the dataset's folder")
     return value
 
@@ -125,7 +130,7 @@ def without_tokens(turns: Sequence[Turn], pictures: int) -> list[Turn]:
     """
     cleaned: list[Turn] = []
     for number, (role, content) in enumerate(turns):
-        bare, count = _TOKEN.subn(" ", content)
+        bare, count = _TOKEN.subn(" ", content) if "<" in content else (content, 0)
         if count and not pictures:
             raise SampleError("image-token-without-image", "the text has an image token, the row no picture")
         if count and number:

@@ -53,7 +53,7 @@ def file_hash(path: Path, cache: HashCache | None) -> str:
 
 
 def run(job: Job, store: Store, out: ShardWriter) -> None:
-    """`extra["ranges"]` lists [start, end, first row, rows, SHA-256] of runs of rows, in bytes of the file."""
+    """`extra["ranges"]` lists [start, end, first row, rows, SHA-256] of runs of rows, in the file's bytes."""
     path = Path(job.local["path"])
     ranges: list[list[int | str]] = []
     digest = hashlib.sha256()

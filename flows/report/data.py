@@ -115,6 +115,7 @@ class ReportData:
 
     build: BuildSummary
     rows: int
+    merged_rows: int
     pictures: int
     photographs: int
     shared_photographs: int
@@ -124,6 +125,7 @@ class ReportData:
     split_pictures: dict[str, int]
     split_photographs: dict[str, int]
     licenses: dict[str, int]
+    source_licenses: dict[tuple[str, str], int]
     generators: dict[str, int]
     distortions: tuple[DistortionCount, ...]
     strengths: Histogram
@@ -198,6 +200,7 @@ def collect(
     return ReportData(
         build=build,
         rows=tally.rows,
+        merged_rows=tally.merged_rows,
         pictures=len(tally.pictures),
         photographs=len(tally.photographs),
         shared_photographs=sum(len(splits) > 1 for splits in tally.photographs.values()),
@@ -207,6 +210,7 @@ def collect(
         split_pictures=_ordered_splits(Counter(tally.pictures.values())),
         split_photographs=_ordered_splits(splits_of_photographs),
         licenses=dict(tally.licenses.most_common()),
+        source_licenses=dict(sorted(tally.source_licenses.items())),
         generators=dict(tally.generators.most_common()),
         distortions=distortions,
         strengths=tally.strengths,

@@ -14,6 +14,7 @@ from flows.report.markup import esc, number, plural
 _SECTIONS = (
     ("rows", "Rows"),
     ("tasks", "Tasks"),
+    ("merged", "Sources"),
     ("distortions", "Distortions"),
     ("regions", "Regions"),
     ("texts", "Texts"),
@@ -35,6 +36,7 @@ def render(summary: ReportData) -> str:
     bodies = {
         "rows": gallery(summary.gallery),
         "tasks": sections.tasks(summary),
+        "merged": sections.merged(summary),
         "distortions": sections.distortions(summary),
         "regions": sections.regions(summary),
         "texts": sections.texts(summary),

@@ -13,6 +13,7 @@ from schemas.records import SPLITS
 _LEVELS = tuple(f"level {k}" for k in range(1, 6))
 _MAX_GROUPS = 60
 _MAX_DUPLICATES = 20
+_MAX_KEPT_OUT = 200
 
 
 def tasks(data: ReportData) -> str:
@@ -61,6 +62,52 @@ def tasks(data: ReportData) -> str:
         + charts.bars(list(data.licenses.items())[:12], ("licence", "rows")),
     )
     return f'<div class="panels">{by_task}{split_table}{origin}</div>'
+
+
+def merged(data: ReportData) -> str:
+    """What merging did with the sources: rows kept, twice, contradicting, removed for an evaluation set."""
+    build = data.build
+    licences = charts.figure(
+        "Sources and licences",
+        charts.table(
+            ("source", "licence", "rows"),
+            [
+                [esc(source, 60), esc(licence, 160), number(count)]
+                for (source, licence), count in data.source_licenses.items()
+            ],
+            (2,),
+        ),
+    )
+    steps = charts.figure(
+        "What merging did",
+        _counts(build.merged, "Nothing was merged."),
+        "Evaluation pictures go first; then refused licences, repeated dialogues, contradictions, and what "
+        "the mixture leaves out. What was injected and measured here counts more than what another generator "
+        "says it did, and that more than what people wrote.",
+    )
+    rows = [
+        [
+            esc(entry.source, 40),
+            f"<code>{esc(entry.uri, 90)}</code>",
+            f"<code>{esc(entry.picture, 90)}</code>",
+            esc(entry.how, 20),
+        ]
+        for entry in build.kept_out[:_MAX_KEPT_OUT]
+    ]
+    kept_out = charts.figure(
+        "Pictures of evaluation sets, removed",
+        charts.table(("source", "picture", "is or shows", "kind"), rows)
+        if rows
+        else '<p class="empty">No picture of an evaluation set was found.</p>',
+        plural(len(build.kept_out), "picture")
+        + (
+            f", the first {_MAX_KEPT_OUT} shown; all are in <code>manifest.json</code>."
+            if len(build.kept_out) > _MAX_KEPT_OUT
+            else "."
+        ),
+        "wide",
+    )
+    return f'<div class="panels">{licences}{steps}</div>{kept_out}'
 
 
 def distortions(data: ReportData) -> str:

@@ -30,10 +30,12 @@ class Tally:
     def __init__(self, grid: PositionGrid) -> None:
         self.grid = grid
         self.rows = 0
+        self.merged_rows = 0
         self.distorted_regions = 0
         self.tasks: dict[str, Counter[str]] = {}
         self.sources: dict[str, Counter[str]] = {}
         self.licenses: Counter[str] = Counter()
+        self.source_licenses: Counter[tuple[str, str]] = Counter()
         self.generators: Counter[str] = Counter()
         self.pictures: dict[bytes, str] = {}
         self.photographs: dict[str, set[str]] = {}
@@ -52,6 +54,7 @@ class Tally:
 
     def add(self, row: Row) -> None:
         self.rows += 1
+        self.merged_rows += row.external is not None
         self.tasks.setdefault(row.task, Counter())[row.split] += 1
         self.sources.setdefault(row.source, Counter())[row.split] += 1
         self._add_provenance(row)
@@ -73,7 +76,9 @@ class Tally:
         origin = row.source_image
         if origin is not None:
             self.photographs.setdefault(origin.id, set()).add(row.split)
-        self.licenses[row.license or (origin.license if origin else None) or "not stated"] += 1
+        licence = row.license or (origin.license if origin else None) or "not stated"
+        self.licenses[licence] += 1
+        self.source_licenses[row.source, licence] += 1
         made_by = row.provenance
         if made_by is None:
             self.generators["not stated" if row.external is None else f"{row.source}'s makers"] += 1

@@ -73,6 +73,16 @@ def test_the_demo_is_packaged() -> None:
         ("images:", "imagse:", ":3: unknown key 'imagse'; did you mean 'images'? (and 1 more)"),
         ("    hyd: 1", "    hydd: 1", ":9: unknown key 'distort.samples.hydd'; did you mean 'hyd'?"),
         ("max_side", "maxside", ":6: unknown key 'ingest.maxside'; did you mean 'max_side'?"),
+        (
+            "merge: {test_share: 0.34}",
+            "merge: {external: [{kind: q-instruct, annotation: [a], images: b}]}",
+            ":10: unknown key 'merge.external.0.annotation'; did you mean 'annotations'? (and 1 more)",
+        ),
+        (
+            "merge: {test_share: 0.34}",
+            "merge: {keep_out: [{folder: a, list: b}]}",
+            ":10: 'merge.keep_out.0': give exactly one of folder, list",
+        ),
         ("merge:", "zzz: 1\nmerge:", ":10: unknown key 'zzz'; known keys: name, seed, images, out, store,"),
         ("seed: 3", "seed: three", ":2: 'seed': Input should be a valid integer (given 'three')"),
         ("seed: 3", "seed: true", ":2: 'seed': Input should be a valid integer (given True)"),

@@ -71,7 +71,7 @@ def q_instruct_rows() -> list[tuple[Values, Values]]:
         row = q_row(two, f"{question}\n<image>", answer)
         texts = [question, "B. The tower"]
         cases.append((row, {"task": "external_choice", "texts": texts, "pictures": [two]}))
-    long = "The image is clear in the middle, but its edges are blurred and the sky is overexposed, so it is fair"
+    long = "The image is clear in the middle, but its edges are blurred and its sky is overexposed, so fair"
     cases.append(
         (
             q_row(one, "<image>\nDescribe and evaluate the quality of the image.", long),
@@ -84,10 +84,17 @@ def q_instruct_rows() -> list[tuple[Values, Values]]:
     )
     cases.append(
         (
-            q_row(two, "<|image|>How would you rate the quality of this image?", "The quality of the image is Good"),
+            q_row(
+                two,
+                "<|image|>How would you rate the quality of this image?",
+                "The quality of the image is Good",
+            ),
             {
                 "task": "external_rating",
-                "texts": ["How would you rate the quality of this image?", "The quality of the image is good."],
+                "texts": [
+                    "How would you rate the quality of this image?",
+                    "The quality of the image is good.",
+                ],
                 "pictures": [two],
             },
         )
@@ -180,8 +187,16 @@ DQ_FILES: dict[str, tuple[str, list[Values]]] = {
     ),
     "KADIS700K/refA_sd_brief/metas/test_refA_sd_single_5k.json": (
         "external_identification",
-        [dq_row("rocket_0", "refA_sd_brief", **BLUR, image_ref="KADIS700K/ref_imgs_s224/rocket.png",
-                query="Which distortion?", answer="blur")],
+        [
+            dq_row(
+                "rocket_0",
+                "refA_sd_brief",
+                **BLUR,
+                image_ref="KADIS700K/ref_imgs_s224/rocket.png",
+                query="Which distortion?",
+                answer="blur",
+            )
+        ],
     ),
     "KADIS700K/A_sd_brief/metas/train_A_sd_mix_98k_exclude.json": (
         "external_identification",
@@ -197,7 +212,13 @@ DQ_FILES: dict[str, tuple[str, list[Values]]] = {
     ),
     "KADIS700K/A_md_brief/metas/test_A_md_single_3k_exclude.json": (
         "external_identification",
-        [dq_row("rocket_1", "A_md_brief", **without_reference(**BOTH, query="Which distortions?", answer="two"))],
+        [
+            dq_row(
+                "rocket_1",
+                "A_md_brief",
+                **without_reference(**BOTH, query="Which distortions?", answer="two"),
+            )
+        ],
     ),
     "KADIS700K/refA_sd_detail/metas/train_refA_sd_detail_20k.json": (
         "external_description",
@@ -221,7 +242,10 @@ DQ_FILES: dict[str, tuple[str, list[Values]]] = {
     ),
     "BAPPS/metas/train_refAB_bapps_115k.json": (
         "external_comparison",
-        [pair("china_0", "refAB_sd_detail", A_better_B=False), pair("china_2", "refAB_sd_detail", A_better_B=True)],
+        [
+            pair("china_0", "refAB_sd_detail", A_better_B=False),
+            pair("china_2", "refAB_sd_detail", A_better_B=True),
+        ],
     ),
     "KADID10K/metas/train_AB_kadid_30k.json": (
         "external_comparison",
@@ -254,7 +278,7 @@ def write_dq_pictures(root: Path, rows: list[Values]) -> None:
         stem = Path(name).stem
         rgb = photograph(stem.split("_")[0], 144)
         if "dist_imgs" in name:
-            rgb = apply(rgb, names[number % len(names)], 1 + number % 5, seed=number)
+            rgb = apply(rgb, names[number % 5], 1 + number // 5 % 5, seed=number)
         write_png(root / name, rgb)
 
 

@@ -187,7 +187,9 @@ def test_there_are_forty_and_more_malformed_variants() -> None:
     assert len(MALFORMED) >= 40
 
 
-@pytest.mark.parametrize("row", ['{"image": "a.jpg",}', '{"a": NaN}', '{"a" 1}', "{" * 500 + "}" * 500, "nul"])
+@pytest.mark.parametrize(
+    "row", ['{"image": "a.jpg",}', '{"a": NaN}', '{"a" 1}', "{" * 500 + "}" * 500, "nul"]
+)
 def test_a_row_that_is_no_json_is_one_row_lost(row: str, tmp_path: Path, read_file: Import) -> None:
     good = json.dumps(q_row("a.jpg", "Is it sharp?", "yes"))
     (tmp_path / "rows.json").write_text(f"[{good}, {row}, {good.replace('sharp', 'dark')}]")
@@ -201,7 +203,7 @@ def test_a_file_that_is_no_list_stops_the_build_with_one_line(
     text: str, tmp_path: Path, read_file: Import
 ) -> None:
     (tmp_path / "rows.json").write_text(text)
-    with pytest.raises(InputError, match="rows.json"):
+    with pytest.raises(InputError, match=r"rows\.json"):
         read_file(tmp_path / "rows.json", "q-instruct")
 
 
