@@ -16,12 +16,15 @@ import yaml
 
 from flows.build import Outcome, build
 from flows.cli import main
+from flows.export import FORMATS, export
 from flows.options import Overrides, configure
+from flows.recipes import pack, rebuild
 from flows.verify import verify
 from schemas.arrow import row_from_arrow
+from schemas.config import ImagesConfig
 from schemas.dataset import data_files, raw_rows, read_rows
 from schemas.errors import BuildError, InputError
-from schemas.pictures import NearPictures, fingerprint, load_png
+from schemas.pictures import NearPictures, fingerprint, load_png, pixel_hash
 from schemas.records import EXTERNAL_TASKS, Row
 from tests.conftest import TINY_CONFIG, photograph, write_photographs
 from tests.flows import damage
@@ -33,6 +36,7 @@ from tests.flows.external.published import (
     write_q_instruct,
     write_rows,
 )
+from training import stream
 
 NAMES = ["chelsea", "coffee", "china"]
 
@@ -146,6 +150,33 @@ def test_an_evaluation_picture_never_gets_in(everything: Outcome) -> None:
     assert "spaq_koniq/leak.jpg" in report
     assert "bench/a/rocket.png" in report
     assert "bench" in (everything.folder / "README.md").read_text()
+
+
+def test_a_merged_dataset_comes_back_from_its_pack(everything: Outcome, place: Place, tmp_path: Path) -> None:
+    file = tmp_path / "all.pack.parquet"
+    pack(everything.folder, file)
+    outcome = rebuild(file, ImagesConfig(folder=place.root), tmp_path / "again", 1)
+    assert outcome.differing == {}
+    assert outcome.digest == everything.manifest.digest
+    assert verify(tmp_path / "again") == []
+
+
+def test_a_merged_dataset_is_streamed_and_exported(everything: Outcome, tmp_path: Path) -> None:
+    pictures = {row.id: given for row, given in with_pictures(everything)}
+    seen = []
+    for split in ("train", "test"):
+        for row in stream(everything.folder, split, pictures="array"):
+            assert [pixel_hash(image) for image in row["images"]] == [
+                pixel_hash(load_png(data)) for data in pictures[row["id"]]
+            ]
+            seen.append(row["id"])
+    assert sorted(seen) == sorted(pictures)
+    only = stream(everything.folder, pictures="none", sources=["q-instruct"])
+    assert {row["source"] for row in only} == {"q-instruct"}
+    for form in FORMATS:
+        written = export(everything.folder, form, tmp_path / form, None)
+        assert written.rows == len(pictures)
+        assert written.pictures >= len({data for given in pictures.values() for data in given})
 
 
 def with_pictures(outcome: Outcome) -> list[tuple[Row, list[bytes]]]:
