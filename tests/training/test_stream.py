@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import pickle
 import subprocess
 import sys
@@ -28,6 +29,10 @@ from training.order import epoch_of, share, windows
 
 ROOT = Path(__file__).parents[2]
 COUNT = 101
+# Workers start from a clean process: a fork of this one would take along the threads of other tests' builds,
+# whose shutdown fails in a fork.
+WORKERS = multiprocessing.get_context("forkserver")
+WORKERS.set_forkserver_preload(["torch", "training"])
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +144,10 @@ def test_four_ranks_of_two_workers_see_every_row_exactly_once(dataset: Path, epo
     for rank in range(4):
         part = text_stream(dataset, rank=rank, world_size=4)
         part.set_epoch(epoch)
-        mine = loaded(DataLoader(part, batch_size=3, num_workers=2, collate_fn=list))
+        loader = DataLoader(
+            part, batch_size=3, num_workers=2, collate_fn=list, multiprocessing_context=WORKERS
+        )
+        mine = loaded(loader)
         assert len(mine) == part.rows
         seen += mine
     assert sorted(seen) == [f"row-{number:04d}" for number in range(COUNT)]
@@ -225,7 +233,14 @@ def test_rows_of_one_picture_are_spread(dataset: Path, rows: list[Entry]) -> Non
 
 def test_set_epoch_reaches_persistent_workers(dataset: Path) -> None:
     part = text_stream(dataset)
-    loader = DataLoader(part, batch_size=4, num_workers=2, persistent_workers=True, collate_fn=list)
+    loader = DataLoader(
+        part,
+        batch_size=4,
+        num_workers=2,
+        persistent_workers=True,
+        collate_fn=list,
+        multiprocessing_context=WORKERS,
+    )
     first = loaded(loader)
     part.set_epoch(1)
     second = loaded(loader)
@@ -258,7 +273,11 @@ def test_resume_at_any_row_goes_on_with_exactly_the_rows_left(dataset: Path) -> 
 def test_stateful_dataloader_resumes_at_any_batch(dataset: Path, workers: int) -> None:
     def loader() -> tuple[RowStream, StatefulDataLoader[Any]]:
         part = text_stream(dataset, rank=2, world_size=4, seed=1)
-        return part, StatefulDataLoader(part, batch_size=2, num_workers=workers, collate_fn=list)
+        context = WORKERS if workers else None
+        made = StatefulDataLoader(
+            part, batch_size=2, num_workers=workers, collate_fn=list, multiprocessing_context=context
+        )
+        return part, made
 
     part, whole = loader()
     part.set_epoch(1)
