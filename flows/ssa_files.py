@@ -5,13 +5,12 @@ have the same one (`sub/a.png`), both have their whole names in it: `sub/a.jpg_s
 """
 
 # Names may hold undecodable bytes: plain strings and os calls.
-# ruff: noqa: PTH116, PTH118, PTH122
+# ruff: noqa: PTH118, PTH122
 
 from __future__ import annotations
 
 import hashlib
 import os
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from urllib.parse import unquote_to_bytes
 
 from annotation.regions.ssa_json import MAX_BYTES
 from flows.sources import HashCache, SourceRef
-from flows.sources.files import cached_hash, hash_file, locate, remember_hash, to_uri
+from flows.sources.files import hash_files, locate, to_uri
 from schemas.errors import InputError, SampleError
 
 SUFFIX = "_semantic.json"
@@ -76,25 +75,33 @@ def find(folder: Path, refs: Sequence[SourceRef], cache: HashCache | None) -> di
             f"{folder}: {problem}; regions.ssa_json is a folder with a NAME{SUFFIX} for each picture"
         ) from error
     names = file_names(ref.uri for ref in refs)
-    return {ref.sha256[:16]: _find(root, names[ref.uri], ref.uri, cache) for ref in refs}
-
-
-def _find(root: str, name: str, uri: str, cache: HashCache | None) -> SsaFile:
-    started = time.time_ns()
-    whole = _file_name(os.fsdecode(unquote_to_bytes(uri)))
-    try:
+    found: dict[str, SsaFile] = {}
+    located: list[tuple[SourceRef, str]] = []
+    for ref in refs:
         try:
-            real = locate(root, name)
+            located.append((ref, _locate(root, names[ref.uri], ref.uri)))
         except SampleError as error:
-            if error.reason != "missing-file":
-                raise
-            real = locate(root, whole)
-        known = cached_hash(real, MAX_BYTES, cache) if cache is not None else None
-        sha256, size = (known, os.stat(real).st_size) if known else hash_file(real, MAX_BYTES)
-        if cache is not None and known is None:
-            remember_hash(real, sha256, size, started, cache)
+            found[ref.sha256[:16]] = _unusable(names[ref.uri], error)
+    outcomes = hash_files([real for _, real in located], MAX_BYTES, cache)
+    for (ref, real), outcome in zip(located, outcomes, strict=True):
+        if isinstance(outcome, SampleError):
+            found[ref.sha256[:16]] = _unusable(names[ref.uri], outcome)
+        else:
+            found[ref.sha256[:16]] = SsaFile(SourceRef(Path(real), ref.uri, *outcome, None))
+    return found
+
+
+def _locate(root: str, name: str, uri: str) -> str:
+    """The real path of a picture's file, under its whole name if there is none under `name`."""
+    try:
+        return locate(root, name)
     except SampleError as error:
-        if error.reason == "missing-file":
-            return SsaFile(None, "no-ssa-json", f"there is no {to_uri(name)}")
-        return SsaFile(None, error.reason, f"{to_uri(name)}: {error.detail}")
-    return SsaFile(SourceRef(Path(real), uri, sha256, size, None))
+        if error.reason != "missing-file":
+            raise
+    return locate(root, _file_name(os.fsdecode(unquote_to_bytes(uri))))
+
+
+def _unusable(name: str, error: SampleError) -> SsaFile:
+    if error.reason == "missing-file":
+        return SsaFile(None, "no-ssa-json", f"there is no {to_uri(name)}")
+    return SsaFile(None, error.reason, f"{to_uri(name)}: {error.detail}")

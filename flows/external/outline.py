@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from flows.jobs import Job
 from flows.sources import HashCache
-from flows.sources.files import cached_hash, hash_file, remember_hash
+from flows.sources.files import hash_files
 from schemas.errors import InputError, SampleError
 from schemas.shards import Item, ShardWriter
 from schemas.store import Store
@@ -35,21 +34,15 @@ def job(path: Path, sha256: str) -> Job:
 
 def file_hash(path: Path, cache: HashCache | None) -> str:
     """SHA-256 of an annotation file, which isn't read again while it stays as it was. Raises InputError."""
-    started = time.time_ns()
     try:
         real = str(path.resolve(strict=True))
-        known = cached_hash(real, MAX_FILE, cache) if cache is not None else None
-        if known is not None:
-            return known
-        sha256, size = hash_file(real, MAX_FILE)
     except OSError as error:
         what = (error.strerror or "can't be read").lower()
         raise InputError(f"{path}: {what}; give the dataset's JSON file") from error
-    except SampleError as error:
-        raise InputError(f"{path}: {error.detail}; give the dataset's JSON file") from error
-    if cache is not None:
-        remember_hash(real, sha256, size, started, cache)
-    return sha256
+    (outcome,) = hash_files([real], MAX_FILE, cache)
+    if isinstance(outcome, SampleError):
+        raise InputError(f"{path}: {outcome.detail}; give the dataset's JSON file") from outcome
+    return outcome[0]
 
 
 def run(job: Job, store: Store, out: ShardWriter) -> None:

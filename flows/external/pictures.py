@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows.jobs import Job, cut
 from flows.sources import HashCache, SourceRef, read_source
-from flows.sources.files import cached_hash, hash_file, locate, remember_hash, to_uri
+from flows.sources.files import hash_files, locate, to_uri
 from flows.sources.listing import real_folder
 from schemas.config import BuildConfig, IngestConfig
 from schemas.errors import SampleError
@@ -21,7 +18,6 @@ from schemas.store import Store
 
 VERSION = 1
 SHARD_PICTURES = 256
-_THREADS = 4
 
 
 @dataclass
@@ -38,45 +34,23 @@ class Found:
 def find(root: Path, names: Iterable[str], max_bytes: int, cache: HashCache | None) -> Found:
     """Locate and hash the files of `names` below `root`. Raises InputError when `root` can't be listed."""
     folder = real_folder(root)
-    started = time.time_ns()
     found = Found()
-
-    def attempt(name: str) -> tuple[str, int, str] | SampleError:
+    reals: dict[str, str] = {}
+    for name in sorted(set(names)):
         try:
             to_uri(name)
-            real = locate(folder, name)
-            return (*hash_file(real, max_bytes), real)
+            reals[name] = locate(folder, name)
         except SampleError as error:
-            return error
-        except (UnicodeEncodeError, ValueError) as error:
-            return SampleError("bad-path", str(error))
-
-    unknown = []
-    for name in sorted(set(names)):
-        known = _remembered(folder, name, max_bytes, cache) if cache is not None else None
-        if known is not None:
-            found.files[name] = known
+            found.lost[name] = (error.reason, error.detail)
+        except ValueError as error:
+            found.lost[name] = ("bad-path", str(error))
+    outcomes = hash_files(list(reals.values()), max_bytes, cache)
+    for (name, real), outcome in zip(reals.items(), outcomes, strict=True):
+        if isinstance(outcome, SampleError):
+            found.lost[name] = (outcome.reason, outcome.detail)
         else:
-            unknown.append(name)
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for name, outcome in zip(unknown, pool.map(attempt, unknown), strict=True):
-            if isinstance(outcome, SampleError):
-                found.lost[name] = (outcome.reason, outcome.detail)
-                continue
-            found.files[name] = outcome
-            if cache is not None:
-                remember_hash(outcome[2], outcome[0], outcome[1], started, cache)
+            found.files[name] = (*outcome, real)
     return found
-
-
-def _remembered(folder: str, name: str, max_bytes: int, cache: HashCache) -> tuple[str, int, str] | None:
-    """What the cache knows of a file; None when it must be read, or can't be."""
-    try:
-        real = locate(folder, name)
-        sha256 = cached_hash(real, max_bytes, cache)
-    except (SampleError, ValueError):
-        return None  # `attempt` says why
-    return None if sha256 is None else (sha256, os.stat(real).st_size, real)  # noqa: PTH116
 
 
 def jobs(found: Sequence[Found], config: BuildConfig) -> list[Job]:

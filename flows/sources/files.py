@@ -11,7 +11,8 @@ import io
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from urllib.parse import quote
 
 from schemas.errors import SampleError
 
+_HASHING_THREADS = 4
 _RACY_NS = 2_000_000_000
 """A file changed this recently can change again under the same time stamp: its hash isn't remembered."""
 
@@ -108,8 +110,41 @@ def hash_file(real: str, max_bytes: int) -> tuple[str, int]:
     return digest, before.st_size
 
 
-def cached_hash(real: str, max_bytes: int, cache: HashCache) -> str | None:
-    """The remembered hash of an unchanged file, without reading it. Raises SampleError as `hash_file`."""
+def hash_files(
+    reals: Sequence[str], max_bytes: int, cache: HashCache | None
+) -> list[tuple[str, int] | SampleError]:
+    """`hash_file` of each, or its error, in order; files that `cache` knows to be unchanged aren't read.
+
+    Hashes on a few threads (hashing frees the interpreter); the cache is used by this thread only.
+    """
+    started = time.time_ns()
+
+    def known(real: str) -> tuple[str, int] | SampleError | None:
+        try:
+            return _cached_hash(real, max_bytes, cache) if cache is not None else None
+        except SampleError as error:
+            return error
+
+    def attempt(real: str) -> tuple[str, int] | SampleError:
+        try:
+            return hash_file(real, max_bytes)
+        except SampleError as error:
+            return error
+
+    found = {real: known(real) for real in reals}
+    unknown = [real for real, outcome in found.items() if outcome is None]
+    with ThreadPoolExecutor(_HASHING_THREADS) as pool:
+        for real, read in zip(unknown, pool.map(attempt, unknown), strict=True):
+            if cache is not None and not isinstance(read, SampleError):
+                _remember_hash(real, *read, started, cache)
+            found[real] = read
+    return [outcome for real in reals if (outcome := found[real]) is not None]
+
+
+def _cached_hash(real: str, max_bytes: int, cache: HashCache) -> tuple[str, int] | None:
+    """The remembered hash and the size of an unchanged file, without reading it. Raises SampleError as
+    `hash_file`.
+    """
     try:
         status = os.stat(real)
     except OSError as error:
@@ -117,10 +152,11 @@ def cached_hash(real: str, max_bytes: int, cache: HashCache) -> str | None:
     _check_size(status.st_size, max_bytes)
     if not os.access(real, os.R_OK):
         raise SampleError("unreadable", "permission denied")
-    return cache.get(to_uri(real), status.st_size, status.st_mtime_ns, status.st_ino)
+    known = cache.get(to_uri(real), status.st_size, status.st_mtime_ns, status.st_ino)
+    return None if known is None else (known, status.st_size)
 
 
-def remember_hash(real: str, sha256: str, size: int, started_ns: int, cache: HashCache) -> None:
+def _remember_hash(real: str, sha256: str, size: int, started_ns: int, cache: HashCache) -> None:
     """Put the hash into `cache`, unless the file changed less than 2 s before `started_ns` or since."""
     try:
         status = os.stat(real)

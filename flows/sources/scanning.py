@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from flows.sources.bundled import list_bundled
-from flows.sources.files import HashCache, SourceRef, cached_hash, hash_file, remember_hash
+from flows.sources.files import HashCache, SourceRef, hash_files
 from flows.sources.listing import Candidate, Listing, list_coco, list_folder, list_manifest
 from schemas.config import ImagesConfig, IngestConfig
 from schemas.errors import InputError, SampleError
 from schemas.records import Quarantined
-
-_HASHING_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +42,13 @@ def scan(images: ImagesConfig, ingest: IngestConfig, cache: HashCache | None = N
     """
     listing = _list(images, ingest.license)
     hashed: list[tuple[Candidate, str, int]] = []
-    unknown: list[Candidate] = []
-    for candidate in listing.candidates:
-        try:
-            known = cached_hash(candidate.real, ingest.max_bytes, cache) if cache else None
-        except SampleError as error:
-            listing.refuse(candidate.uri, error)
-            continue
-        if known is None:
-            unknown.append(candidate)
+    reals = [candidate.real for candidate in listing.candidates]
+    outcomes = hash_files(reals, ingest.max_bytes, cache)
+    for candidate, outcome in zip(listing.candidates, outcomes, strict=True):
+        if isinstance(outcome, SampleError):
+            listing.refuse(candidate.uri, outcome)
         else:
-            hashed.append((candidate, known, Path(candidate.real).stat().st_size))
-    hashed.extend(_hash_all(unknown, ingest.max_bytes, listing, cache))
+            hashed.append((candidate, *outcome))
     refs, duplicates = _without_duplicates(hashed)
     if not refs:
         raise InputError(_nothing(images, listing))
@@ -73,30 +64,6 @@ def _list(images: ImagesConfig, license: str | None) -> Listing:
     if images.manifest is not None:
         return list_manifest(images.manifest, license)
     return list_bundled()
-
-
-def _hash_all(
-    candidates: list[Candidate], max_bytes: int, listing: Listing, cache: HashCache | None
-) -> list[tuple[Candidate, str, int]]:
-    """Hash on a few threads (hashing frees the interpreter); the cache is used by this thread only."""
-    started = time.time_ns()
-
-    def attempt(candidate: Candidate) -> tuple[str, int] | SampleError:
-        try:
-            return hash_file(candidate.real, max_bytes)
-        except SampleError as error:
-            return error
-
-    done = []
-    with ThreadPoolExecutor(_HASHING_THREADS) as pool:
-        for candidate, outcome in zip(candidates, pool.map(attempt, candidates), strict=True):
-            if isinstance(outcome, SampleError):
-                listing.refuse(candidate.uri, outcome)
-                continue
-            if cache is not None:
-                remember_hash(candidate.real, *outcome, started, cache)
-            done.append((candidate, *outcome))
-    return done
 
 
 def _without_duplicates(

@@ -105,7 +105,7 @@ def test_nothing_changed_makes_nothing_and_reads_no_pixel(
 
     monkeypatch.setattr("schemas.shards.pq.ParquetFile", refuse)
     monkeypatch.setattr("schemas.pictures.lossless.load_png", refuse)
-    monkeypatch.setattr("flows.sources.scanning.hash_file", refuse)
+    monkeypatch.setattr("flows.sources.files.hash_file", refuse)
     again = build(configure(place / "tiny.yaml", Overrides()))
     assert not again.changed
     assert again.folder == first.folder

@@ -189,7 +189,7 @@ def test_unchanged_files_are_not_read_again(ssa_place: Path, monkeypatch: pytest
     def refuse(*arguments: object) -> None:
         raise AssertionError("an unchanged file was read")
 
-    monkeypatch.setattr("flows.ssa_files.hash_file", refuse)
+    monkeypatch.setattr("flows.sources.files.hash_file", refuse)
     assert build_until(configured(ssa_place), "regions").shards["regions"].new == 0
 
 

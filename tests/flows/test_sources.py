@@ -210,7 +210,7 @@ def test_unchanged_files_are_not_read_again(album: Path, monkeypatch: pytest.Mon
     def refuse(*_: object) -> None:
         raise AssertionError("a file was read")
 
-    monkeypatch.setattr("flows.sources.scanning.hash_file", refuse)
+    monkeypatch.setattr("flows.sources.files.hash_file", refuse)
     assert scan(ImagesConfig(folder=album), INGEST, cache) == first
     assert cache.hits == 3
 
