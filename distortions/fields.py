@@ -7,7 +7,6 @@ Sixteen random bits a value are enough for 8-bit pictures, and a normal value is
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from functools import lru_cache
 
 import cv2
@@ -113,18 +112,6 @@ def enlarged(values: Field, step: int, frame: Frame, top: int, left: int) -> Fie
         part = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_LINEAR), np.float32)
     y, x = frame.top - top - first_row * step, frame.left - left - first_column * step
     return np.ascontiguousarray(part[y : y + frame.bottom - frame.top, x : x + frame.right - frame.left])
-
-
-def widened(frame: Frame, by: int) -> Frame:
-    """The frame grown by `by` pixels on every side, within the picture and without its mask."""
-    return replace(
-        frame,
-        top=max(0, frame.top - by),
-        left=max(0, frame.left - by),
-        bottom=min(frame.height, frame.bottom + by),
-        right=min(frame.width, frame.right + by),
-        mask=None,
-    )
 
 
 def cells(frame: Frame, name: str, channels: int, grain: float) -> Bits:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,17 @@ class Frame:
     def short_side(self) -> int:
         """The shorter side of the whole picture in pixels: the unit spatial parameters scale with."""
         return min(self.height, self.width)
+
+    def grown(self, by: int) -> Frame:
+        """The frame grown by `by` pixels on every side, within the picture and without its mask."""
+        return replace(
+            self,
+            top=max(0, self.top - by),
+            left=max(0, self.left - by),
+            bottom=min(self.height, self.bottom + by),
+            right=min(self.width, self.right + by),
+            mask=None,
+        )
 
     def mask_u8(self) -> Image | None:
         """The mask as OpenCV wants it (uint8, non-zero inside), or None for everywhere."""

@@ -61,7 +61,7 @@ def inject(
     out = image.copy()
     if w == 0 or not chain:
         return out
-    box = _grown(Frame(y, x, y + h, x + w, height, width, seed), feather)
+    box = Frame(y, x, y + h, x + w, height, width, seed).grown(feather)
     frame = _padded(box, chain)
     part = slice(frame.top, frame.bottom), slice(frame.left, frame.right)
     crop, inside = np.ascontiguousarray(pixels[part]), mask[part]
@@ -92,7 +92,7 @@ def _padded(box: Frame, chain: Sequence[tuple[Entry, Parameters]]) -> Frame:
     """The box grown by what the chain has to see, last operation first, and aligned to grids."""
     frame = box
     for entry, parameters in reversed(chain):
-        frame = _grown(frame, int(entry.function.padding(frame, **parameters)))
+        frame = frame.grown(int(entry.function.padding(frame, **parameters)))
     grid = max(entry.function.grid for entry, _ in chain)
     if grid == 1:
         return frame
@@ -102,18 +102,6 @@ def _padded(box: Frame, chain: Sequence[tuple[Entry, Parameters]]) -> Frame:
         left=frame.left // grid * grid,
         bottom=min(frame.height, -(-frame.bottom // grid) * grid),
         right=min(frame.width, -(-frame.right // grid) * grid),
-    )
-
-
-def _grown(frame: Frame, by: int) -> Frame:
-    if by == 0:
-        return frame
-    return replace(
-        frame,
-        top=max(0, frame.top - by),
-        left=max(0, frame.left - by),
-        bottom=min(frame.height, frame.bottom + by),
-        right=min(frame.width, frame.right + by),
     )
 
 

@@ -144,7 +144,7 @@ def water(pixels: Image, frame: Frame, smooth: float, level: float, strength: fl
     """
     depth_range = max(1.0, _DROP_DEPTH * smooth)
     pad = math.ceil(depth_range) + 2
-    grown = fields.widened(frame, pad)
+    grown = frame.grown(pad)
     inside = (fields.smooth(grown, "drops", 1, smooth)[:, :, 0] > level).astype(np.uint8)
     distance = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_5)
     depth = np.minimum(distance / np.float32(depth_range), 1)
@@ -163,7 +163,7 @@ def mud(pixels: Image, frame: Frame, smooth: float, level: float, edge: float) -
     Splashes are blurred by `edge` pixels and cut where less than four fifths is left.
     """
     pad = blur.smooth_reach(edge) + 1
-    grown = fields.widened(frame, pad)
+    grown = frame.grown(pad)
     covered = (fields.smooth(grown, "drops", 1, smooth)[:, :, 0] > level).astype(np.float32)
     size = 2 * blur.smooth_reach(edge) + 1
     soft = cv2.GaussianBlur(covered, (size, size), edge, borderType=cv2.BORDER_REPLICATE)
