@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,15 +15,7 @@ Task = Literal[
     "referring_short",
     "referring_long",
 ]
-TASKS: tuple[Task, ...] = (
-    "global_description",
-    "local_description",
-    "grounding_hyd",
-    "grounding_sid",
-    "grounding_dao",
-    "referring_short",
-    "referring_long",
-)
+TASKS: tuple[Task, ...] = get_args(Task)
 ExternalTask = Literal[
     "external_question",
     "external_choice",
@@ -34,16 +26,7 @@ ExternalTask = Literal[
     "external_comparison_description",
     "external_general",
 ]
-EXTERNAL_TASKS: tuple[ExternalTask, ...] = (
-    "external_question",
-    "external_choice",
-    "external_rating",
-    "external_identification",
-    "external_description",
-    "external_comparison",
-    "external_comparison_description",
-    "external_general",
-)
+EXTERNAL_TASKS: tuple[ExternalTask, ...] = get_args(ExternalTask)
 """Tasks of merged datasets that are none of ours; what is the same keeps our name."""
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
