@@ -21,6 +21,7 @@ from annotation.regions.coco import candidates_of, load_coco
 from annotation.regions.interface import Candidate, Picture
 from annotation.regions.models import place
 from annotation.regions.ssa_json import parse
+from annotation.regions.vocabulary import vocabulary_bytes
 from flows.gpu_slots import gpu_name, gpu_slot, slots_folder
 from flows.ingest import Kept
 from flows.jobs import Job
@@ -44,7 +45,6 @@ NOT_SHAPING: dict[str, Any] = {
     "run_on": {"device", "tasks_per_gpu"},
 }
 """Settings that are no part of the key: places, whose content is, and how the work is spread."""
-_MOST_VOCABULARY = 10_000_000
 
 
 def shaping(config: RegionsConfig) -> dict[str, Any]:
@@ -83,17 +83,7 @@ def jobs(
 
 
 def _vocabulary_hash(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MOST_VOCABULARY + 1)
-    except OSError as error:
-        raise InputError(
-            f"{path}: can't read this vocabulary: {error.strerror or error}; "
-            "regions.clip.vocabulary is a text file with one noun phrase a line"
-        ) from error
-    if len(data) > _MOST_VOCABULARY:
-        raise InputError(f"{path}: more than {_MOST_VOCABULARY} bytes; a vocabulary is far smaller")
-    return hashlib.sha256(data).hexdigest()
+    return hashlib.sha256(vocabulary_bytes(path)).hexdigest()
 
 
 @dataclass(frozen=True)

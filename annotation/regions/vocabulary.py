@@ -18,19 +18,28 @@ def read_vocabulary(path: Path) -> tuple[str, ...]:
 
     Raises InputError with the file, the line and what to do.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{path}: can't read this vocabulary: {error.strerror or error}") from error
-    if len(data) > MAX_BYTES:
-        raise InputError(f"{path}: more than {MAX_BYTES} bytes; a vocabulary is far smaller")
+    data = vocabulary_bytes(path)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError(f"{path}:{line}: not UTF-8 text; save the vocabulary as UTF-8") from error
     return parse_vocabulary(text, str(path))
+
+
+def vocabulary_bytes(path: Path) -> bytes:
+    """The file of a vocabulary as it lies there. Raises InputError when it can't be read or is too large."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise InputError(
+            f"{path}: can't read this vocabulary: {error.strerror or error}; "
+            "regions.clip.vocabulary is a text file with one noun phrase a line"
+        ) from error
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{path}: more than {MAX_BYTES} bytes; a vocabulary is far smaller")
+    return data
 
 
 def parse_vocabulary(text: str, source: str) -> tuple[str, ...]:
