@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,12 +42,12 @@ class Outcome:
     @property
     def new(self) -> int:
         """Shards made, of all stages."""
-        return sum(count.new for count in self.shards.values())
+        return _total(self.shards).new
 
     @property
     def reused(self) -> int:
         """Shards taken from the store, of all stages."""
-        return sum(count.reused for count in self.shards.values())
+        return _total(self.shards).reused
 
     def summary(self) -> dict[str, Any]:
         """The build for a program: the last line of `build --json`."""
@@ -57,13 +57,11 @@ class Outcome:
             "rows": self.manifest.rows,
             "tasks": self.manifest.tasks,
             "splits": self.manifest.splits,
-            "shards": {"new": self.new, "reused": self.reused},
+            "shards": _told(_total(self.shards)),
             "quarantined": self.manifest.quarantined,
             "seconds": self.seconds,
             "state": "built" if self.changed else "nothing changed",
-            "stages": {
-                stage: {"new": count.new, "reused": count.reused} for stage, count in self.shards.items()
-            },
+            "stages": {stage: _told(count) for stage, count in self.shards.items()},
         }
 
 
@@ -85,18 +83,21 @@ class Stopped:
         return {
             "dataset": None,
             "store": str(self.store),
-            "shards": {
-                "new": sum(count.new for count in self.shards.values()),
-                "reused": sum(count.reused for count in self.shards.values()),
-            },
+            "shards": _told(_total(self.shards)),
             "counts": self.counts,
             "quarantined": self.quarantined,
             "seconds": self.seconds,
             "state": f"until {self.stage}",
-            "stages": {
-                stage: {"new": count.new, "reused": count.reused} for stage, count in self.shards.items()
-            },
+            "stages": {stage: _told(count) for stage, count in self.shards.items()},
         }
+
+
+def _total(shards: Mapping[str, ShardCount]) -> ShardCount:
+    return ShardCount(sum(c.new for c in shards.values()), sum(c.reused for c in shards.values()))
+
+
+def _told(count: ShardCount) -> dict[str, int]:
+    return {"new": count.new, "reused": count.reused}
 
 
 def build(config: BuildConfig, limit: int | None = None) -> Outcome:
