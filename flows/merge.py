@@ -18,7 +18,7 @@ from flows.merging.duplicates import generated_files, same_pictures, without_rep
 from flows.merging.mixture import allowed, mixed
 from flows.merging.rows import Candidate, Picture, external, own, stored_pictures
 from flows.merging.splits import split_of, split_rows
-from schemas.config import BuildConfig, MergeConfig
+from schemas.config import BuildConfig, MergeConfig, without_places
 from schemas.hashing import canonical_json, content_key
 from schemas.records import SPLITS, Split
 from schemas.shards import Item, ShardWriter, read_items
@@ -287,17 +287,5 @@ def config_hash(config: BuildConfig) -> str:
     shaping = config.model_dump(mode="json", exclude={"name", "images", "out", "store", "run", "publish"})
     shaping["annotate"] = config.annotate.shaping()
     shaping["regions"] = regions.shaping(config.regions)
-    shaping["merge"] = public_merge(config.merge)
+    shaping["merge"] = without_places(config.merge.model_dump())
     return hashlib.sha256(canonical_json(shaping).encode()).hexdigest()[:16]
-
-
-def public_merge(config: MergeConfig) -> dict[str, Any]:
-    """The section as it is published: names of files and folders, not their places."""
-    shown = config.model_dump(mode="json")
-    for section, dataset in zip(shown["external"], config.external, strict=True):
-        section["annotations"] = [path.name for path in dataset.annotations]
-        section["images"] = dataset.images.name
-    for section, kept_out in zip(shown["keep_out"], config.keep_out, strict=True):
-        for key, place in (("folder", kept_out.folder), ("list", kept_out.list)):
-            section[key] = None if place is None else place.name
-    return shown

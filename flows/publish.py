@@ -18,7 +18,7 @@ import yaml
 from distortions import catalog
 from flows.card import PublishedFile, croissant, dataset_card
 from flows.jobs import Job
-from flows.merge import RowRef, config_hash, public_merge, shard_rows
+from flows.merge import RowRef, config_hash, shard_rows
 from flows.merging.publishing import external_row
 from flows.report import (
     BuildSummary,
@@ -33,7 +33,7 @@ from flows.report import (
 )
 from schemas import __version__
 from schemas.arrow import dataset_digest, row_digest
-from schemas.config import BuildConfig
+from schemas.config import BuildConfig, without_places
 from schemas.dataset import (
     DATASET_FORMAT,
     MANIFEST,
@@ -380,30 +380,17 @@ def _under(counts: Mapping[str, int], prefix: str) -> dict[str, int]:
 
 def public_config(config: BuildConfig) -> dict[str, Any]:
     """The configuration as it is published: without the machine's paths and the runner."""
-    shown = config.model_dump(mode="json", exclude={"out", "store", "run"})
-    shown["images"] = {
-        kind: value if isinstance(value, bool) else Path(value).name
-        for kind, value in shown["images"].items()
-        if value
-    }
-    for section, key in ((shown["annotate"], "wording"), (shown["regions"], "ssa_json")):
-        section[key] = _last_part(section[key])
-    if shown["regions"]["clip"] is not None:
-        shown["regions"]["clip"]["vocabulary"] = _last_part(shown["regions"]["clip"]["vocabulary"])
+    shown: dict[str, Any] = without_places(config.model_dump(exclude={"out", "store", "run"}))
+    shown["images"] = {kind: value for kind, value in shown["images"].items() if value}
     _hide_model_folders(shown["regions"])
-    shown["merge"] = public_merge(config.merge)
     return shown
-
-
-def _last_part(path: str | None) -> str | None:
-    return None if path is None else Path(path).name
 
 
 def _hide_model_folders(value: Any) -> None:
     """Leave a model's name on the hub as it is, and of a folder the last part."""
     if isinstance(value, dict):
         if value.keys() == {"name", "revision"} and value["name"].startswith(("/", ".", "~")):
-            value["name"] = _last_part(value["name"])
+            value["name"] = Path(value["name"]).name
         for part in value.values():
             _hide_model_folders(part)
     elif isinstance(value, list):

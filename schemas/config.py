@@ -48,6 +48,17 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def without_places(value: Any) -> Any:
+    """What `model_dump` gave, with every path cut to its last part: what may leave this machine."""
+    if isinstance(value, Path):
+        return value.name
+    if isinstance(value, dict):
+        return {key: without_places(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_places(part) for part in value]
+    return value
+
+
 class ImagesConfig(Section):
     """Where the photographs come from: exactly one of the four."""
 
