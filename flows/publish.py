@@ -17,6 +17,7 @@ import yaml
 
 from distortions import catalog
 from flows.card import PublishedFile, croissant, dataset_card
+from flows.folders import make_durable
 from flows.jobs import Job
 from flows.merge import RowRef, config_hash, shard_rows
 from flows.merging.publishing import external_row
@@ -396,13 +397,3 @@ def _hide_model_folders(value: Any) -> None:
     elif isinstance(value, list):
         for part in value:
             _hide_model_folders(part)
-
-
-def make_durable(folder: Path) -> None:
-    """Have every file and folder below `folder` on the disk."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-    for path in (folder, *(entry for entry in folder.rglob("*") if entry.is_dir())):
-        fsync_folder(path)

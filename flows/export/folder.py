@@ -5,15 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from flows.publish import make_durable
+from flows.folders import appear, staging_folder
 from schemas.errors import InputError
-from schemas.store import fsync_folder, named_disk_errors
 
 _SAFE = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
@@ -56,21 +54,9 @@ def new_folder(out: Path) -> Iterator[ExportFolder]:
 
     Raises InputError when `out` exists.
     """
-    if out.exists() or out.is_symlink():
-        raise InputError(f"{out}: exists already; give a folder that doesn't")
-    staging = out.with_name(f".{out.name}.unfinished")
-    with named_disk_errors(out.parent):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir()
-        try:
-            yield ExportFolder(staging)
-            make_durable(staging)
-            staging.rename(out)
-            fsync_folder(out.parent)
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
+    with staging_folder(out) as staging:
+        yield ExportFolder(staging)
+        appear(staging, out)
 
 
 def extension(data: bytes) -> str:

@@ -16,8 +16,9 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
+from flows.folders import appear, staging_folder
 from flows.progress import Progress
-from flows.publish import BuildFacts, describe, make_durable
+from flows.publish import BuildFacts, describe
 from flows.published import PublishedFile
 from flows.recipes.remake import Photograph, Remade, file_name, remake
 from flows.report import Duplicate, ShardCount
@@ -29,7 +30,6 @@ from schemas.dataset import RowWriter, first_problem
 from schemas.errors import BuildError, InputError
 from schemas.packs import PackedPicture, PackedRow, PackHead, read_pack, read_pack_head, read_packed_pictures
 from schemas.shards import file_digest
-from schemas.store import fsync_folder, named_disk_errors
 
 _DATA_FILE = re.compile(r"data/[a-z]+-[0-9]+-of-[0-9]+\.parquet")
 
@@ -51,40 +51,28 @@ def rebuild(pack: Path, images: ImagesConfig, out: Path, workers: int) -> Rebuil
     """
     head = read_pack_head(pack)
     config = _config(pack, head)
-    if out.exists() or out.is_symlink():
-        raise InputError(f"{out}: exists already; give a folder that doesn't")
-    wanted: dict[str, dict[str, PackedPicture]] = {}
-    shown: dict[str, list[str]] = {}
-    for row_id, pictures in read_packed_pictures(pack):
-        shown[row_id] = [picture.name for picture in pictures]
-        for picture in pictures:
-            wanted.setdefault(picture.source_sha256, {})[picture.name] = picture
-    started = time.perf_counter()
-    staging = out.with_name(f".{out.name}.unfinished")
-    with named_disk_errors(out.parent):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(staging, ignore_errors=True)
+    with staging_folder(out) as staging:
+        wanted: dict[str, dict[str, PackedPicture]] = {}
+        shown: dict[str, list[str]] = {}
+        for row_id, pictures in read_packed_pictures(pack):
+            shown[row_id] = [picture.name for picture in pictures]
+            for picture in pictures:
+                wanted.setdefault(picture.source_sha256, {})[picture.name] = picture
+        started = time.perf_counter()
         made = staging / ".pictures"
-        made.mkdir(parents=True)
-        try:
-            photographs = _photographs(wanted, scan(images, config.ingest).refs if wanted else [])
-            why: dict[str, str] = {}
-            progress = Progress("rebuild", len(photographs), 0)
-            for results in _remade(photographs, wanted, config, head, made, workers):
-                why.update((one.name, one.why) for one in results if one.why is not None)
-                progress.step()
-            progress.close()
-            differing = {
-                row_id: why[name] for row_id, names in shown.items() for name in names if name in why
-            }
-            digest = None
-            if not differing:
-                digest = _write(pack, head, config, staging, made, started)
-                make_durable(staging)
-                staging.rename(out)
-                fsync_folder(out.parent)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+        made.mkdir()
+        photographs = _photographs(wanted, scan(images, config.ingest).refs if wanted else [])
+        why: dict[str, str] = {}
+        progress = Progress("rebuild", len(photographs), 0)
+        for results in _remade(photographs, wanted, config, head, made, workers):
+            why.update((one.name, one.why) for one in results if one.why is not None)
+            progress.step()
+        progress.close()
+        differing = {row_id: why[name] for row_id, names in shown.items() for name in names if name in why}
+        digest = None
+        if not differing:
+            digest = _write(pack, head, config, staging, made, started)
+            appear(staging, out)
     return Rebuilt(len(shown), digest, differing)
 
 
