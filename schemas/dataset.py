@@ -131,6 +131,20 @@ def data_files(folder: Path) -> list[Path]:
     return paths
 
 
+def split_files(folder: Path, split: str | None) -> list[tuple[Path, FileEntry]]:
+    """The row files of a split, or of all for None, with what the manifest says of each.
+
+    Raises InputError when there is none, or as `data_files`.
+    """
+    entries = load_manifest(folder).files
+    listed = [(path, entries[path.relative_to(folder).as_posix()]) for path in data_files(folder)]
+    found = [(path, entry) for path, entry in listed if split in (None, entry.split)]
+    if not found:
+        splits = ", ".join(sorted({entry.split for _, entry in listed if entry.split})) or "none"
+        raise InputError(f"{folder}: no rows in the split {split!r}; it has {splits}")
+    return found
+
+
 class RowWriter:
     """Writes rows of `ROW_SCHEMA` to one Parquet file: pictures as they are, the rest zstd.
 

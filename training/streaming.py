@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from schemas.arrow import TEXT_COLUMNS
-from schemas.dataset import data_files, load_manifest
+from schemas.dataset import split_files
 from schemas.errors import InputError, SampleError
 from schemas.hashing import content_key
 from schemas.reading import GroupReader, Labels, RowGroup, row_groups, row_labels
@@ -246,21 +246,17 @@ def stream(
 
 def _published(folder: Path, split: str) -> tuple[list[RowGroup], str]:
     """The row groups of a split's files, held against the manifest, and a hash of which files they are."""
-    manifest = load_manifest(folder)
     groups: list[RowGroup] = []
     hashes = []
-    for path in data_files(folder):
-        entry = manifest.files[path.relative_to(folder).as_posix()]
-        if entry.split == split:
-            found = row_groups(path)
-            rows = sum(group.rows for group in found)
-            if rows != entry.rows:
-                raise InputError(f"{path}: {rows} rows, the manifest says {entry.rows}; build again")
-            groups += found
-            hashes.append(entry.sha256)
+    for path, entry in split_files(folder, split):
+        found = row_groups(path)
+        rows = sum(group.rows for group in found)
+        if rows != entry.rows:
+            raise InputError(f"{path}: {rows} rows, the manifest says {entry.rows}; build again")
+        groups += found
+        hashes.append(entry.sha256)
     if not groups:
-        splits = ", ".join(sorted({e.split for e in manifest.files.values() if e.split})) or "none"
-        raise InputError(f"{folder}: no rows in the split {split!r}; it has {splits}")
+        raise InputError(f"{folder}: the files of the split {split!r} hold no rows; build again")
     return groups, content_key(hashes)[:16]
 
 

@@ -12,7 +12,7 @@ from flows.export.conversations import LlavaWriter, MessagesWriter, ShareGptWrit
 from flows.export.folder import ExportFolder, new_folder
 from flows.export.tars import TarWriter
 from flows.progress import Progress
-from schemas.dataset import data_files, load_manifest, rows_with_pictures
+from schemas.dataset import rows_with_pictures, split_files
 from schemas.errors import InputError
 from schemas.records import Row
 
@@ -51,7 +51,7 @@ def export(dataset: Path, form: str, out: Path, split: str | None) -> Written:
     if form not in FORMATS:
         raise InputError(f"format {form!r}: give one of {', '.join(FORMATS)}")
     folder = dataset.resolve()
-    paths = _paths(folder, split)
+    paths = [path for path, _ in split_files(folder, split)]
     with new_folder(out) as target:
         sink = FORMATS[form](target, paths)
         rows = 0
@@ -60,19 +60,6 @@ def export(dataset: Path, form: str, out: Path, split: str | None) -> Written:
             rows += 1
         sink.close()
     return Written(rows, target.pictures)
-
-
-def _paths(folder: Path, split: str | None) -> list[Path]:
-    entries = load_manifest(folder).files
-    paths = [
-        path
-        for path in data_files(folder)
-        if split in (None, entries[path.relative_to(folder).as_posix()].split)
-    ]
-    if not paths:
-        splits = ", ".join(sorted({entry.split for entry in entries.values() if entry.split})) or "none"
-        raise InputError(f"{folder}: no rows in the split {split!r}; it has {splits}")
-    return paths
 
 
 def _rows(paths: list[Path]) -> Iterator[tuple[Row, list[bytes]]]:
