@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import reprlib
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import (
@@ -46,6 +46,9 @@ class Section(BaseModel):
     """Base of the configuration's parts: an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Root = TypeVar("Root", bound=Section)
 
 
 def without_places(value: Any) -> Any:
@@ -459,11 +462,16 @@ class BuildConfig(Section):
 
 def load_config(path: Path) -> BuildConfig:
     """Read a build configuration. Raises InputError (one line: file, line, key, what to do)."""
+    return load_section(path, BuildConfig)
+
+
+def load_section(path: Path, kind: type[Root]) -> Root:
+    """Read a YAML file whose keys are those of `kind`. Raises InputError as `load_config` does."""
     node, data = _parse(path, _read(path))
     try:
-        return BuildConfig.model_validate(data)
+        return kind.model_validate(data)
     except ValidationError as error:
-        raise InputError(_explain(path, node, error)) from error
+        raise InputError(_explain(path, kind, node, error)) from error
 
 
 def _read(path: Path) -> str:
@@ -544,7 +552,7 @@ def _refuse_duplicate_keys(path: Path, node: yaml.Node) -> None:
             _refuse_duplicate_keys(path, value)
 
 
-def _explain(path: Path, node: yaml.Node, error: ValidationError) -> str:
+def _explain(path: Path, kind: type[Section], node: yaml.Node, error: ValidationError) -> str:
     """One line for the first problem, and how many more there are."""
     problems = error.errors()
     unknown = [problem for problem in problems if problem["type"] in ("extra_forbidden", "invalid_key")]
@@ -554,7 +562,7 @@ def _explain(path: Path, node: yaml.Node, error: ValidationError) -> str:
     dotted = ".".join(str(part) for part in loc)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     if unknown:
-        known = _keys_at(loc[:-1])
+        known = _keys_at(kind, loc[:-1])
         close = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(known)}"
         return f"{path}:{line}: unknown key '{dotted}'; {hint}{more}"
@@ -562,13 +570,13 @@ def _explain(path: Path, node: yaml.Node, error: ValidationError) -> str:
         return f"{path}:{line}: the key '{dotted}' is missing; add it{more}"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "model_type":
-        message = f"must be a mapping with keys out of {', '.join(_keys_at(loc))}"
+        message = f"must be a mapping with keys out of {', '.join(_keys_at(kind, loc))}"
     shown = "" if isinstance(first["input"], dict) else f" (given {reprlib.repr(first['input'])})"
     return f"{path}:{line}: '{dotted or 'configuration'}': {message}{shown}{more}"
 
 
-def _keys_at(loc: list[str | int]) -> list[str]:
-    model: type[Section] = BuildConfig
+def _keys_at(kind: type[Section], loc: list[str | int]) -> list[str]:
+    model = kind
     for part in loc:
         if isinstance(part, str):
             model = _section(model.model_fields[part].annotation) or model

@@ -1,0 +1,1 @@
+"""Stage one: fine-tuning with LoRA on the language model, and vision encoder and projector in full."""

@@ -1,0 +1,169 @@
+"""Which parameters train: LoRA on the language model, vision encoder and projector, and nothing else."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from schemas.errors import InputError
+from training.sft.options import LoraOptions, RatesConfig
+
+if TYPE_CHECKING:
+    from torch.nn import Module, Parameter
+
+GROUPS = ("lora", "vision", "projector")
+FROZEN = "frozen"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a family of models keeps its parts: paths of modules, as transformers 5 names them."""
+
+    language: str
+    vision: str
+    projectors: tuple[str, ...]
+
+    @property
+    def trained_whole(self) -> tuple[str, ...]:
+        """The outermost modules that hold vision encoder and projector."""
+        outside = [path for path in self.projectors if not path.startswith(self.vision + ".")]
+        return (self.vision, *outside)
+
+
+_QWEN = ("model.language_model", "model.visual")
+LAYOUTS = {
+    "qwen2_vl": Layout(*_QWEN, ("model.visual.merger",)),
+    "qwen2_5_vl": Layout(*_QWEN, ("model.visual.merger",)),
+    "qwen3_vl": Layout(*_QWEN, ("model.visual.merger", "model.visual.deepstack_merger_list")),
+    "internvl": Layout("model.language_model", "model.vision_tower", ("model.multi_modal_projector",)),
+}
+"""By a configuration's `model_type`."""
+
+
+def layout_of(model: Module) -> Layout:
+    """The layout of a model, every path of it there. Raises InputError for a family that isn't known."""
+    kind = str(getattr(getattr(model, "config", None), "model_type", None))
+    layout = LAYOUTS.get(kind)
+    if layout is None:
+        raise InputError(f"models of the type {kind!r} can't be trained here; there are {', '.join(LAYOUTS)}")
+    modules = dict(model.named_modules())
+    for path in (layout.language, layout.vision, *layout.projectors):
+        if path not in modules:
+            raise InputError(f"a {kind} model without {path}: install transformers 5.18 or newer")
+    return layout
+
+
+def lora_pattern(model: Module, layout: Layout, layers: Iterable[str]) -> str:
+    """A regular expression of the full paths of the language model's linear layers with these names.
+
+    Anchored at the language model: vision encoders have layers of the same names. Raises InputError for a
+    name that no linear layer of the language model has.
+    """
+    from torch.nn import Linear
+
+    inside = layout.language + "."
+    linear = {
+        path.rsplit(".", 1)[-1]
+        for path, module in model.named_modules()
+        if path.startswith(inside) and isinstance(module, Linear)
+    }
+    for name in layers:
+        if name not in linear:
+            close = difflib.get_close_matches(name, sorted(linear), n=1, cutoff=0.5)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(linear))}"
+            raise InputError(f"lora.layers: the language model has no linear layer {name!r}; {hint}")
+    names = "|".join(re.escape(name) for name in sorted(set(layers)))
+    return rf"^{re.escape(layout.language)}\.(?:.*\.)?(?:{names})$"
+
+
+def adapted(model: Any, lora: LoraOptions, rates: RatesConfig) -> Any:
+    """The model with adapters and its whole-trained modules, a `peft.PeftModel`; trained weights are float32.
+
+    Vision encoder and projector are PEFT's `modules_to_save`: trained copies, saved and loaded with the
+    adapter. With a rate of 0 a part stays frozen. Raises InputError.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    layout = layout_of(model)
+    whole = layout.trained_whole if rates.vision or rates.projector else ()
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=lora_pattern(model, layout, lora.layers),
+        modules_to_save=[path.rsplit(".", 1)[-1] for path in whole] or None,
+        task_type="CAUSAL_LM",
+    )
+    wrapped = get_peft_model(model, config)
+    for name, parameter in wrapped.named_parameters():
+        group = group_of(name, layout)
+        rate = {"lora": rates.lora, "vision": rates.vision, "projector": rates.projector}.get(group, 0.0)
+        parameter.requires_grad_(rate > 0)
+        if rate > 0:
+            parameter.data = parameter.data.float()
+    return wrapped
+
+
+_WRAPPER = re.compile(r"\.modules_to_save\.[^.]+")
+
+
+def group_of(name: str, layout: Layout) -> str:
+    """The group of a PEFT model's parameter: "lora", "vision", "projector" or "frozen".
+
+    The originals that PEFT keeps beside trained copies (`original_module`) are frozen.
+    """
+    path = name.removeprefix("base_model.model.")
+    if path.startswith(layout.language + ".") and re.search(r"\.lora_[AB]\.", path):
+        return "lora"
+    if _WRAPPER.search(path):
+        plain = _WRAPPER.sub("", path, count=1)
+        if any(plain.startswith(part + ".") for part in layout.projectors):
+            return "projector"
+        if plain.startswith(layout.vision + "."):
+            return "vision"
+    return FROZEN
+
+
+def grouped(model: Module, layout: Layout) -> dict[str, list[tuple[str, Parameter]]]:
+    """The parameters that train, by group.
+
+    Raises InputError when one that trains belongs to no group, or a group is split in itself: some of its
+    parameters train and some don't.
+    """
+    groups: dict[str, list[tuple[str, Parameter]]] = {name: [] for name in GROUPS}
+    still: dict[str, str] = {}
+    for name, parameter in model.named_parameters():
+        group = group_of(name, layout)
+        if parameter.requires_grad and group == FROZEN:
+            raise InputError(f"the parameter {name} would train but belongs to no group")
+        if parameter.requires_grad:
+            groups[group].append((name, parameter))
+        elif group != FROZEN:
+            still[group] = name
+    for group, name in still.items():
+        if groups[group]:
+            raise InputError(f"the parameter {name} of the group {group} would not train")
+    return groups
+
+
+def table(model: Module, layout: Layout, rates: RatesConfig) -> str:
+    """What trains, in lines for people: group, tensors, weights, share of the model, learning rate."""
+    groups = grouped(model, layout)
+    rows = [(name, parameters, getattr(rates, name)) for name, parameters in groups.items()]
+    trained = {id(parameter) for _, parameters, _ in rows for _, parameter in parameters}
+    copies = ".original_module."
+    rest = [
+        (name, parameter)
+        for name, parameter in model.named_parameters()
+        if id(parameter) not in trained and copies not in name
+    ]
+    rows.append((FROZEN, rest, 0.0))
+    total = sum(parameter.numel() for _, parameters, _ in rows for _, parameter in parameters)
+    lines = [f"{'group':<10} {'tensors':>8} {'weights':>15} {'share':>7} {'rate':>8}"]
+    for name, parameters, rate in rows:
+        weights = sum(parameter.numel() for _, parameter in parameters)
+        lines.append(f"{name:<10} {len(parameters):>8} {weights:>15,} {weights / total:>7.2%} {rate:>8.1e}")
+    return "\n".join(lines)

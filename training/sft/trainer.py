@@ -1,0 +1,141 @@
+"""TRL's SFTTrainer on the project's stream: learning rates by group, and resuming at the next row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+from torch.utils.data import DataLoader
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
+
+from training.sft.feed import Collate, EvalRows, Feed, Place, train_loader
+from training.sft.groups import Layout, grouped
+from training.sft.options import RatesConfig, TrainOptions
+
+
+class StageOne(SFTTrainer):
+    """SFTTrainer whose batches come from a `Feed` and whose checkpoints say which rows were trained on."""
+
+    def __init__(
+        self, model: Any, args: SFTConfig, processor: Any, feed: Feed, held_out: EvalRows | None,
+        place: Place, layout: Layout, rates: RatesConfig,
+    ) -> None:  # fmt: skip
+        self._feed, self._held_out, self._place = feed, held_out, place
+        self._layout, self._rates = layout, rates
+        self._pad = int(processor.tokenizer.pad_token_id)
+        seen_by_trl = datasets.IterableDataset.from_generator(_one_example)
+        super().__init__(
+            model=model, args=args, processing_class=processor, data_collator=Collate(self._pad),
+            train_dataset=seen_by_trl, eval_dataset=seen_by_trl if held_out else None,
+        )  # fmt: skip
+
+    def get_train_dataloader(self) -> DataLoader[dict[str, Any]]:
+        """The feed's batches. Ranks share its rows already, so accelerate doesn't split them again."""
+        args = self.args
+        return train_loader(
+            self._feed, args.per_device_train_batch_size, args.dataloader_num_workers, self._pad
+        )
+
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[dict[str, Any]]:
+        """The evaluation rows of this process."""
+        assert self._held_out is not None
+        return DataLoader(
+            self._held_out, batch_size=self.args.per_device_eval_batch_size, collate_fn=Collate(self._pad)
+        )
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """AdamW with a group for LoRA, vision and projector; each trained parameter is in exactly one."""
+        if self.optimizer is None:
+            chosen: Any = self.model if model is None else model
+            groups = [
+                {
+                    "params": [parameter for _, parameter in parameters],
+                    "lr": getattr(self._rates, name),
+                    "weight_decay": self.args.weight_decay,
+                    "name": name,
+                }
+                for name, parameters in grouped(chosen, self._layout).items()
+                if parameters
+            ]
+            kind, settings = self.get_optimizer_cls_and_kwargs(self.args, chosen)
+            self.optimizer = kind(groups, **settings)
+        return self.optimizer
+
+    def training_step(self, model: Any, inputs: dict[str, Any], *rest: Any, **named: Any) -> torch.Tensor:
+        place = inputs.pop("place")
+        loss: torch.Tensor = super().training_step(  # type: ignore[no-untyped-call]
+            model, inputs, *rest, **named
+        )
+        self._place.follow(*place)
+        return loss
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)  # type: ignore[no-untyped-call]
+        folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+        self.accelerator.wait_for_everyone()
+        self._place.save(folder / place_file(self.args.process_index))
+
+    def create_model_card(self, *rest: Any, **named: Any) -> None:
+        """No card in checkpoints: what a run was stands in training.json."""
+
+
+def _one_example() -> Iterator[dict[str, Any]]:
+    """What TRL looks at to see the form of the rows; training doesn't read it."""
+    yield {
+        "messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}],
+        "images": [],
+    }
+
+
+def place_file(rank: int) -> str:
+    """Name of the file in a checkpoint that says where a process's readers are."""
+    return f"place-{rank}.json"
+
+
+def newest_checkpoint(folder: Path, processes: int) -> Path | None:
+    """The last checkpoint that is whole: each process's place is written after everything else."""
+    whole = [
+        (int(path.name.removeprefix("checkpoint-")), path)
+        for path in folder.glob("checkpoint-*")
+        if path.name.removeprefix("checkpoint-").isdigit()
+        and all((path / place_file(rank)).is_file() for rank in range(processes))
+    ]
+    return max(whole)[1] if whole else None
+
+
+def arguments(options: TrainOptions, steps: int, evaluate: bool) -> SFTConfig:
+    """TRL's and transformers' settings for a run."""
+    run = options.run
+    return SFTConfig(
+        output_dir=str(options.out / "checkpoints"),
+        max_steps=steps,
+        per_device_train_batch_size=run.batch,
+        per_device_eval_batch_size=run.batch,
+        gradient_accumulation_steps=run.accumulation,
+        learning_rate=options.rates.lora,
+        lr_scheduler_type=run.schedule,
+        warmup_steps=round(run.warmup * steps),
+        weight_decay=run.weight_decay,
+        max_grad_norm=run.clip,
+        bf16=options.model.dtype == "bfloat16",
+        gradient_checkpointing=run.checkpointing,
+        logging_steps=run.log_every,
+        save_steps=run.save_every,
+        save_total_limit=run.keep,
+        eval_strategy="steps" if evaluate else "no",
+        eval_steps=run.eval_every,
+        prediction_loss_only=True,
+        seed=options.seed,
+        dataloader_num_workers=options.data.workers,
+        ignore_data_skip=True,
+        remove_unused_columns=False,
+        max_length=None,
+        packing=False,
+        report_to="tensorboard",
+        use_cpu=run.device == "cpu",
+        deepspeed=None if run.deepspeed is None else str(run.deepspeed),
+    )
