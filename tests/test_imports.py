@@ -15,7 +15,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "schemas": ("schemas",),
     "distortions": ("schemas", "distortions"),
     "annotation": ("schemas", "distortions", "annotation"),
-    "flows": ("schemas", "distortions", "annotation", "flows", "training.sft"),
+    "flows": ("schemas", "distortions", "annotation", "flows", "training", "inference"),
     "training": ("schemas", "training"),
     "inference": ("schemas", "annotation.regions", "inference"),
 }

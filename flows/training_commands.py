@@ -1,0 +1,53 @@
+"""The commands of training: train."""
+
+from __future__ import annotations
+
+import argparse
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import InputError
+
+
+def add_training_commands(commands: Any) -> None:
+    """Add them to the parsers of the command line."""
+    train = commands.add_parser(
+        "train", help="fine-tune a vision-language model on a dataset; goes on by itself"
+    )
+    train.add_argument("config", metavar="CONFIG", type=Path, help="the run's YAML file")
+    way = train.add_mutually_exclusive_group()
+    way.add_argument("--check", action="store_true", help="look at rows, tokens, memory; train nothing")
+    way.add_argument(
+        "--merge", metavar="DIR", type=Path, help="write the trained model as a plain checkpoint"
+    )
+    train.set_defaults(run=_train)
+
+
+def _train(options: argparse.Namespace) -> int:
+    from training.sft.options import load_options
+
+    run = load_options(options.config)
+    missing = [
+        name for name in ("torch", "transformers", "peft", "tensorboard", "trl") if find_spec(name) is None
+    ]
+    if missing:
+        raise InputError(f"training needs {', '.join(missing)}; pip install 'iqa-spider[train]'")
+    if options.check:
+        from training.sft.checking import check
+
+        print("\n".join(check(run)))
+        return 0
+    if options.merge is not None:
+        from training.sft.saving import ADAPTER, merge
+
+        merge(run.out / ADAPTER, options.merge, run.model.dtype)
+        print(options.merge)
+        return 0
+    from training.sft.run import train
+
+    done = train(run)
+    left_out = ", ".join(f"{count} {reason}" for reason, count in done.unfit.items()) or "none"
+    print(f"{done.steps} steps, rows left out: {left_out}")
+    print(done.adapter)
+    return 0

@@ -1,0 +1,1 @@
+"""Inference: from a model's answer to points and masks, and the benchmarks of it."""

@@ -1,0 +1,1 @@
+"""Segmenters: what turns points into masks."""
