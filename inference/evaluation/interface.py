@@ -1,8 +1,8 @@
-"""What a benchmark, a model under test and a measure are; the registry of benchmarks."""
+"""What a benchmark, a model under test and a measure are; benchmarks by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.answers import Picture
-from schemas.errors import InputError
 from schemas.records import Mask
 
 Values = Mapping[str, float | None]
@@ -183,23 +182,11 @@ class Benchmark(Scorer, Protocol):
         ...
 
 
-_MAKERS: dict[str, Callable[..., Benchmark]] = {}
-
-
-def register(name: str, make: Callable[..., Benchmark]) -> None:
-    """Make a benchmark known by name. Raises ValueError for a name that is taken."""
-    if name in _MAKERS:
-        raise ValueError(f"there is a benchmark {name!r} already")
-    _MAKERS[name] = make
-
-
-def benchmark_names() -> list[str]:
-    """The names of all benchmarks, sorted."""
-    return sorted(_MAKERS)
-
-
-def maker(name: str) -> Callable[..., Benchmark]:
-    """What makes the benchmark of this name. Raises InputError for an unknown one."""
-    if name not in _MAKERS:
-        raise InputError(f"no benchmark {name!r}; there are {', '.join(benchmark_names())}")
-    return _MAKERS[name]
+def collect(benchmarks: Iterable[Benchmark]) -> dict[str, Benchmark]:
+    """Benchmarks by name, sorted. Raises ValueError when two have the same name."""
+    found: dict[str, Benchmark] = {}
+    for benchmark in benchmarks:
+        if benchmark.name in found:
+            raise ValueError(f"there are two benchmarks {benchmark.name!r}")
+        found[benchmark.name] = benchmark
+    return dict(sorted(found.items()))
