@@ -41,8 +41,13 @@ class Claims:
     pointed: tuple[frozenset[int], ...] = ()
 
 
-ReadClaims = Callable[[Row, Sequence[str]], Claims]
-"""Reads the answers to a row."""
+@dataclass(frozen=True)
+class ClaimReader:
+    """`read` reads the answers to a row; `kind` is the same for catalogue names that no words tell apart."""
+
+    read: Callable[[Row, Sequence[str]], Claims]
+    kind: Callable[[str], str]
+
 
 CLAIM_COLUMNS = (
     "told", "truths", "right", "claimed", "f1",
@@ -53,20 +58,6 @@ CLAIM_COLUMNS = (
 """told of truths: true distortions that are named; right of claimed: named kinds that are true; f1 of both."""
 
 
-@dataclass(frozen=True)
-class _Truth:
-    """True distortions by region (its index, -1 for the whole picture), each kind once a region."""
-
-    by_region: dict[int, list[Distortion]]
-
-    def all(self) -> list[Distortion]:
-        """Every kind of distortion once, whichever region has it; with its levels in `levels_of`."""
-        return list({d.name: d for found in self.by_region.values() for d in found}.values())
-
-    def levels_of(self, name: str) -> set[int]:
-        return {d.level for found in self.by_region.values() for d in found if d.name == name}
-
-
 def about(row: Row) -> list[int]:
     """Indexes of the regions whose distortions a row's answer has to tell."""
     if row.task == "global_description":
@@ -74,7 +65,7 @@ def about(row: Row) -> list[int]:
     return [i for i, region in enumerate(row.regions) if region.region_id in row.target_region_ids]
 
 
-def score_claims(row: Row, claims: Claims) -> Values:
+def score_claims(row: Row, claims: Claims, kind: Callable[[str], str]) -> Values:
     """The values of `CLAIM_COLUMNS` for an answer to a description or referring row.
 
     Distortions are compared by kind: a word that may mean several ("compression") is right when one of them
@@ -84,19 +75,19 @@ def score_claims(row: Row, claims: Claims) -> Values:
     """
     subjects = about(row)
     whole = bool(row.whole_image)
-    truth = _Truth({i: row.regions[i].distortions for i in subjects})
+    there = [d for i in subjects for d in row.regions[i].distortions]
     named = [c for c in claims.distortions if not c.denied and not c.hint]
     own = [c for c in named if whole or not c.regions or c.regions & set(subjects) or not subjects]
-    true = truth.all()
-    kinds = list(dict.fromkeys(c.names for c in own))
-    told, right = _matched([{d.name} for d in true], kinds)
+    true = _kinds(there, kind)
+    said = list(dict.fromkeys(c.names for c in own))
+    told, right = _matched(true, said)
     classes = list(dict.fromkeys(c.categories for c in own))
-    true_classes = list(dict.fromkeys(d.category for d in true))
-    class_told, class_right = _matched([{name} for name in true_classes], classes)
+    true_classes = _kinds(there, None)
+    class_told, class_right = _matched(true_classes, classes)
     says_clean = bool(claims.clean) and not named and not claims.damage
     values: dict[str, float | None] = {
-        "told": told, "truths": len(true), "right": right, "claimed": len(kinds),
-        "f1": _f1(told, len(true), right, len(kinds), says_clean),
+        "told": told, "truths": len(true), "right": right, "claimed": len(said),
+        "f1": _f1(told, len(true), right, len(said), says_clean),
         "class_told": class_told, "class_truths": len(true_classes), "class_right": class_right,
         "class_claimed": len(classes),
         "class_f1": _f1(class_told, len(true_classes), class_right, len(classes), says_clean),
@@ -104,17 +95,32 @@ def score_claims(row: Row, claims: Claims) -> Values:
         "false_claims": _false_claims(row, claims, subjects),
     }  # fmt: skip
     if row.task == "global_description" and not whole:
-        values["placed_told"] = sum(_told_at(named, i, found) for i, found in truth.by_region.items())
-        values["placed_truths"] = sum(len(found) for found in truth.by_region.values())
+        placed = [(i, _kinds(row.regions[i].distortions, kind)) for i in subjects]
+        values["placed_told"] = sum(
+            _matched(found, list(dict.fromkeys(c.names for c in named if i in c.regions)))[0]
+            for i, found in placed
+        )
+        values["placed_truths"] = sum(len(found) for _, found in placed)
     if row.task in ("global_description", "referring_long"):
-        values["level_near"] = sum(_level_near(own, d.name, truth.levels_of(d.name)) for d in true)
+        values["level_near"] = sum(_level_near(own, [d for d in there if d.name in names]) for names in true)
         values["level_truths"] = len(true)
     return values
 
 
-def no_claims(row: Row) -> Values:
+def no_claims(row: Row, kind: Callable[[str], str]) -> Values:
     """The values of a missing answer: nothing told, and not even a rightly empty one."""
-    return {**score_claims(row, Claims()), "f1": 0.0, "class_f1": 0.0}
+    return {**score_claims(row, Claims(), kind), "f1": 0.0, "class_f1": 0.0}
+
+
+def _kinds(found: Sequence[Distortion], kind: Callable[[str], str] | None) -> list[set[str]]:
+    """The distortions by kind, or by class without `kind`: the names (classes) that each may be told by."""
+    kinds: dict[str, set[str]] = {}
+    for distortion in found:
+        if kind is None:
+            kinds[distortion.category] = {distortion.category}
+        else:
+            kinds.setdefault(kind(distortion.name), set()).add(distortion.name)
+    return list(kinds.values())
 
 
 def _matched(true: Sequence[set[str]], claimed: Sequence[frozenset[str]]) -> tuple[int, int]:
@@ -129,11 +135,6 @@ def _matched(true: Sequence[set[str]], claimed: Sequence[frozenset[str]]) -> tup
     return int((pairs >= 0).sum()), int(fits.any(axis=0).sum())
 
 
-def _told_at(named: Iterable[Claim], region: int, found: Sequence[Distortion]) -> int:
-    here = list(dict.fromkeys(c.names for c in named if region in c.regions))
-    return _matched([{d.name} for d in found], here)[0]
-
-
 def _f1(told: int, truths: int, right: int, claimed: int, says_clean: bool) -> float:
     """The harmonic mean of precision and recall; for nothing true, 1 where the answer says just that."""
     if truths == 0:
@@ -144,10 +145,15 @@ def _f1(told: int, truths: int, right: int, claimed: int, says_clean: bool) -> f
     return 2 * precision * recall / (precision + recall)
 
 
-def _level_near(own: Iterable[Claim], name: str, levels: set[int]) -> bool:
-    """Whether a claim of this kind names a level at most one off one that is true."""
-    said = [c.levels for c in own if name in c.names and c.levels]
-    return any(abs(mine - true) <= 1 for found in said for mine in found for true in levels)
+def _level_near(own: Iterable[Claim], found: Sequence[Distortion]) -> bool:
+    """Whether a claim of one of these distortions names a level at most one off it."""
+    return any(
+        abs(level - distortion.level) <= 1
+        for distortion in found
+        for claim in own
+        if distortion.name in claim.names
+        for level in claim.levels or ()
+    )
 
 
 def _false_claims(row: Row, claims: Claims, subjects: Sequence[int]) -> int:
@@ -159,7 +165,7 @@ def _false_claims(row: Row, claims: Claims, subjects: Sequence[int]) -> int:
         if row.whole_image:
             where = frozenset(everywhere)
         there = {d.name for i in where for d in row.regions[i].distortions}
-        if claim.denied and not claim.hint and claim.names <= there:
+        if claim.denied and not claim.hint and claim.names & there:
             false.add(("denied", claim.names))
         if not claim.denied and not claim.names & there:
             false.add(("invented", claim.names))
