@@ -1,4 +1,4 @@
-"""Confidence intervals and paired tests that draw source images, since questions on one picture go together."""
+"""Confidence intervals and paired tests that draw source images: questions on one picture go together."""
 
 from __future__ import annotations
 

@@ -24,13 +24,13 @@ class Item:
 
     `id` is its own in the benchmark; `group` the source image (confidence intervals draw groups, not items);
     `task` the part of the benchmark it counts for. `questions` are a user's turns in order: each is asked
-    after the model's own answers to those before. `picture()` decodes the picture when called, (H, W, 3) uint8
-    RGB, and raises SampleError or InputError, with the file's name, for one that can't be read.
+    after the model's own answers to those before. `picture()` decodes the picture when called, (H, W, 3)
+    uint8 RGB, and raises SampleError or InputError, with the file's name, for one that can't be read.
 
-    `target` is the true mask of an item that asks where (None for others); `whole_image` says that the right
-    answer is the whole picture. `reference` is the true answer in words, what a judge compares with and what
-    the baseline `oracle` says ("" where there is none). `labels` are text columns of the results
-    ("class": "blur"). `truth` is what else the benchmark's scorer reads.
+    `target` is the true mask of an item that asks where (None for others), in the picture's size;
+    `whole_image` says that it is the whole picture. `reference` is the true answer in words, what a judge
+    compares with and what the baseline `oracle` says ("" where there is none). `labels` are text columns
+    of the results ("class": "blur"). `truth` is what else the benchmark's scorer reads.
 
     `start` are words that the model's answer is made to begin with. With `words`, nothing is generated:
     the reply are the raw logits of these words as the next one, after the question and `start`.
@@ -41,20 +41,25 @@ class Item:
     task: str
     questions: tuple[str, ...]
     picture: Callable[[], Picture]
-    size: tuple[int, int] | None = None
-    """(height, width) of the picture where the benchmark knows it before decoding."""
+    picture_key: str = ""
+    """Equal keys, not empty, mean the same picture: items that share one come one after another where they
+    can, and the picture is decoded and looked at once."""
     target: Mask | None = None
     whole_image: bool = False
     reference: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     truth: Any = None
+    noun: str = ""
+    """The phrase that names what `target` shows ("wooden table"), for segmenters that find by words."""
     start: str = ""
     words: tuple[str, ...] = ()
+    ideal: tuple[float, ...] = ()
+    """Logits of `words` that the baseline `oracle` answers with."""
 
     @property
     def asks_where(self) -> bool:
         """Whether the item is answered by a mask."""
-        return self.target is not None or self.whole_image
+        return self.target is not None
 
 
 @dataclass(frozen=True)
