@@ -96,9 +96,14 @@ class Model(Protocol):
     likes to be asked together.
     """
 
-    name: str
-    settings: Mapping[str, Any]
-    at_once: int
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+
+    @property
+    def at_once(self) -> int: ...
 
     def answers(self, item: Item) -> bool:
         """Whether items of this kind are for it: a baseline that only points answers no other question.
@@ -151,9 +156,13 @@ class Scorer(Protocol):
     another one beside it.
     """
 
-    columns: tuple[str, ...]
-    """The number columns it fills."""
-    measures: tuple[Measure | Statistic, ...]
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The number columns it fills."""
+        ...
+
+    @property
+    def measures(self) -> tuple[Measure | Statistic, ...]: ...
 
     def score(self, items: Sequence[Item], replies: Sequence[Reply]) -> list[Values]:
         """The values of each item, in order: a missing or unusable answer scores as wrong, never None."""
@@ -177,7 +186,8 @@ class Opened:
 class Benchmark(Scorer, Protocol):
     """A benchmark: its published files to items, and replies to numbers."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def open(self, data: Path, limit: int | None) -> Opened:
         """Read the folder (or file) `data`; with `limit` the first items only.

@@ -117,7 +117,7 @@ def _values_of(measure: Measure | Statistic, samples: Sequence[Sample], counts: 
             sums = group_sums(measure, one)
             drawn = counts @ sums.reshape(len(sums), -1)
             found.append(from_sums(measure, drawn.reshape(len(counts), *sums.shape[1:])))
-        return np.stack(found)
+        return np.asarray(np.stack(found), dtype=np.float64)
     times = counts.astype(np.int64)[:, samples[0].groups]
-    drawn = [[measure.of(np.repeat(one.values, row, axis=0)) for row in times] for one in samples]
-    return np.array(drawn, dtype=np.float64)
+    values = [[measure.of(np.repeat(one.values, row, axis=0)) for row in times] for one in samples]
+    return np.array(values, dtype=np.float64)

@@ -87,8 +87,11 @@ class SpiderBenchmark:
         return found
 
     def _names_region(self, row: Row, reply: Reply) -> float | None:
-        """Whether the first answer points, by label, at the target and at no other region."""
-        if row.whole_image:
+        """Whether the first answer points, by label, at the target and at no other region; None for a model
+        that gives masks without words.
+        """
+        wordless = not reply.texts and (reply.masks or reply.whole_image)
+        if row.whole_image or wordless:
             return None
         target = {i for i, region in enumerate(row.regions) if region.region_id in row.target_region_ids}
         pointed = self.reader.read(row, reply.texts[:1]).pointed

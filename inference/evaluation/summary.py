@@ -39,7 +39,7 @@ class Measured(Record):
 
 class Summary(Record):
     """summary.json of an evaluation. `data` is the identity of what was asked, `settings` the model's;
-    `errors` counts the replies that failed, by reason; `seconds` is the time that the model took for them all.
+    `errors` counts the replies that failed, by reason; `seconds` is the time that the model took for all.
     """
 
     format: int
@@ -131,7 +131,7 @@ def table(summaries: Sequence[Summary]) -> str:
     keys = dict.fromkeys((m.task, m.measure) for summary in summaries for m in summary.measured)
     better = {m.measure: m.better for summary in summaries for m in summary.measured}
     by_model = [{(m.task, m.measure): m for m in summary.measured} for summary in summaries]
-    tasks = dict.fromkeys(task for task, _ in keys)
+    tasks = sorted(dict.fromkeys(task for task, _ in keys), key=lambda task: task == ALL)
     names = " | ".join(summary.model.replace("|", "/") for summary in summaries)
     lines = [f"| task | measure | {names} | items | pictures |", "|---" * (4 + len(summaries)) + "|"]
     for task in tasks:
