@@ -1,4 +1,4 @@
-"""What answers claim, read from their words and scored against the truth: right, half right, wrong, evasive."""
+"""What answers claim, read from their words and scored against the truth: right, half right, wrong, vague."""
 
 from __future__ import annotations
 

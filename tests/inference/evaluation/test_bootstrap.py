@@ -167,9 +167,7 @@ def test_a_sum_of_ratios_is_resampled_as_one() -> None:
     by_hand = (counts @ pairs[:, 0]) / (counts @ pairs[:, 1])
     assert drawn == pytest.approx(by_hand)
     left_out = sampling.without_each(ratio, sample(pairs))
-    assert left_out[3] == pytest.approx(
-        np.delete(pairs[:, 0], 3).sum() / np.delete(pairs[:, 1], 3).sum()
-    )
+    assert left_out[3] == pytest.approx(np.delete(pairs[:, 0], 3).sum() / np.delete(pairs[:, 1], 3).sum())
 
 
 def test_holm_by_hand() -> None:
