@@ -99,6 +99,15 @@ def test_points_lie_in_the_pixel_that_covers_them() -> None:
     assert metrics.share_inside([(1.0, 1.0)], box(9, 7, 1, 1)) == 1.0
 
 
+def test_the_inner_point_is_deepest_inside() -> None:
+    assert metrics.inner_point(box(2, 2, 5, 5)) == (0.45, 4.5 / 8)
+    ring = np.ones((41, 41), np.bool_)
+    ring[5:36, 3:36] = False
+    x, y = metrics.inner_point(masks.encode(ring))
+    assert metrics.share_inside([(x, y)], masks.encode(ring)) == 1.0
+    assert metrics.inner_point(metrics.full_mask(9, 9)) == (0.5, 0.5)
+
+
 def test_correlations_equal_scipy() -> None:
     random = np.random.default_rng(1)
     x = random.integers(0, 12, 80).astype(np.float64)
