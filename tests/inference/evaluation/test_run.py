@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,14 @@ def test_a_name_of_a_model_leads_nowhere_else(tmp_path: Path) -> None:
     folder = run(Scripted(name="../../etc/passwd|x"), tmp_path).folder
     assert folder.parent == tmp_path
     assert "| task | measure | ../../etc/passwd/x |" in (folder / told.TABLE).read_text()
+
+
+def test_two_items_of_one_name_are_refused(tmp_path: Path) -> None:
+    benchmark = Halves()
+    opened = benchmark.open(tmp_path, None)
+    doubled = replace(opened, items=lambda: iter([*opened.items(), *opened.items()]))
+    with pytest.raises(InputError, match="halves: two items are called '0-where'"):
+        evaluate(Task(benchmark, doubled, Scripted()), tmp_path)
 
 
 def test_two_benchmarks_of_one_name_are_refused() -> None:
