@@ -98,7 +98,7 @@ def _write(folder: Path, results: Results, found: Summary) -> None:
     with named_disk_errors(folder):
         (folder / told.SUMMARY).unlink(missing_ok=True)
         write_atomically(folder / told.RESULTS, results_bytes(results), folder)
-        write_atomically(folder / told.TABLE, told.table([found]).encode(), folder)
+        write_atomically(folder / told.TABLE, told.page([found]).encode(), folder)
         write_atomically(folder / told.SUMMARY, text.encode(), folder)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from flows.claim_reader import claim_reader
-from inference.evaluation.claims import no_claims, score_claims
+from inference.evaluation.claims import Claim, Claims, no_claims, score_claims
 from inference.evaluation.interface import Values
 from schemas import masks
 from schemas.records import Distortion, Message, Region, Row
@@ -170,3 +172,46 @@ def test_an_answer_points_by_label() -> None:
     assert READER.read(asked, ["The wooden table in the top left."]).pointed == (frozenset({0}),)
     assert READER.read(asked, ["It is the brown dog."]).pointed == (frozenset({1}),)
     assert READER.read(asked, ["At the top left."]).pointed == ()
+
+
+NAMES = st.sampled_from([BLUR, JPEG, NOISE]).map(lambda d: (frozenset({d.name}), frozenset({d.category})))
+CLAIM = st.builds(
+    lambda kind, regions, levels, denied, hint: Claim(*kind, regions, levels, denied, hint),
+    NAMES,
+    st.frozensets(st.integers(0, 2)),
+    st.none() | st.frozensets(st.integers(1, 5)),
+    st.booleans(),
+    st.booleans(),
+)
+CLAIMS = st.builds(
+    Claims,
+    st.lists(CLAIM, max_size=6).map(tuple),
+    st.lists(st.frozensets(st.integers(0, 2)), max_size=2).map(tuple),
+    st.booleans(),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(CLAIMS, st.sampled_from([LOCAL, LONG, GLOBAL]))
+def test_scores_of_any_claims_are_possible(claims: Claims, asked: Row) -> None:
+    found = {name: -1.0 if v is None else v for name, v in score_claims(asked, claims, READER.kind).items()}
+    for prefix in ("", "class_"):
+        assert 0 <= found[f"{prefix}told"] <= found[f"{prefix}truths"]
+        assert 0 <= found[f"{prefix}right"] <= found[f"{prefix}claimed"]
+        assert found[f"{prefix}told"] <= found[f"{prefix}right"]
+        assert 0 <= found[f"{prefix}f1"] <= 1
+    assert found["level_near"] <= found["level_truths"]
+    assert found["placed_told"] <= found["placed_truths"]
+    assert found["false_claims"] >= 0
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=300))
+def test_any_text_can_be_read(text: str) -> None:
+    for asked in (GLOBAL, LOCAL):
+        score_claims(asked, READER.read(asked, [text]), READER.kind)
+
+
+def test_a_model_that_repeats_itself_is_read_in_time() -> None:
+    for unit in ("blur ", "no blur, ", "no visible ", "the wooden table and "):
+        READER.read(GLOBAL, [unit * 300])

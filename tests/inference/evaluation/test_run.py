@@ -220,14 +220,14 @@ def test_two_runs_compared(tmp_path: Path) -> None:
     accuracy = by_name["which", "accuracy"]
     assert (accuracy.a, accuracy.b) == (pytest.approx(20 / 30), 1.0)
     assert accuracy.difference == pytest.approx(10 / 30)
-    assert (accuracy.test, accuracy.second, accuracy.better) == ("permutation", "McNemar", "oracle")
+    assert (accuracy.test, accuracy.second, accuracy.ahead) == ("permutation", "McNemar", "b")
     assert accuracy.second_p == pytest.approx(2 / 2**10)
-    assert by_name["all", "no answer"].better is None
+    assert by_name["all", "no answer"].ahead is None
     assert (comparison.items, comparison.only_a, comparison.only_b) == (60, 0, 0)
     table = compare.table(comparison)
     assert "| which | accuracy | 0.667 | 1.000 | +0.333 [" in table
     backwards = compare.compare(b.folder, a.folder, benchmark.measures)
-    assert {(c.task, c.measure): c.better for c in backwards.compared}["which", "accuracy"] == "oracle"
+    assert {(c.task, c.measure): c.ahead for c in backwards.compared}["which", "accuracy"] == "a"
 
 
 def test_only_common_items_are_compared(tmp_path: Path) -> None:
