@@ -1,0 +1,176 @@
+"""Scores an answer's claims about distortions against a row's truth, without a judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from inference.evaluation.interface import Values
+from schemas.records import Distortion, Row
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A distortion that a text names.
+
+    `names` are the catalogue names that the words may mean, `categories` their classes. `regions` are
+    indexes into the row's regions, empty where the text doesn't say which. `levels` are those its severity
+    words allow, None without such words. `denied`: the text says that it isn't there. `hint`: only its effect
+    is told ("soft edges"), not its name.
+    """
+
+    names: frozenset[str]
+    categories: frozenset[str]
+    regions: frozenset[int] = frozenset()
+    levels: frozenset[int] | None = None
+    denied: bool = False
+    hint: bool = False
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a text claims: distortions, that something is undamaged (of regions, or of all when it doesn't say
+    which), damage without a kind, and the regions that it points at by their label.
+    """
+
+    distortions: tuple[Claim, ...] = ()
+    clean: tuple[frozenset[int], ...] = ()
+    damage: bool = False
+    pointed: tuple[frozenset[int], ...] = ()
+
+
+@dataclass(frozen=True)
+class ClaimReader:
+    """`read` reads the answers to a row; `kind` is the same for catalogue names that no words tell apart."""
+
+    read: Callable[[Row, Sequence[str]], Claims]
+    kind: Callable[[str], str]
+
+
+CLAIM_COLUMNS = (
+    "told", "truths", "right", "claimed", "f1",
+    "class_told", "class_truths", "class_right", "class_claimed", "class_f1",
+    "placed_told", "placed_truths",
+    "level_near", "level_truths", "false_claims",
+)  # fmt: skip
+"""told of truths: true distortions that are named; right of claimed: named kinds that are true."""
+
+
+def about(row: Row) -> list[int]:
+    """Indexes of the regions whose distortions a row's answer has to tell."""
+    if row.task == "global_description":
+        return [i for i, region in enumerate(row.regions) if region.distortions]
+    return [i for i, region in enumerate(row.regions) if region.region_id in row.target_region_ids]
+
+
+def score_claims(row: Row, claims: Claims, kind: Callable[[str], str]) -> Values:
+    """The values of `CLAIM_COLUMNS` for an answer to a description or referring row.
+
+    Distortions are compared by kind: a word that may mean several ("compression") is right when one of them
+    is there, and tells one at most. Claims about other regions than the row is about count as false claims
+    where they are wrong, and not otherwise. An untouched subject is right (f1 1) when the answer says that
+    it is undamaged and claims nothing; levels count only in tasks that ask for them.
+    """
+    subjects = about(row)
+    whole = bool(row.whole_image)
+    there = [d for i in subjects for d in row.regions[i].distortions]
+    named = [c for c in claims.distortions if not c.denied and not c.hint]
+    own = [c for c in named if whole or not c.regions or c.regions & set(subjects) or not subjects]
+    true = _kinds(there, kind)
+    said = list(dict.fromkeys(c.names for c in own))
+    told, right = _matched(true, said)
+    classes = list(dict.fromkeys(c.categories for c in own))
+    true_classes = _kinds(there, None)
+    class_told, class_right = _matched(true_classes, classes)
+    says_clean = bool(claims.clean) and not named and not claims.damage
+    values: dict[str, float | None] = {
+        "told": told, "truths": len(true), "right": right, "claimed": len(said),
+        "f1": _f1(told, len(true), right, len(said), says_clean),
+        "class_told": class_told, "class_truths": len(true_classes), "class_right": class_right,
+        "class_claimed": len(classes),
+        "class_f1": _f1(class_told, len(true_classes), class_right, len(classes), says_clean),
+        "placed_told": None, "placed_truths": None, "level_near": None, "level_truths": None,
+        "false_claims": _false_claims(row, claims, subjects),
+    }  # fmt: skip
+    if row.task == "global_description" and not whole:
+        placed = [(i, _kinds(row.regions[i].distortions, kind)) for i in subjects]
+        values["placed_told"] = sum(
+            _matched(found, list(dict.fromkeys(c.names for c in named if i in c.regions)))[0]
+            for i, found in placed
+        )
+        values["placed_truths"] = sum(len(found) for _, found in placed)
+    if row.task in ("global_description", "referring_long"):
+        values["level_near"] = sum(_level_near(own, [d for d in there if d.name in names]) for names in true)
+        values["level_truths"] = len(true)
+    return values
+
+
+def no_claims(row: Row, kind: Callable[[str], str]) -> Values:
+    """The values of a missing answer: nothing told, and not even a rightly empty one."""
+    return {**score_claims(row, Claims(), kind), "f1": 0.0, "class_f1": 0.0}
+
+
+def _kinds(found: Sequence[Distortion], kind: Callable[[str], str] | None) -> list[set[str]]:
+    """The distortions by kind, or by class without `kind`: the names (classes) that each may be told by."""
+    kinds: dict[str, set[str]] = {}
+    for distortion in found:
+        if kind is None:
+            kinds[distortion.category] = {distortion.category}
+        else:
+            kinds.setdefault(kind(distortion.name), set()).add(distortion.name)
+    return list(kinds.values())
+
+
+def _matched(true: Sequence[set[str]], claimed: Sequence[frozenset[str]]) -> tuple[int, int]:
+    """How many of the true kinds are told, one claim telling one at most, and how many claims are true."""
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import maximum_bipartite_matching
+
+    fits = np.array([[bool(kinds & kind) for kinds in claimed] for kind in true], dtype=np.int8)
+    if not fits.size:
+        return 0, 0
+    pairs = maximum_bipartite_matching(csr_matrix(fits), perm_type="column")
+    return int((pairs >= 0).sum()), int(fits.any(axis=0).sum())
+
+
+def _f1(told: int, truths: int, right: int, claimed: int, says_clean: bool) -> float:
+    """The harmonic mean of precision and recall; for nothing true, 1 where the answer says just that."""
+    if truths == 0:
+        return float(says_clean)
+    if told == 0 or right == 0:
+        return 0.0
+    precision, recall = right / claimed, told / truths
+    return 2 * precision * recall / (precision + recall)
+
+
+def _level_near(own: Iterable[Claim], found: Sequence[Distortion]) -> bool:
+    """Whether a claim of one of these distortions names a level at most one off it."""
+    return any(
+        abs(level - distortion.level) <= 1
+        for distortion in found
+        for claim in own
+        if distortion.name in claim.names
+        for level in claim.levels or ()
+    )
+
+
+def _false_claims(row: Row, claims: Claims, subjects: Sequence[int]) -> int:
+    """Kinds (or effects) named where they aren't, true ones denied, damaged regions called clean."""
+    false: set[tuple[str, frozenset[str]]] = set()
+    everywhere = [i for i, region in enumerate(row.regions) if region.distortions]
+    for claim in claims.distortions:
+        where = claim.regions or frozenset(subjects or everywhere)
+        if row.whole_image:
+            where = frozenset(everywhere)
+        there = {d.name for i in where for d in row.regions[i].distortions}
+        if claim.denied and not claim.hint and claim.names & there:
+            false.add(("denied", claim.names))
+        if not claim.denied and not claim.names & there:
+            false.add(("invented", claim.names))
+    calls_damaged_clean = any(
+        row.regions[i].distortions for regions in claims.clean for i in (regions or subjects)
+    )
+    nothing_there = not any(row.regions[i].distortions for i in subjects) and not everywhere
+    return len(false) + calls_damaged_clean + (claims.damage and nothing_there)

@@ -1,0 +1,165 @@
+"""Metrics over masks, answers and scores: IoU and its means, rates, correlations, calibration error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pycocotools import mask as coco_mask
+
+from schemas import masks
+from schemas.records import Mask
+
+Numbers = NDArray[np.float64]
+
+
+def overlap(predicted: Sequence[Mask], truth: Mask) -> tuple[int, int]:
+    """Pixels of the intersection and of the union of the true mask with all predicted masks together.
+
+    No predicted mask is an empty one. Raises ValueError for masks of another size than the true one, and for
+    runs that don't fill their size.
+    """
+    for mask in (*predicted, truth):
+        masks.area(mask)
+        if mask.size != truth.size:
+            raise ValueError(f"a mask of {mask.size} can't be compared with one of {truth.size}")
+    real = _rle(truth)
+    if not predicted:
+        return 0, int(coco_mask.area(real))
+    found = coco_mask.merge([_rle(mask) for mask in predicted])
+    both = coco_mask.merge([found, real], intersect=True)
+    return int(coco_mask.area(both)), int(coco_mask.area(coco_mask.merge([found, real])))
+
+
+def _rle(mask: Mask) -> dict[str, Any]:
+    return {"size": mask.size, "counts": mask.counts.encode("ascii")}
+
+
+def full_mask(height: int, width: int) -> Mask:
+    """The mask of all pixels."""
+    return masks.encode(np.ones((height, width), np.bool_))
+
+
+def ious(intersections: ArrayLike, unions: ArrayLike) -> Numbers:
+    """Intersection over union of each mask, 1 where the union is empty (nothing to find, nothing found)."""
+    both, either = np.asarray(intersections, np.float64), np.asarray(unions, np.float64)
+    return np.divide(both, either, out=np.ones_like(either), where=either > 0)
+
+
+def giou(intersections: ArrayLike, unions: ArrayLike) -> float:
+    """gIoU of reasoning segmentation: the mean of the masks' IoU (LISA, arXiv 2308.00692). NaN for none."""
+    values = ious(intersections, unions)
+    return float(values.mean()) if values.size else float("nan")
+
+
+def ciou(intersections: ArrayLike, unions: ArrayLike) -> float:
+    """cIoU: the sum of intersections over the sum of unions, 1 for empty unions. NaN for no mask."""
+    both, either = np.asarray(intersections, np.float64), np.asarray(unions, np.float64)
+    if either.size == 0:
+        return float("nan")
+    return float(ious(both.sum(), either.sum()))
+
+
+def class_miou(intersections: ArrayLike, unions: ArrayLike, classes: Sequence[str]) -> float:
+    """Mean over classes of each class's cIoU. A class without a pixel in truth or prediction is left out.
+
+    NaN when all are.
+    """
+    both, either = np.asarray(intersections, np.float64), np.asarray(unions, np.float64)
+    names, place = np.unique(np.asarray(classes, dtype=str), return_inverse=True)
+    sums = np.zeros((2, len(names)))
+    np.add.at(sums[0], place, both)
+    np.add.at(sums[1], place, either)
+    seen = sums[1] > 0
+    return float((sums[0, seen] / sums[1, seen]).mean()) if seen.any() else float("nan")
+
+
+def share_inside(points: Sequence[tuple[float, float]], truth: Mask) -> float:
+    """The share of points, x, y from 0 to 1, that lie in a mask; 0 for no point.
+
+    A point lies in the pixel that covers it; 1.0 is in the last one. Raises ValueError for a broken mask.
+    """
+    if not points:
+        return 0.0
+    inside = masks.decode(truth)
+    height, width = inside.shape
+    places = np.asarray(points, np.float64)
+    x = np.clip((places[:, 0] * width).astype(np.int64), 0, width - 1)
+    y = np.clip((places[:, 1] * height).astype(np.int64), 0, height - 1)
+    return float(inside[y, x].mean())
+
+
+def inner_point(mask: Mask) -> tuple[float, float]:
+    """The middle of the mask's pixel that is farthest from its edge, x, y from 0 to 1; of several the first.
+
+    Raises ValueError for a broken mask.
+    """
+    import cv2
+
+    inside = np.pad(masks.decode(mask), 1).astype(np.uint8)
+    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    y, x = divmod(int(depth.argmax()), depth.shape[1])
+    return (x + 0.5) / depth.shape[1], (y + 0.5) / depth.shape[0]
+
+
+def srcc(predicted: ArrayLike, truth: ArrayLike) -> float:
+    """Spearman's rank correlation, ties at their mean rank. NaN for under two values or a constant side."""
+    from scipy.stats import rankdata
+
+    return plcc(rankdata(np.asarray(predicted)), rankdata(np.asarray(truth)))
+
+
+def plcc(predicted: ArrayLike, truth: ArrayLike) -> float:
+    """Pearson's linear correlation of the values as they are. NaN for under two or a constant side."""
+    x, y = np.asarray(predicted, np.float64), np.asarray(truth, np.float64)
+    if x.size < 2:
+        return float("nan")
+    x, y = x - x.mean(), y - y.mean()
+    scale = float(np.sqrt((x @ x) * (y @ y)))
+    return float(np.clip((x @ y) / scale, -1.0, 1.0)) if scale > 0 else float("nan")
+
+
+def fitted_plcc(predicted: ArrayLike, truth: ArrayLike) -> float:
+    """Pearson's correlation after the 4-parameter logistic is fitted to map predicted scores to true ones.
+
+    f(x) = b2 + (b1 - b2) / (1 + exp(-(x - b3) / |b4|)), least squares from b1 = max(y), b2 = min(y),
+    b3 = mean(x), b4 = std(x) / 4 (VQEG, final report of FR-TV phase II, 2003, as quality assessment uses it).
+    NaN for under five values or a constant side, and where the fit doesn't converge.
+    """
+    x, y = np.asarray(predicted, np.float64), np.asarray(truth, np.float64)
+    if x.size < 5 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return float("nan")
+    fitted = _fit_logistic((x - x.mean()) / x.std(), (y - y.mean()) / y.std())
+    return float("nan") if fitted is None else plcc(fitted, y)
+
+
+def _fit_logistic(x: Numbers, y: Numbers) -> Numbers | None:
+    """The fitted logistic at `x`, both standardised (which leaves the correlation as it is)."""
+    from scipy.optimize import least_squares
+    from scipy.special import expit
+
+    def curve(b: Numbers) -> Numbers:
+        width = max(abs(float(b[3])), 1e-9)
+        return np.asarray(b[1] + (b[0] - b[1]) * expit((x - b[2]) / width))
+
+    start = [float(y.max()), float(y.min()), 0.0, 0.25]
+    found = least_squares(lambda b: curve(b) - y, start, method="lm", max_nfev=4000)
+    return curve(found.x) if found.success else None
+
+
+def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = 15) -> float:
+    """ECE: over equal bins of confidence from 0 to 1, the mean distance of accuracy and confidence, weighted
+    by the bins' sizes (Guo et al., arXiv 1706.04599; bins are open on the left). NaN for no value.
+
+    Raises ValueError for a confidence outside 0..1.
+    """
+    sure, right = np.asarray(confidence, np.float64), np.asarray(correct, np.float64)
+    if sure.size == 0:
+        return float("nan")
+    if not ((sure >= 0) & (sure <= 1)).all():
+        raise ValueError("a confidence is a number from 0 to 1")
+    place = np.clip(np.ceil(sure * bins).astype(np.int64) - 1, 0, bins - 1)
+    gap = np.bincount(place, right, bins) - np.bincount(place, sure, bins)
+    return float(np.abs(gap).sum() / sure.size)

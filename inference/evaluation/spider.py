@@ -1,0 +1,177 @@
+"""The benchmark `spider`: the test split of a built dataset, scored against its structured truth."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from inference.answers import Picture
+from inference.evaluation import claims, measures, metrics
+from inference.evaluation.claims import ClaimReader
+from inference.evaluation.interface import Item, Measure, Opened, Reply, Statistic, Values
+from schemas.dataset import load_manifest, read_rows, rows_with_pictures, split_files
+from schemas.errors import InputError, SampleError
+from schemas.pictures import load_png
+from schemas.records import TASKS, Mask, Region, Row
+
+GROUNDING = tuple(task for task in TASKS if task.startswith("grounding"))
+DESCRIBING = tuple(task for task in TASKS if task not in GROUNDING)
+GROUNDING_COLUMNS = ("intersection", "union", "iou", "in_mask", "whole_right", "region_named", "no_answer")
+
+
+def _measures() -> tuple[Measure | Statistic, ...]:
+    levelled = ("global_description", "referring_long")
+    return (
+        *measures.iou_measures(GROUNDING),
+        measures.mean("point in mask", "in_mask", GROUNDING),
+        measures.mean("whole image right", "whole_right", GROUNDING),
+        measures.mean("region named", "region_named", GROUNDING),
+        measures.mean("F1", "f1", DESCRIBING),
+        measures.ratio("precision", "right", "claimed", DESCRIBING),
+        measures.ratio("recall", "told", "truths", DESCRIBING),
+        measures.mean("class F1", "class_f1", DESCRIBING),
+        measures.ratio("class precision", "class_right", "class_claimed", DESCRIBING),
+        measures.ratio("class recall", "class_told", "class_truths", DESCRIBING),
+        measures.ratio("placed recall", "placed_told", "placed_truths", ("global_description",)),
+        measures.ratio("level within 1", "level_near", "level_truths", levelled),
+        measures.mean("false claims", "false_claims", DESCRIBING, better="lower"),
+        measures.mean("no answer", "no_answer", better="lower"),
+    )
+
+
+@dataclass(frozen=True)
+class SpiderBenchmark:
+    """Items are the test rows of the seven tasks.
+
+    A grounding row asks its first question alone, since the mask comes from the first answer and the later
+    questions ask why. Other rows ask all their questions, each after the model's own answers, and what all
+    answers claim is scored together: no true answer is ever shown to the model. `reader` reads the claims.
+    """
+
+    reader: ClaimReader
+    name: str = "spider"
+    columns: tuple[str, ...] = (*GROUNDING_COLUMNS, *claims.CLAIM_COLUMNS)
+    measures: tuple[Measure | Statistic, ...] = _measures()
+
+    def open(self, data: Path, limit: int | None) -> Opened:
+        """Read the folder of a dataset. Raises InputError when it isn't one or has no test rows of ours."""
+        manifest = load_manifest(data)
+        paths = [path for path, _ in split_files(data, "test")]
+        ids = list(islice((row.id for path in paths for row in read_rows(path) if row.task in TASKS), limit))
+        if not ids:
+            raise InputError(
+                f"{data}: the split 'test' has no row of the seven tasks; build a larger dataset"
+            )
+        return Opened(lambda: islice(_items(paths), limit), len(ids), manifest.digest)
+
+    def score(self, items: Sequence[Item], replies: Sequence[Reply]) -> list[Values]:
+        return [self._score(item, reply) for item, reply in zip(items, replies, strict=True)]
+
+    def _score(self, item: Item, reply: Reply) -> Values:
+        row: Row = item.truth
+        found: dict[str, float | None] = dict.fromkeys(self.columns)
+        if row.task in GROUNDING:
+            found.update(score_mask(item, reply))
+            found["region_named"] = self._names_region(row, reply)
+            return found
+        missing = not reply.text.strip()
+        found["no_answer"] = float(missing)
+        kind = self.reader.kind
+        if missing:
+            found.update(claims.no_claims(row, kind))
+        else:
+            found.update(claims.score_claims(row, self.reader.read(row, reply.texts), kind))
+        return found
+
+    def _names_region(self, row: Row, reply: Reply) -> float | None:
+        """Whether the first answer points, by label, at the target and at no other region; None for a model
+        that gives masks without words.
+        """
+        wordless = not reply.texts and (reply.masks or reply.whole_image)
+        if row.whole_image or wordless:
+            return None
+        target = {i for i, region in enumerate(row.regions) if region.region_id in row.target_region_ids}
+        pointed = self.reader.read(row, reply.texts[:1]).pointed
+        return float(bool(pointed) and all(target <= regions for regions in pointed))
+
+
+def score_mask(item: Item, reply: Reply) -> dict[str, float | None]:
+    """The values of an item that asks where, but "region_named".
+
+    The masks of an answer count together; an answer about the whole picture is the mask of all pixels, and
+    no mask at all an empty one. "in_mask" is the share of the points inside the true mask, 0 without an
+    answer or for the whole picture; the point of a mask that came without any is its innermost. It doesn't
+    apply where the whole picture is right.
+    """
+    target = item.target
+    if target is None:
+        raise ValueError(f"item {item.id} has no true mask")
+    found: Sequence[Mask] = reply.masks
+    if reply.whole_image:
+        found = [metrics.full_mask(*target.size)]
+    intersection, union = metrics.overlap(found, target)
+    points = () if reply.whole_image else reply.points or [metrics.inner_point(mask) for mask in reply.masks]
+    return {
+        "intersection": float(intersection),
+        "union": float(union),
+        "iou": float(metrics.ious(intersection, union)),
+        "in_mask": None if item.whole_image else metrics.share_inside(points, target),
+        "whole_right": float(bool(found) and reply.whole_image == item.whole_image),
+        "no_answer": float(not found),
+    }
+
+
+_WINDOW = 128
+
+
+def _items(paths: Sequence[Path]) -> Iterator[Item]:
+    """The items; within a window of rows those of one picture one after another."""
+    for path in paths:
+        rows = (found for found in rows_with_pictures(path) if found[0].task in TASKS)
+        while window := list(islice(rows, _WINDOW)):
+            items = [_item(path, row, pictures) for row, pictures in window]
+            yield from sorted(items, key=lambda item: (item.group, item.picture_key, item.id))
+
+
+def _item(path: Path, row: Row, pictures: Sequence[bytes]) -> Item:
+    asked = [m.content for m in row.messages if m.role == "user"]
+    answers = [m.content for m in row.messages if m.role == "assistant"]
+    source = row.source_image
+    if len(pictures) != 1 or source is None or not asked or len(asked) != len(answers):
+        what = f"row {row.id} isn't one picture with questions, each answered"
+        raise InputError(f"{path}: {what}; `iqa-spider verify` says more")
+    grounding = row.task in GROUNDING
+    target = _target(path, row) if grounding else None
+    return Item(
+        id=row.id,
+        group=source.id,
+        task=row.task,
+        questions=tuple(asked[:1] if grounding else asked),
+        picture=lambda: _decoded(path, row.id, pictures[0]),
+        picture_key=hashlib.sha256(pictures[0]).hexdigest(),
+        target=target.mask if target else None,
+        noun=target.label if target and not row.whole_image else "",
+        whole_image=grounding and bool(row.whole_image),
+        reference=answers[0] if grounding else "\n".join(answers),
+        truth=row,
+    )
+
+
+def _target(path: Path, row: Row) -> Region:
+    """The region a grounding row asks for; for the whole picture the first one, its mask all pixels."""
+    for region in row.regions:
+        if row.whole_image:
+            return region.model_copy(update={"mask": metrics.full_mask(*region.mask.size)})
+        if region.region_id in row.target_region_ids:
+            return region
+    raise InputError(f"{path}: row {row.id} has no target region; `iqa-spider verify` says more")
+
+
+def _decoded(path: Path, row_id: str, data: bytes) -> Picture:
+    try:
+        return load_png(data)
+    except SampleError as error:
+        raise InputError(f"{path}: row {row_id}: {error}; `iqa-spider verify` says more") from error
