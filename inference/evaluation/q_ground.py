@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
 from inference.answers import Picture
-from inference.evaluation import metrics
 from inference.evaluation.distortion_masks import CLASSES, Drawn, drawn, read_classes, union
-from inference.evaluation.interface import Item, Measure, Numbers, Opened, Reply, Values
-from inference.evaluation.measures import iou_measures, mean
+from inference.evaluation.interface import Item, Measure, Opened, Reply, Values
+from inference.evaluation.measures import iou_measures, mean, ratio
 from inference.evaluation.published import (
     Record,
     annotation_file,
@@ -22,6 +19,7 @@ from inference.evaluation.published import (
     load_picture,
     read_list,
 )
+from inference.evaluation.spider import score_mask
 from schemas import masks
 from schemas.errors import InputError
 from schemas.hashing import content_key
@@ -51,13 +49,7 @@ class _Case:
     where: str
 
 
-def _sum_over(values: Numbers) -> Numbers:
-    return values
-
-
-def _quotient(sums: Numbers) -> Numbers:
-    top, bottom = sums[..., 0], sums[..., 1]
-    return np.divide(top, bottom, out=np.full_like(bottom, np.nan), where=bottom > 0)
+MASK_COLUMNS = ("intersection", "union", "iou", "in_mask", "no_answer")
 
 
 class QGround:
@@ -65,17 +57,15 @@ class QGround:
 
     name = "q-ground"
     columns: tuple[str, ...] = (
-        "iou", "intersection", "union", "target", "point_inside", "no_answer",
-        *(f"intersection: {kind}" for kind in CLASSES), *(f"union: {kind}" for kind in CLASSES),
-    )  # fmt: skip
+        *MASK_COLUMNS,
+        "target",
+        *(f"{column}: {kind}" for column in ("intersection", "union") for kind in CLASSES),
+    )
     measures: tuple[Measure, ...] = (
         *iou_measures(over="class"),
-        Measure("mAcc", ("intersection", "target"), _sum_over, _quotient, over="class"),
-        *(
-            Measure(f"IoU, {kind}", (f"intersection: {kind}", f"union: {kind}"), _sum_over, _quotient)
-            for kind in CLASSES
-        ),
-        mean("point in mask", "point_inside"),
+        replace(ratio("mAcc", "intersection", "target"), over="class"),
+        *(ratio(f"IoU, {kind}", f"intersection: {kind}", f"union: {kind}") for kind in CLASSES),
+        mean("point in mask", "in_mask"),
         mean("no answer", "no_answer", better="lower"),
     )
 
@@ -104,33 +94,13 @@ class QGround:
         return [self._values(item, reply) for item, reply in zip(items, replies, strict=True)]
 
     def _values(self, item: Item, reply: Reply) -> Values:
-        target = item.target
-        if target is None:
-            raise ValueError(f"{item.id} has no mask")
-        found = reply.masks if reply.error is None else ()
-        if reply.whole_image and not found and reply.error is None:
-            found = (metrics.full_mask(*target.size),)
-        both, either = metrics.overlap(found, target)
-        kind = item.labels["class"]
+        found = score_mask(item, reply if reply.error is None else Reply())
         values: dict[str, float | None] = dict.fromkeys(self.columns)
-        values |= {
-            "iou": float(metrics.ious(both, either)),
-            "intersection": float(both),
-            "union": float(either),
-            "target": float(masks.area(target)),
-            "point_inside": _inside(reply, target),
-            "no_answer": float(not found),
-            f"intersection: {kind}": float(both),
-            f"union: {kind}": float(either),
-        }
+        values |= {column: found[column] for column in MASK_COLUMNS}
+        values["target"] = float(masks.area(item.target)) if item.target is not None else None
+        kind = item.labels["class"]
+        values |= {f"{column}: {kind}": found[column] for column in ("intersection", "union")}
         return values
-
-
-def _inside(reply: Reply, target: Mask) -> float | None:
-    """The share of points in the mask; 0 without an answer, None for a model that answers without points."""
-    if reply.points and reply.error is None:
-        return metrics.share_inside(reply.points, target)
-    return None if reply.masks and reply.error is None else 0.0
 
 
 def _cases(record: Record, classes: Mapping[int, str]) -> list[_Case]:

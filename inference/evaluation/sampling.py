@@ -114,4 +114,6 @@ def _values_of(measure: Measure | Statistic, samples: Sequence[Sample], counts: 
             found.append(from_sums(measure, drawn.reshape(len(counts), *sums.shape[1:])))
         return np.stack(found)
     times = counts.astype(np.int64)[:, samples[0].groups]
-    return np.array([[measure.of(np.repeat(one.values, row, axis=0)) for row in times] for one in samples])
+    return np.array(
+        [[measure.of(np.repeat(one.values, row, axis=0)) for row in times] for one in samples]
+    )
