@@ -274,7 +274,8 @@ def test_any_bytes_are_a_mask_or_an_input_error(
     ("words", "kind"),
     [
         ("blur", "blur"), ("Low Light", "low light"), ("low_light", "low light"),
-        ("over-exposure", "overexposure"), ("lowlight", "low light"), ("a blur", None), ("blurry", None), ("", None),
+        ("over-exposure", "overexposure"), ("lowlight", "low light"), ("a blur", None),
+        ("blurry", None), ("", None),
     ],
 )  # fmt: skip
 def test_a_class_is_named_and_not_spoken_of(words: str, kind: str | None) -> None:
