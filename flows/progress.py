@@ -1,6 +1,4 @@
-"""Progress on standard error: shards done, rate and time left, in place on a terminal and as lines
-elsewhere.
-"""
+"""Progress on standard error: what is done and the time left, in place on a terminal, else as lines."""
 
 from __future__ import annotations
 
@@ -21,16 +19,20 @@ def duration(seconds: float) -> str:
 
 
 class Progress:
-    """Progress of one stage of `total` shards, of which `reused` stand already."""
+    """Progress of one stage of `total` shards (or another `unit`), of which `reused` stand already."""
 
-    def __init__(self, stage: str, total: int, reused: int) -> None:
-        self._stage, self._total, self._reused = stage, total, reused
+    def __init__(self, stage: str, total: int, reused: int, unit: str = "shards") -> None:
+        self._stage, self._total, self._reused, self._unit = stage, total, reused, unit
         self._done = 0
         self._started = self._printed = time.monotonic()
         self._terminal = sys.stderr.isatty()
 
-    def step(self) -> None:
-        self._done += 1
+    def step(self, made: int = 1, reused: int = 0) -> None:
+        """Some were made, and some more were found to stand already."""
+        self._done += made
+        self._reused += reused
+        if not self._done:
+            return
         now = time.monotonic()
         if self._terminal or now - self._printed >= _LINE_EVERY:
             self._printed = now
@@ -45,7 +47,7 @@ class Progress:
 
     def _head(self) -> str:
         made = f"{self._done}/{self._total - self._reused} made"
-        return f"{self._stage:<9} {self._total} shards: {made}, {self._reused} reused"
+        return f"{self._stage:<9} {self._total} {self._unit}: {made}, {self._reused} reused"
 
     def _write(self, text: str, end: str) -> None:
         start = "\r\x1b[2K" if self._terminal else ""

@@ -1,4 +1,4 @@
-"""Confidence intervals and paired tests that draw source images, since questions on one picture go together."""
+"""Confidence intervals and paired tests that draw source images: questions on one picture go together."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inference.evaluation import sampling
 from inference.evaluation.interface import Measure, Numbers, Statistic
@@ -16,6 +17,7 @@ RESAMPLES = 2000
 LEVEL = 0.95
 PERMUTATIONS = 9999
 _MANY_GROUPS = 500
+_ALL_SWAPS = 13
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,10 @@ class Difference:
     """B minus A of one measure, on the same items.
 
     `low`, `high`: 95% percentile interval of the difference, the same images drawn for both. `p`: two-sided;
-    `test` says of what: "permutation" swaps A and B image by image (9,999 times, exact in the mean), and
-    "bootstrap" (statistics, whose scores have no common scale to swap) is the share of draws beyond 0.
-    `second`, `second_p`: another test beside it, "McNemar" (exact, for columns of 0 and 1) or "Wilcoxon" (on
-    the images' mean differences), or None where neither fits.
+    `test` says of what: "permutation" swaps A and B image by image (in every way up to 13 images, else 9,999
+    times), "bootstrap" (statistics, whose scores have no common scale to swap) is the share of draws beyond 0.
+    `second`, `second_p`: another test beside it, "McNemar" (exact, for columns of 0 and 1; it takes items for
+    independent) or "Wilcoxon" (on the images' mean differences), or None where neither fits.
     """
 
     a: float
@@ -128,13 +130,19 @@ def _permutation(measure: Measure, a: Sample, b: Sample, random: np.random.Gener
     flat = [one.reshape(len(one), -1) for one in sums]
     observed = abs(sampling.value(measure, b) - sampling.value(measure, a))
     total, change = flat[0].sum(axis=0) + flat[1].sum(axis=0), flat[1] - flat[0]
-    kept = random.random((PERMUTATIONS, len(change))) < 0.5
-    first = flat[0].sum(axis=0) + kept.astype(np.float64) @ change
-    shape = (PERMUTATIONS, *sums[0].shape[1:])
+    few = len(change) <= _ALL_SWAPS
+    swapped = _every_swap(len(change)) if few else random.random((PERMUTATIONS, len(change))) < 0.5
+    first = flat[0].sum(axis=0) + swapped.astype(np.float64) @ change
+    shape = (len(swapped), *sums[0].shape[1:])
     values = [sampling.from_sums(measure, part.reshape(shape)) for part in (first, total - first)]
     apart = np.abs(values[1] - values[0])
     beyond = int((apart >= observed - 1e-12).sum())
-    return (beyond + 1) / (PERMUTATIONS + 1)
+    return beyond / len(swapped) if few else (beyond + 1) / (PERMUTATIONS + 1)
+
+
+def _every_swap(groups: int) -> NDArray[np.bool_]:
+    """All ways to swap some of the groups: (2 ** groups, groups)."""
+    return (np.arange(2**groups)[:, None] >> np.arange(groups)) % 2 == 1
 
 
 def _second(measure: Measure, a: Sample, b: Sample) -> tuple[str | None, float]:

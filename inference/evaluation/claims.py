@@ -55,7 +55,7 @@ CLAIM_COLUMNS = (
     "placed_told", "placed_truths",
     "level_near", "level_truths", "false_claims",
 )  # fmt: skip
-"""told of truths: true distortions that are named; right of claimed: named kinds that are true; f1 of both."""
+"""told of truths: true distortions that are named; right of claimed: named kinds that are true."""
 
 
 def about(row: Row) -> list[int]:

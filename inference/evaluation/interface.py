@@ -24,13 +24,13 @@ class Item:
 
     `id` is its own in the benchmark; `group` the source image (confidence intervals draw groups, not items);
     `task` the part of the benchmark it counts for. `questions` are a user's turns in order: each is asked
-    after the model's own answers to those before. `picture()` decodes the picture when called, (H, W, 3) uint8
-    RGB, and raises SampleError or InputError, with the file's name, for one that can't be read.
+    after the model's own answers to those before. `picture()` decodes the picture when called, (H, W, 3)
+    uint8 RGB, and raises SampleError or InputError, with the file's name, for one that can't be read.
 
-    `target` is the true mask of an item that asks where (None for others); `whole_image` says that the right
-    answer is the whole picture. `reference` is the true answer in words, what a judge compares with and what
-    the baseline `oracle` says ("" where there is none). `labels` are text columns of the results
-    ("class": "blur"). `truth` is what else the benchmark's scorer reads.
+    `target` is the true mask of an item that asks where (None for others), in the picture's size;
+    `whole_image` says that it is the whole picture. `reference` is the true answer in words, what a judge
+    compares with and what the baseline `oracle` says ("" where there is none). `labels` are text columns
+    of the results ("class": "blur"). `truth` is what else the benchmark's scorer reads.
 
     `start` are words that the model's answer is made to begin with. With `words`, nothing is generated:
     the reply are the raw logits of these words as the next one, after the question and `start`.
@@ -41,20 +41,25 @@ class Item:
     task: str
     questions: tuple[str, ...]
     picture: Callable[[], Picture]
-    size: tuple[int, int] | None = None
-    """(height, width) of the picture where the benchmark knows it before decoding."""
+    picture_key: str = ""
+    """Equal keys, not empty, mean the same picture: items that share one come one after another where they
+    can, and the picture is decoded and looked at once."""
     target: Mask | None = None
     whole_image: bool = False
     reference: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     truth: Any = None
+    noun: str = ""
+    """The phrase that names what `target` shows ("wooden table"), for segmenters that find by words."""
     start: str = ""
     words: tuple[str, ...] = ()
+    ideal: tuple[float, ...] = ()
+    """Logits of `words` that the baseline `oracle` answers with."""
 
     @property
     def asks_where(self) -> bool:
         """Whether the item is answered by a mask."""
-        return self.target is not None or self.whole_image
+        return self.target is not None
 
 
 @dataclass(frozen=True)
@@ -91,9 +96,14 @@ class Model(Protocol):
     likes to be asked together.
     """
 
-    name: str
-    settings: Mapping[str, Any]
-    at_once: int
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+
+    @property
+    def at_once(self) -> int: ...
 
     def answers(self, item: Item) -> bool:
         """Whether items of this kind are for it: a baseline that only points answers no other question.
@@ -146,9 +156,13 @@ class Scorer(Protocol):
     another one beside it.
     """
 
-    columns: tuple[str, ...]
-    """The number columns it fills."""
-    measures: tuple[Measure | Statistic, ...]
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The number columns it fills."""
+        ...
+
+    @property
+    def measures(self) -> tuple[Measure | Statistic, ...]: ...
 
     def score(self, items: Sequence[Item], replies: Sequence[Reply]) -> list[Values]:
         """The values of each item, in order: a missing or unusable answer scores as wrong, never None."""
@@ -172,7 +186,8 @@ class Opened:
 class Benchmark(Scorer, Protocol):
     """A benchmark: its published files to items, and replies to numbers."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def open(self, data: Path, limit: int | None) -> Opened:
         """Read the folder (or file) `data`; with `limit` the first items only.

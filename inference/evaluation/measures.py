@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from inference.evaluation import metrics
@@ -31,7 +33,7 @@ def ratio(name: str, top: str, bottom: str, tasks: Tasks = None, better: str = "
 
 
 def iou_measures(tasks: Tasks = None, over: str | None = None) -> tuple[Measure, ...]:
-    """gIoU and cIoU from the columns "iou", "intersection" and "union", with class mIoU over a label's classes."""
+    """gIoU and cIoU of the columns "iou", "intersection", "union", and class mIoU over a label's classes."""
     found = [mean("gIoU", "iou", tasks), ratio("cIoU", "intersection", "union", tasks)]
     if over is not None:
         columns = ("intersection", "union")
@@ -39,10 +41,14 @@ def iou_measures(tasks: Tasks = None, over: str | None = None) -> tuple[Measure,
     return tuple(found)
 
 
+def _of_two(of: Callable[[Numbers, Numbers], float]) -> Callable[[Numbers], float]:
+    return lambda values: of(values[:, 0], values[:, 1])
+
+
 def correlations(predicted: str, truth: str, tasks: Tasks = None) -> tuple[Statistic, ...]:
     """SRCC, PLCC of the raw scores and PLCC after the fitted logistic."""
     return tuple(
-        Statistic(name, (predicted, truth), lambda values, of=of: of(values[:, 0], values[:, 1]), tasks)
+        Statistic(name, (predicted, truth), _of_two(of), tasks)
         for name, of in (
             ("SRCC", metrics.srcc),
             ("PLCC", metrics.plcc),

@@ -137,8 +137,8 @@ def _fit_logistic(x: Numbers, y: Numbers) -> Numbers | None:
 
 
 def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = 15) -> float:
-    """ECE: over equal bins of confidence from 0 to 1, the mean distance of accuracy and confidence, weighted by
-    the bins' sizes (Guo et al., arXiv 1706.04599; bins are open on the left). NaN for no value.
+    """ECE: over equal bins of confidence from 0 to 1, the mean distance of accuracy and confidence, weighted
+    by the bins' sizes (Guo et al., arXiv 1706.04599; bins are open on the left). NaN for no value.
 
     Raises ValueError for a confidence outside 0..1.
     """

@@ -17,8 +17,8 @@ _CHUNK = 4_000_000
 class Sample:
     """What a measure is computed from.
 
-    `values` (n, c) are finite; `groups` (n,) number the source images from 0, all of them used; `classes` (n,)
-    number the classes of the measure's label, all 0 without one.
+    `values` (n, c) are finite; `groups` (n,) number the source images from 0, all of them used; `classes`
+    (n,) number the classes of the measure's label, all 0 without one.
     """
 
     values: Numbers
@@ -38,13 +38,18 @@ def sample(
 ) -> tuple[Sample, NDArray[np.bool_]]:
     """The items that have all of the measure's columns (NaN: an item hasn't), and which of all they are."""
     values = np.stack([columns[name] for name in measure.columns], axis=1)
-    kept = np.isfinite(values).all(axis=1)
+    kept = np.asarray(np.isfinite(values).all(axis=1), dtype=np.bool_)
     over = measure.over if isinstance(measure, Measure) else None
-    names = np.asarray(labels[over] if over else [""] * len(kept), dtype=str)[kept]
-    numbered = np.unique(np.asarray(groups, dtype=str)[kept], return_inverse=True)[1]
-    classes = np.unique(names, return_inverse=True)[1]
-    found = Sample(values[kept], numbered.astype(np.int64), classes.astype(np.int64))
-    return found, kept
+    places = np.flatnonzero(kept).tolist()
+    names = labels[over] if over else groups
+    classes = _numbered([names[i] for i in places]) if over else np.zeros(len(places), np.int64)
+    return Sample(values[kept], _numbered([groups[i] for i in places]), classes), kept
+
+
+def _numbered(names: Sequence[str]) -> NDArray[np.int64]:
+    """Numbers from 0 for names, in the names' order."""
+    order = {name: number for number, name in enumerate(sorted(set(names)))}
+    return np.array([order[name] for name in names], dtype=np.int64)
 
 
 def group_sums(measure: Measure, found: Sample) -> Numbers:
@@ -62,7 +67,7 @@ def from_sums(measure: Measure, sums: Numbers) -> Numbers:
     has = np.isfinite(values)
     count = has.sum(axis=-1)
     total = np.where(has, values, 0.0).sum(axis=-1)
-    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+    return np.asarray(np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0))
 
 
 def value(measure: Measure | Statistic, found: Sample) -> float:
@@ -75,7 +80,7 @@ def value(measure: Measure | Statistic, found: Sample) -> float:
 
 
 def draw_counts(groups: int, resamples: int, random: np.random.Generator) -> Numbers:
-    """How often each group is drawn in each resample of as many groups, with replacement: (resamples, groups)."""
+    """How often each group is drawn with replacement in each resample: (resamples, groups)."""
     return random.multinomial(groups, np.full(groups, 1 / groups), size=resamples).astype(np.float64)
 
 
@@ -112,8 +117,7 @@ def _values_of(measure: Measure | Statistic, samples: Sequence[Sample], counts: 
             sums = group_sums(measure, one)
             drawn = counts @ sums.reshape(len(sums), -1)
             found.append(from_sums(measure, drawn.reshape(len(counts), *sums.shape[1:])))
-        return np.stack(found)
+        return np.asarray(np.stack(found), dtype=np.float64)
     times = counts.astype(np.int64)[:, samples[0].groups]
-    return np.array(
-        [[measure.of(np.repeat(one.values, row, axis=0)) for row in times] for one in samples]
-    )
+    values = [[measure.of(np.repeat(one.values, row, axis=0)) for row in times] for one in samples]
+    return np.array(values, dtype=np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -14,7 +15,7 @@ from inference.evaluation.interface import Item, Measure, Opened, Reply, Statist
 from schemas.dataset import load_manifest, read_rows, rows_with_pictures, split_files
 from schemas.errors import InputError, SampleError
 from schemas.pictures import load_png
-from schemas.records import TASKS, Mask, Row
+from schemas.records import TASKS, Mask, Region, Row
 
 GROUNDING = tuple(task for task in TASKS if task.startswith("grounding"))
 DESCRIBING = tuple(task for task in TASKS if task not in GROUNDING)
@@ -61,7 +62,9 @@ class SpiderBenchmark:
         paths = [path for path, _ in split_files(data, "test")]
         ids = list(islice((row.id for path in paths for row in read_rows(path) if row.task in TASKS), limit))
         if not ids:
-            raise InputError(f"{data}: the split 'test' has no row of the seven tasks; build a larger dataset")
+            raise InputError(
+                f"{data}: the split 'test' has no row of the seven tasks; build a larger dataset"
+            )
         return Opened(lambda: islice(_items(paths), limit), len(ids), manifest.digest)
 
     def score(self, items: Sequence[Item], replies: Sequence[Reply]) -> list[Values]:
@@ -84,8 +87,11 @@ class SpiderBenchmark:
         return found
 
     def _names_region(self, row: Row, reply: Reply) -> float | None:
-        """Whether the first answer points, by label, at the target and at no other region."""
-        if row.whole_image:
+        """Whether the first answer points, by label, at the target and at no other region; None for a model
+        that gives masks without words.
+        """
+        wordless = not reply.texts and (reply.masks or reply.whole_image)
+        if row.whole_image or wordless:
             return None
         target = {i for i, region in enumerate(row.regions) if region.region_id in row.target_region_ids}
         pointed = self.reader.read(row, reply.texts[:1]).pointed
@@ -118,42 +124,49 @@ def score_mask(item: Item, reply: Reply) -> dict[str, float | None]:
     }
 
 
+_WINDOW = 128
+
+
 def _items(paths: Sequence[Path]) -> Iterator[Item]:
+    """The items; within a window of rows those of one picture one after another."""
     for path in paths:
-        for row, pictures in rows_with_pictures(path):
-            if row.task in TASKS:
-                yield _item(path, row, pictures)
+        rows = (found for found in rows_with_pictures(path) if found[0].task in TASKS)
+        while window := list(islice(rows, _WINDOW)):
+            items = [_item(path, row, pictures) for row, pictures in window]
+            yield from sorted(items, key=lambda item: (item.group, item.picture_key, item.id))
 
 
 def _item(path: Path, row: Row, pictures: Sequence[bytes]) -> Item:
     asked = [m.content for m in row.messages if m.role == "user"]
     answers = [m.content for m in row.messages if m.role == "assistant"]
     source = row.source_image
-    if len(pictures) != 1 or source is None or not row.regions or not asked or len(asked) != len(answers):
-        what = f"row {row.id} isn't a picture with regions and questions, each answered"
+    if len(pictures) != 1 or source is None or not asked or len(asked) != len(answers):
+        what = f"row {row.id} isn't one picture with questions, each answered"
         raise InputError(f"{path}: {what}; `iqa-spider verify` says more")
     grounding = row.task in GROUNDING
-    size = (row.regions[0].mask.size[0], row.regions[0].mask.size[1])
+    target = _target(path, row) if grounding else None
     return Item(
         id=row.id,
         group=source.id,
         task=row.task,
         questions=tuple(asked[:1] if grounding else asked),
         picture=lambda: _decoded(path, row.id, pictures[0]),
-        size=size,
-        target=_target(path, row, size) if grounding else None,
+        picture_key=hashlib.sha256(pictures[0]).hexdigest(),
+        target=target.mask if target else None,
+        noun=target.label if target and not row.whole_image else "",
         whole_image=grounding and bool(row.whole_image),
         reference=answers[0] if grounding else "\n".join(answers),
         truth=row,
     )
 
 
-def _target(path: Path, row: Row, size: tuple[int, int]) -> Mask:
-    if row.whole_image:
-        return metrics.full_mask(*size)
+def _target(path: Path, row: Row) -> Region:
+    """The region a grounding row asks for; for the whole picture the first one, its mask all pixels."""
     for region in row.regions:
+        if row.whole_image:
+            return region.model_copy(update={"mask": metrics.full_mask(*region.mask.size)})
         if region.region_id in row.target_region_ids:
-            return region.mask
+            return region
     raise InputError(f"{path}: row {row.id} has no target region; `iqa-spider verify` says more")
 
 

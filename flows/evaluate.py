@@ -1,0 +1,124 @@
+"""Evaluations: benchmarks, models and baselines by name, run one after another, told as a table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from flows.claim_reader import claim_reader
+from flows.progress import Progress
+from inference.answers import Segmenter, Strategy
+from inference.evaluation import baselines, compare, summary
+from inference.evaluation.interface import Benchmark, Measure, Model, Opened, Statistic, collect
+from inference.evaluation.run import Done, Task, evaluate
+from inference.evaluation.spider import SpiderBenchmark
+from schemas.errors import InputError
+
+BASELINES = ("oracle", "centre", "whole", "random", "noun")
+"""Names that `--model` takes beside a model's folder or hub name."""
+RUN_WITH = ("centre", "whole", "random", "noun")
+"""The baselines of `--baselines`; the untrained model comes with them where the model was trained here."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the command line asks for."""
+
+    benchmark: str
+    model: str
+    data: Path
+    out: Path
+    segmenter: str
+    strategy: Strategy
+    limit: int | None
+    baselines: bool
+    seed: int
+
+
+def benchmarks() -> dict[str, Benchmark]:
+    """All benchmarks by name."""
+    return collect([SpiderBenchmark(claim_reader())])
+
+
+def named(name: str) -> Benchmark:
+    """The benchmark of a name. Raises InputError for an unknown one."""
+    known = benchmarks()
+    if name not in known:
+        raise InputError(f"no benchmark {name!r}; there are {', '.join(known)}")
+    return known[name]
+
+
+def measures_of(name: str) -> tuple[Measure | Statistic, ...]:
+    """The measures of a benchmark."""
+    return named(name).measures
+
+
+def run(wanted: Wanted) -> list[Done]:
+    """Evaluate a model, and with `baselines` what it is compared with. The model comes first.
+
+    Raises InputError for unknown names and data that isn't as published.
+    """
+    benchmark = named(wanted.benchmark)
+    opened = benchmark.open(wanted.data, wanted.limit)
+    done = []
+    for make in _models(wanted, opened):
+        task = Task(benchmark, opened, make(), wanted.limit, (), wanted.seed)
+        progress = Progress(task.model.name[-24:], opened.count, 0, "items")
+        done.append(evaluate(task, wanted.out, progress.step))
+        progress.close()
+    return done
+
+
+def _models(wanted: Wanted, opened: Opened) -> list[Callable[[], Model]]:
+    """What makes each model that is to run, so that one at a time is in memory."""
+    names = [wanted.model]
+    if wanted.baselines:
+        names += [name for name in RUN_WITH if name != wanted.model]
+    return [partial(_model, name, wanted, opened) for name in names]
+
+
+def _model(name: str, wanted: Wanted, opened: Opened) -> Model:
+    simple: dict[str, Callable[[], Model]] = {
+        "oracle": baselines.Oracle,
+        "whole": baselines.WholePicture,
+        "centre": lambda: baselines.Centre(_segmenter(wanted)),
+        "random": lambda: baselines.Chance(_segmenter(wanted), opened.items(), wanted.seed),
+    }
+    if name in simple:
+        return simple[name]()
+    raise InputError(f"no model {name!r}")
+
+
+def _segmenter(wanted: Wanted) -> Segmenter:
+    raise InputError(f"no segmenter {wanted.segmenter!r}")
+
+
+def print_done(done: list[Done], as_json: bool) -> None:
+    """The table of all models, where the results are, and with `as_json` a line for programs."""
+    print(summary.table([one.summary for one in done]), end="")
+    for one in done:
+        failed = sum(one.summary.errors.values())
+        note = f" ({failed} of {one.summary.items} replies failed)" if failed else ""
+        print(f"{one.summary.model}: {one.folder}{note}")
+    if as_json:
+        told = [{"folder": str(one.folder), **one.summary.model_dump(mode="json")} for one in done]
+        print(json.dumps({"evaluations": told}))
+
+
+def print_comparison(folder_a: Path, folder_b: Path, seed: int, as_json: bool) -> None:
+    """Compare two evaluations' folders."""
+    first = summary.read_summary(folder_a)
+    found = compare.compare(folder_a, folder_b, measures_of(first.benchmark), seed)
+    print(compare.table(found), end="")
+    if found.only_a or found.only_b:
+        print(f"{found.items} items compared; {found.only_a} only in A, {found.only_b} only in B")
+    if as_json:
+        told: dict[str, Any] = {
+            "a": str(folder_a), "b": str(folder_b), "items": found.items, "only_a": found.only_a,
+            "only_b": found.only_b, "compared": [one.model_dump(mode="json") for one in found.compared],
+        }  # fmt: skip
+        print(json.dumps(told))
