@@ -84,22 +84,25 @@ class Judge:
     @property
     def columns(self) -> tuple[str, ...]:
         """For each rubric: mean and spread of an item's rounds, rounds asked, lost, and failed tries."""
-        return tuple(name for rubric in self.rubrics for name in _columns(rubric))
+        return tuple(name for rubric in self.rubrics for name in _columns(rubric.name))
 
     @property
     def measures(self) -> tuple[Measure, ...]:
         """Mean, spread, the share of rounds lost, failed tries for each round."""
-        return tuple(measure for rubric in self.rubrics for measure in _measures(rubric))
+        return tuple(m for rubric in self.rubrics for m in judge_measures(rubric.name, rubric.tasks))
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the scores depend on, as JSON values."""
+        """What the scores depend on, as JSON values: scores are compared only where all of it is equal."""
         return {
-            "judge": self.model.name,
+            "model": self.model.name,
             **self.model.settings,
-            "rubrics": {rubric.name: rubric.version for rubric in self.rubrics},
             "rounds": self.rounds,
             "tries": self.tries,
+            "rubrics": {
+                rubric.name: {"version": rubric.version, "tasks": list(rubric.tasks)}
+                for rubric in self.rubrics
+            },
         }
 
     def score(self, items: Sequence[Item], replies: Sequence[Reply]) -> list[Values]:
@@ -159,24 +162,26 @@ class Judge:
             return error
 
 
-def _columns(rubric: Rubric) -> tuple[str, str, str, str, str]:
-    start = f"judge {rubric.name}"
+def _columns(rubric: str) -> tuple[str, str, str, str, str]:
+    start = f"judge {rubric}"
     return start, f"{start} spread", f"{start} rounds", f"{start} lost", f"{start} failures"
 
 
-def _measures(rubric: Rubric) -> tuple[Measure, ...]:
+def judge_measures(rubric: str, tasks: Sequence[str]) -> tuple[Measure, ...]:
+    """The measures of a rubric, by its name and tasks."""
     score, spread, rounds, lost, failures = _columns(rubric)
+    own = tuple(tasks)
     return (
-        mean(score, score, rubric.tasks),
-        mean(spread, spread, rubric.tasks, "lower"),
-        ratio(lost, lost, rounds, rubric.tasks, "lower"),
-        ratio(failures, failures, rounds, rubric.tasks, "lower"),
+        mean(score, score, own),
+        mean(spread, spread, own, "lower"),
+        ratio(lost, lost, rounds, own, "lower"),
+        ratio(failures, failures, rounds, own, "lower"),
     )
 
 
 def _values(rubric: Rubric, rounds: Sequence[Round] | None) -> dict[str, float | None]:
     """An item's values: mean and standard deviation of its rounds' scores."""
-    columns = _columns(rubric)
+    columns = _columns(rubric.name)
     if rounds is None:
         return dict(zip(columns, (float(rubric.lowest), 0.0, 0.0, 0.0, 0.0), strict=True))
     scores = [found.score for found in rounds if found.score is not None]

@@ -64,6 +64,13 @@ class Reading:
         """The score, 0 the worst and 1 the best."""
         return float(softmax(logits, self.temperature) @ np.asarray(self.weights))
 
+    def logits(self, score: float) -> tuple[float, ...]:
+        """Logits that read as a score: all weight on the one or two words around it."""
+        levels = np.asarray(self.weights)
+        gap = 1 / (len(levels) - 1)
+        shares = np.clip(1 - np.abs(levels - score) / gap, 1e-9, 1)
+        return tuple(float(value) for value in self.temperature * np.log(shares))
+
 
 READINGS = {
     "good-poor": Reading("Rate the quality of the image.", ("good", "poor"), (1.0, 0.0), 100.0),
@@ -105,19 +112,27 @@ def _mean_over_kinds(values: Numbers) -> float:
     return float(np.mean(known)) if known else float("nan")
 
 
+def _measures(task: str) -> tuple[Measure | Statistic, ...]:
+    """The measures of one reading; the two share no scale, so nothing is computed over both."""
+    tasks = (task,)
+    return (
+        *correlations("predicted", "dmos", tasks),
+        Statistic("SRCC, mean over distortions", _SCORED, _mean_over_kinds, tasks),
+        *(
+            Statistic(f"SRCC, {number:02} {kind}", _SCORED, _of_kind(number), tasks)
+            for number, kind in enumerate(TYPES, start=1)
+        ),
+        mean("no answer", "no_answer", tasks, "lower"),
+    )
+
+
 class Kadid10k:
     """The benchmark; each picture is an item of each reading."""
 
     name = "kadid10k"
     columns: tuple[str, ...] = (*_SCORED, "no_answer")
-    measures: tuple[Measure | Statistic, ...] = (
-        *correlations("predicted", "dmos"),
-        Statistic("SRCC, mean over distortions", _SCORED, _mean_over_kinds),
-        *(
-            Statistic(f"SRCC, {number:02} {kind}", _SCORED, _of_kind(number))
-            for number, kind in enumerate(TYPES, start=1)
-        ),
-        mean("no answer", "no_answer", better="lower"),
+    measures: tuple[Measure | Statistic, ...] = tuple(
+        measure for task in READINGS for measure in _measures(task)
     )
 
     def open(self, data: Path, limit: int | None) -> Opened:
@@ -138,10 +153,12 @@ class Kadid10k:
                     task=task,
                     questions=(reading.question,),
                     picture=loader(pictures[row.name]),
+                    picture_key=row.name,
                     labels={"distortion": TYPES[row.kind - 1], "level": str(row.level)},
                     truth=(row.dmos, row.kind),
                     start=START,
                     words=reading.words,
+                    ideal=reading.logits((row.dmos - LOWEST) / (HIGHEST - LOWEST)),
                 )
 
         return Opened(items, len(wanted), identity(path, pictures), ("distortion", "level"))

@@ -104,6 +104,7 @@ class QBenchA1:
                     task="perception",
                     questions=(question,),
                     picture=loader(pictures[name]),
+                    picture_key=name,
                     reference=LETTERS[choice.correct],
                     labels=labels,
                     truth=choice,

@@ -143,7 +143,7 @@ def _item(case: _Case, target: Mask, picture: Path) -> Item:
         task="q-ground",
         questions=(QUESTION.format(damage=DAMAGE[case.kind]),),
         picture=load,
-        size=(target.size[0], target.size[1]),
+        picture_key=case.image,
         target=target,
         labels={"class": case.kind},
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 from inference.evaluation import summary as told
 from inference.evaluation.interface import Benchmark, Item, Model, Opened, Reply, Scorer, Values
+from inference.evaluation.judge import Judge
 from inference.evaluation.replies import KeptReplies
 from inference.evaluation.summary import Summary
 from schemas import __version__
@@ -26,14 +27,19 @@ Step = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Task:
-    """What is evaluated: a benchmark's opened data, a model, more scorers beside the benchmark's own."""
+    """What is evaluated: a benchmark's opened data, a model, a judge beside the benchmark's own scores."""
 
     benchmark: Benchmark
     opened: Opened
     model: Model
     limit: int | None = None
-    scorers: tuple[Scorer, ...] = ()
+    judge: Judge | None = None
     seed: int = 0
+
+    @property
+    def scorers(self) -> tuple[Scorer, ...]:
+        """The benchmark, then the judge."""
+        return (self.benchmark,) if self.judge is None else (self.benchmark, self.judge)
 
     def key(self) -> str:
         """What the replies depend on."""
@@ -62,9 +68,10 @@ def evaluate(task: Task, out: Path, step: Step | None = None) -> Done:
     run. Raises InputError for data that isn't as published, StoreError for a full disk.
     """
     folder = task.folder(out)
+    failed_before = Counter(task.judge.failures if task.judge else {})
     with KeptReplies(folder / told.REPLIES, task.key()) as kept:
         rows, replies = _rows(task, kept, step)
-    scorers = (task.benchmark, *task.scorers)
+    scorers = task.scorers
     results = Results(
         head={"benchmark": task.benchmark.name, "model": task.model.name, "key": task.key()},
         labels=task.opened.labels,
@@ -83,6 +90,8 @@ def evaluate(task: Task, out: Path, step: Step | None = None) -> Done:
         items=len(rows),
         groups=len({row["group"] for row in rows}),
         settings=dict(task.model.settings),
+        judge=None if task.judge is None else task.judge.settings,
+        judge_failures=dict(Counter(task.judge.failures if task.judge else {}) - failed_before),
         errors=dict(Counter(reply.error for reply in replies if reply.error is not None)),
         seconds=sum(reply.seconds for reply in replies),
         code_version=__version__,
@@ -110,7 +119,7 @@ def _rows(task: Task, kept: KeptReplies, step: Step | None) -> tuple[list[dict[s
         if new:
             kept.add([item.id for item in new], task.model.ask(new))
         answered = [kept.found[item.id] for item in items]
-        scores = [scored.score(items, answered) for scored in (task.benchmark, *task.scorers)]
+        scores = [scored.score(items, answered) for scored in task.scorers]
         for place, (item, reply) in enumerate(zip(items, answered, strict=True)):
             rows.append(_row(item, reply, [values[place] for values in scores]))
         replies.extend(answered)

@@ -110,6 +110,8 @@ def numbers(benchmark: Benchmark, data: Path, oracle: Oracle, limit: int | None 
         labels = {name: [items[n].labels[name] for n in chosen] for name in opened.labels}
         groups = [items[n].group for n in chosen]
         for measure in benchmark.measures:
+            if measure.tasks is not None and task not in measure.tasks:
+                continue
             sample, _ = sampling.sample(measure, columns, groups, labels)
             name = measure.name if len(tasks) == 1 else f"{task}: {measure.name}"
             found[name] = sampling.value(measure, sample)

@@ -6,6 +6,7 @@ import argparse
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.evaluate import print_comparison
 from flows.judging import add_judge_arguments, judge_of, served
-from inference.evaluation.interface import Item, Reply
+from inference.evaluation.baselines import Oracle
+from inference.evaluation.interface import Item, Measure, Opened, Reply, Statistic, Values
 from inference.evaluation.judge import ROUNDS, Judge
+from inference.evaluation.measures import mean
 from inference.evaluation.rubric import FOLDER, NAMES, load_rubric, read_score
+from inference.evaluation.run import Done, Task, evaluate
 from schemas.errors import BuildError, InputError
 from tests.inference.evaluation.judge_server import BROKEN, HANG, JudgeServer, Request
 
@@ -245,7 +250,8 @@ def test_each_rubric_scores_its_own_tasks(tmp_path: Path) -> None:
         ]
         assert len(server.requests) == 2 * ROUNDS
     assert {measure.tasks for measure in judge.measures} == {load_rubric(name).tasks for name in NAMES}
-    assert judge.settings["rubrics"] == {name: load_rubric(name).version for name in NAMES}
+    versions = {name: told["version"] for name, told in judge.settings["rubrics"].items()}
+    assert versions == {name: load_rubric(name).version for name in NAMES}
 
 
 def test_measures_add_up_over_items(tmp_path: Path) -> None:
@@ -311,3 +317,67 @@ def test_no_judge_is_asked_for_by_default(tmp_path: Path) -> None:
     with judge_of(parser.parse_args([]), tmp_path / "j.sqlite") as judge:
         assert judge is None
     assert list(tmp_path.iterdir()) == []
+
+
+@dataclass(frozen=True)
+class Few:
+    """A benchmark of a few items, under the name of the one whose answers are judged."""
+
+    told: tuple[Item, ...]
+    name: str = "spider"
+    columns: tuple[str, ...] = ("no_answer",)
+    measures: tuple[Measure | Statistic, ...] = (mean("no answer", "no_answer", better="lower"),)
+
+    def open(self, data: Path, limit: int | None) -> Opened:
+        return Opened(lambda: iter(self.told), len(self.told), "few")
+
+    def score(self, items: Sequence[Item], replies: Sequence[Reply]) -> list[Values]:
+        return [{"no_answer": float(not reply.text)} for reply in replies]
+
+
+def evaluated(folder: Path, judge: Judge | None) -> Done:
+    few = Few((item("blurred"), item("noisy")))
+    return evaluate(Task(few, few.open(folder, None), Oracle(), None, judge), folder)
+
+
+def test_an_evaluation_keeps_who_judged_and_what_went_wrong(tmp_path: Path) -> None:
+    seen: set[str] = set()
+
+    def script(request: Request) -> str:
+        prompt = request["messages"][-1]["content"]
+        new = prompt not in seen
+        seen.add(prompt)
+        return PROSE if new else "8"
+
+    cache = tmp_path / "judge.sqlite"
+    with JudgeServer(script) as server:
+        with judging(server, cache, rounds=2) as judge:
+            first = evaluated(tmp_path / "a", judge)
+            again = evaluated(tmp_path / "b", judge)
+        asked = len(server.requests)
+    summary = first.summary
+    assert summary.judge == judge.settings
+    assert summary.judge["model"] == "judge-1"
+    assert summary.judge_failures == again.summary.judge_failures
+    assert summary.judge_failures == {"no-score": 2}
+    scores = {one.measure: one.value for one in summary.measured}
+    assert scores["judge 0-10"] == 8.0
+    assert scores["judge 0-10 failures"] == 2 / 4
+    assert asked == 4 + 2
+    assert "| global_description | judge 0-10 |" in (first.folder / "table.md").read_text()
+
+
+def test_scores_of_different_judges_are_not_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with JudgeServer(lambda request: "8") as server:
+        with judging(server, tmp_path / "j.sqlite") as judge:
+            first, same = (evaluated(tmp_path / name, judge).folder for name in ("a", "b"))
+        with judging(server, tmp_path / "j.sqlite", rounds=2) as judge:
+            other = evaluated(tmp_path / "c", judge).folder
+    print_comparison(first, same, 0, False)
+    assert "| judge 0-10 |" in capsys.readouterr().out
+    print_comparison(first, other, 0, False)
+    said = capsys.readouterr().out
+    assert "| judge 0-10 |" not in said
+    assert "aren't compared" in said

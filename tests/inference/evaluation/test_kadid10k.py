@@ -91,6 +91,22 @@ def test_higher_dmos_is_better_in_the_file_and_in_the_result(data: Path) -> None
         assert upside_down[f"{task}: SRCC"] < -0.9
 
 
+@given(st.sampled_from(sorted(READINGS)), st.floats(0, 1))
+def test_ideal_logits_read_as_their_score(task: str, score: float) -> None:
+    assert READINGS[task].score(READINGS[task].logits(score)) == pytest.approx(score, abs=1e-6)
+
+
+def test_the_oracles_logits_are_right_to_the_last_picture(data: Path) -> None:
+    found = numbers(Kadid10k(), data, lambda item: Reply(words=item.ideal))
+    for task in READINGS:
+        assert found[f"{task}: SRCC"] == pytest.approx(1.0)
+        assert found[f"{task}: PLCC"] == pytest.approx(1.0)
+
+
+def test_nothing_is_computed_over_both_readings() -> None:
+    assert all(measure.tasks is not None and len(measure.tasks) == 1 for measure in Kadid10k().measures)
+
+
 def test_a_file_whose_scores_run_the_other_way_is_refused(tmp_path: Path) -> None:
     write_kadid(tmp_path, ("chelsea",), 1)
     write_dmos(tmp_path, [[*row[:2], f"{6 - float(row[2]):.2f}", row[3]] for row in ROWS])
