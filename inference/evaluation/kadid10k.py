@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,19 +95,13 @@ class _Row:
     level: int
 
 
-def _of_kind(kind: int) -> Callable[[Numbers], float]:
-    """SRCC over the pictures of one distortion."""
-
-    def srcc(values: Numbers) -> float:
-        chosen = values[values[:, 2] == kind]
-        return metrics.srcc(chosen[:, 0], chosen[:, 1])
-
-    return srcc
+def _srcc(values: Numbers) -> float:
+    return metrics.srcc(values[:, 0], values[:, 1])
 
 
 def _mean_over_kinds(values: Numbers) -> float:
     """The mean over distortions of their SRCC; one that has none is left out. NaN where all are."""
-    found = [_of_kind(int(kind))(values) for kind in np.unique(values[:, 2])]
+    found = [_srcc(values[values[:, 2] == kind]) for kind in np.unique(values[:, 2])]
     known = [value for value in found if not np.isnan(value)]
     return float(np.mean(known)) if known else float("nan")
 
@@ -119,7 +113,7 @@ def _measures(task: str) -> tuple[Measure | Statistic, ...]:
         *correlations("predicted", "dmos", tasks),
         Statistic("SRCC, mean over distortions", _SCORED, _mean_over_kinds, tasks),
         *(
-            Statistic(f"SRCC, {number:02} {kind}", _SCORED, _of_kind(number), tasks)
+            Statistic(f"SRCC, {number:02} {kind}", (f"predicted: {kind}", "dmos"), _srcc, tasks)
             for number, kind in enumerate(TYPES, start=1)
         ),
         mean("no answer", "no_answer", tasks, "lower"),
@@ -130,7 +124,7 @@ class Kadid10k:
     """The benchmark; each picture is an item of each reading."""
 
     name = "kadid10k"
-    columns: tuple[str, ...] = (*_SCORED, "no_answer")
+    columns: tuple[str, ...] = (*_SCORED, "no_answer", *(f"predicted: {kind}" for kind in TYPES))
     measures: tuple[Measure | Statistic, ...] = tuple(
         measure for task in READINGS for measure in _measures(task)
     )
@@ -179,7 +173,14 @@ def _values(item: Item, reply: Reply) -> Values:
         predicted = READINGS[item.task].score(reply.words)
     else:
         predicted = 0.0 if dmos >= (LOWEST + HIGHEST) / 2 else 1.0
-    return {"predicted": predicted, "dmos": dmos, "kind": float(kind), "no_answer": float(not usable)}
+    return {
+        **{f"predicted: {name}": None for name in TYPES},
+        f"predicted: {TYPES[kind - 1]}": predicted,
+        "predicted": predicted,
+        "dmos": dmos,
+        "kind": float(kind),
+        "no_answer": float(not usable),
+    }
 
 
 def _read(path: Path) -> list[_Row]:
