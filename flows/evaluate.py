@@ -104,7 +104,7 @@ def _segmenter(wanted: Wanted) -> Segmenter:
 
 def print_done(done: list[Done], as_json: bool) -> None:
     """The table of all models, where the results are, and with `as_json` a line for programs."""
-    print(summary.table([one.summary for one in done]), end="")
+    print(summary.page([one.summary for one in done]), end="")
     for one in done:
         failed = sum(one.summary.errors.values())
         note = f" ({failed} of {one.summary.items} replies failed)" if failed else ""

@@ -27,10 +27,11 @@ class Progress:
         self._started = self._printed = time.monotonic()
         self._terminal = sys.stderr.isatty()
 
-    def step(self, made: int = 1, reused: int = 0) -> None:
-        """Some were made, and some more were found to stand already."""
+    def step(self, made: int = 1, reused: int = 0, skipped: int = 0) -> None:
+        """Some were made, some more were found to stand already or to be none to make."""
         self._done += made
         self._reused += reused
+        self._total -= skipped
         if not self._done:
             return
         now = time.monotonic()

@@ -11,9 +11,9 @@ import numpy as np
 
 from inference.answers import Encoded, Picture, Segmented, Segmenter
 from inference.evaluation.interface import Item, Reply
+from inference.evaluation.metrics import inner_point
 from schemas import masks
 from schemas.hashing import rng
-from schemas.records import Mask
 
 Point = tuple[float, float]
 ByNoun = Callable[[Picture, str], Segmented | None]
@@ -44,16 +44,6 @@ def _truth(item: Item) -> Reply:
     if item.target is None or item.whole_image:
         return Reply(texts, whole_image=item.whole_image, words=item.ideal)
     return Reply(texts, (item.target,), (1.0,), (inner_point(item.target),))
-
-
-def inner_point(mask: Mask) -> Point:
-    """The middle of the mask's pixel that is farthest from its edge, x, y from 0 to 1."""
-    import cv2
-
-    inside = np.pad(masks.decode(mask), 1).astype(np.uint8)
-    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
-    y, x = divmod(int(depth.argmax()), depth.shape[1])
-    return (x + 0.5) / depth.shape[1], (y + 0.5) / depth.shape[0]
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ class Difference:
 
     `low`, `high`: 95% percentile interval of the difference, the same images drawn for both. `p`: two-sided;
     `test` says of what: "permutation" swaps A and B image by image (in every way up to 13 images, else 9,999
-    times), "bootstrap" (statistics, whose scores have no common scale to swap) is the share of draws beyond 0.
+    times), "bootstrap" (statistics, whose scores have no common scale to swap) takes the draws beyond 0.
     `second`, `second_p`: another test beside it, "McNemar" (exact, for columns of 0 and 1; it takes items for
     independent) or "Wilcoxon" (on the images' mean differences), or None where neither fits.
     """
@@ -142,7 +142,7 @@ def _permutation(measure: Measure, a: Sample, b: Sample, random: np.random.Gener
 
 def _every_swap(groups: int) -> NDArray[np.bool_]:
     """All ways to swap some of the groups: (2 ** groups, groups)."""
-    return (np.arange(2**groups)[:, None] >> np.arange(groups)) % 2 == 1
+    return np.asarray((np.arange(2**groups)[:, None] >> np.arange(groups)) % 2 == 1)
 
 
 def _second(measure: Measure, a: Sample, b: Sample) -> tuple[str | None, float]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -22,8 +23,8 @@ _READ = ("id", "group", "task")
 
 class Compared(Record):
     """B minus A of one measure on one task; the tests are those of `bootstrap.Difference`, `p_holm` is `p`
-    adjusted for all measures of the comparison. `better` names the model ahead where the interval leaves out
-    0 and p_holm is under 0.05.
+    adjusted for all measures of the comparison. `ahead` is "a" or "b" where the interval leaves out 0 and
+    p_holm is under 0.05.
     """
 
     task: str
@@ -40,7 +41,7 @@ class Compared(Record):
     second_p: float | None
     items: int
     groups: int
-    better: str | None
+    ahead: Literal["a", "b"] | None
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,7 @@ def compare(
     found = [(task, measure, one) for task, measure, one in found if one.items]
     adjusted = bootstrap.holm([one.p for _, _, one in found])
     compared = [
-        _compared(task, measure, one, p, (a.model, b.model))
-        for (task, measure, one), p in zip(found, adjusted, strict=True)
+        _compared(task, measure, one, p) for (task, measure, one), p in zip(found, adjusted, strict=True)
     ]
     only = [len(rows) - len(common) for rows in by_id]
     return Comparison(a, b, len(common), only[0], only[1], compared)
@@ -107,11 +107,10 @@ def _compared(
     measure: Measure | Statistic,
     one: bootstrap.Difference,
     adjusted: float,
-    models: tuple[str, str],
 ) -> Compared:
-    ahead = None
+    ahead: Literal["a", "b"] | None = None
     if adjusted < 0.05 and (one.low > 0 or one.high < 0):
-        ahead = models[int((one.low > 0) == (measure.better == "higher"))]
+        ahead = "b" if (one.low > 0) == (measure.better == "higher") else "a"
 
     def number(value: float) -> float | None:
         return value if math.isfinite(value) else None
@@ -120,7 +119,7 @@ def _compared(
         task=task, measure=measure.name, a=number(one.a), b=number(one.b),
         difference=number(one.difference), low=number(one.low), high=number(one.high), p=number(one.p),
         p_holm=number(adjusted), test=one.test, second=one.second, second_p=number(one.second_p),
-        items=one.items, groups=one.groups, better=ahead,
+        items=one.items, groups=one.groups, ahead=ahead,
     )  # fmt: skip
 
 
@@ -128,17 +127,19 @@ def table(comparison: Comparison) -> str:
     """A Markdown table of the comparison."""
     a, b = (s.model.replace("|", "/") for s in (comparison.a, comparison.b))
     lines = [
-        f"| task | measure | A: {a} | B: {b} | B - A | p | p (Holm) | second test | items | pictures |",
-        "|---" * 10 + "|",
+        f"| task | measure | A: {a} | B: {b} | B - A "
+        "| p | p (Holm) | ahead | second test | items | pictures |",
+        "|---" * 11 + "|",
     ]
     for one in comparison.compared:
         change = _number(one.difference, "+.3f")
         if one.low is not None and one.high is not None:
             change += f" [{one.low:+.3f}, {one.high:+.3f}]"
+        ahead = "-" if one.ahead is None else one.ahead.upper()
         second = "-" if one.second is None else f"{one.second} {_number(one.second_p, '.4f')}"
         lines.append(
             f"| {one.task} | {one.measure} | {_number(one.a, '.3f')} | {_number(one.b, '.3f')} | {change} "
-            f"| {_number(one.p, '.4f')} | {_number(one.p_holm, '.4f')} | {second} "
+            f"| {_number(one.p, '.4f')} | {_number(one.p_holm, '.4f')} | {ahead} | {second} "
             f"| {one.items} | {one.groups} |"
         )
     return "\n".join(lines) + "\n"

@@ -17,12 +17,13 @@ from inference.evaluation.judge import Judge
 from inference.evaluation.replies import KeptReplies
 from inference.evaluation.summary import Summary
 from schemas import __version__
+from schemas.errors import InputError
 from schemas.evaluations import Results, results_bytes
 from schemas.hashing import content_key
 from schemas.store import named_disk_errors, write_atomically
 
-Step = Callable[[int, int], None]
-"""Called after each batch: how many items were asked, how many stood already."""
+Step = Callable[[int, int, int], None]
+"""Called after each batch: items that were asked, that stood already, and that aren't for the model."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def evaluate(task: Task, out: Path, step: Step | None = None) -> Done:
     folder = task.folder(out)
     failed_before = Counter(task.judge.failures if task.judge else {})
     with KeptReplies(folder / told.REPLIES, task.key()) as kept:
-        rows, replies = _rows(task, kept, step)
+        rows = _rows(task, kept, step)
     scorers = task.scorers
     results = Results(
         head={"benchmark": task.benchmark.name, "model": task.model.name, "key": task.key()},
@@ -92,8 +93,8 @@ def evaluate(task: Task, out: Path, step: Step | None = None) -> Done:
         settings=dict(task.model.settings),
         judge=None if task.judge is None else task.judge.settings,
         judge_failures=dict(Counter(task.judge.failures if task.judge else {}) - failed_before),
-        errors=dict(Counter(reply.error for reply in replies if reply.error is not None)),
-        seconds=sum(reply.seconds for reply in replies),
+        errors=dict(Counter(row["error"] for row in rows if row["error"] is not None)),
+        seconds=sum(row["seconds"] for row in rows),
         code_version=__version__,
         measured=told.measured(results, measures, task.seed),
     )
@@ -106,15 +107,21 @@ def _write(folder: Path, results: Results, found: Summary) -> None:
     with named_disk_errors(folder):
         (folder / told.SUMMARY).unlink(missing_ok=True)
         write_atomically(folder / told.RESULTS, results_bytes(results), folder)
-        write_atomically(folder / told.TABLE, told.table([found]).encode(), folder)
+        write_atomically(folder / told.TABLE, told.page([found]).encode(), folder)
         write_atomically(folder / told.SUMMARY, text.encode(), folder)
 
 
-def _rows(task: Task, kept: KeptReplies, step: Step | None) -> tuple[list[dict[str, Any]], list[Reply]]:
-    """The rows of the results and the replies, batch by batch; only one batch's pictures are in memory."""
+def _rows(task: Task, kept: KeptReplies, step: Step | None) -> list[dict[str, Any]]:
+    """The rows of the results, batch by batch; only one batch's pictures are in memory."""
     rows: list[dict[str, Any]] = []
-    replies: list[Reply] = []
-    for items in _batches(task):
+    seen: set[str] = set()
+    for batch in _batches(task):
+        for item in batch:
+            if item.id in seen:
+                what = f"two items are called {item.id!r}; give data without doubles"
+                raise InputError(f"{task.benchmark.name}: {what}")
+            seen.add(item.id)
+        items = [item for item in batch if task.model.answers(item)]
         new = [item for item in items if item.id not in kept.found]
         if new:
             kept.add([item.id for item in new], task.model.ask(new))
@@ -122,14 +129,13 @@ def _rows(task: Task, kept: KeptReplies, step: Step | None) -> tuple[list[dict[s
         scores = [scored.score(items, answered) for scored in task.scorers]
         for place, (item, reply) in enumerate(zip(items, answered, strict=True)):
             rows.append(_row(item, reply, [values[place] for values in scores]))
-        replies.extend(answered)
         if step is not None:
-            step(len(new), len(items) - len(new))
-    return rows, replies
+            step(len(new), len(items) - len(new), len(batch) - len(items))
+    return rows
 
 
 def _batches(task: Task) -> Iterator[list[Item]]:
-    items = (item for item in task.opened.items() if task.model.answers(item))
+    items = task.opened.items()
     while batch := list(islice(items, max(1, task.model.at_once))):
         yield batch
 

@@ -106,7 +106,7 @@ def without_each(measure: Measure | Statistic, found: Sample) -> Numbers:
         sums = group_sums(measure, found)
         return from_sums(measure, sums.sum(axis=0) - sums)
     counts = 1.0 - np.eye(found.group_count)
-    return _values_of(measure, [found], counts)[0]
+    return np.asarray(_values_of(measure, [found], counts)[0])
 
 
 def _values_of(measure: Measure | Statistic, samples: Sequence[Sample], counts: Numbers) -> Numbers:
@@ -115,7 +115,7 @@ def _values_of(measure: Measure | Statistic, samples: Sequence[Sample], counts: 
         found = []
         for one in samples:
             sums = group_sums(measure, one)
-            drawn = counts @ sums.reshape(len(sums), -1)
+            drawn: Numbers = counts @ sums.reshape(len(sums), -1)
             found.append(from_sums(measure, drawn.reshape(len(counts), *sums.shape[1:])))
         return np.asarray(np.stack(found), dtype=np.float64)
     times = counts.astype(np.int64)[:, samples[0].groups]

@@ -102,8 +102,9 @@ def score_mask(item: Item, reply: Reply) -> dict[str, float | None]:
     """The values of an item that asks where, but "region_named".
 
     The masks of an answer count together; an answer about the whole picture is the mask of all pixels, and
-    no mask at all an empty one. "in_mask" is the share of the points inside the true mask: it doesn't apply
-    when the whole picture is right, nor to masks that came without points.
+    no mask at all an empty one. "in_mask" is the share of the points inside the true mask, 0 without an
+    answer or for the whole picture; the point of a mask that came without any is its innermost. It doesn't
+    apply where the whole picture is right.
     """
     target = item.target
     if target is None:
@@ -112,13 +113,12 @@ def score_mask(item: Item, reply: Reply) -> dict[str, float | None]:
     if reply.whole_image:
         found = [metrics.full_mask(*target.size)]
     intersection, union = metrics.overlap(found, target)
-    pointless = bool(reply.masks) and not reply.points and not reply.whole_image
-    inside = metrics.share_inside(() if reply.whole_image else reply.points, target)
+    points = () if reply.whole_image else reply.points or [metrics.inner_point(mask) for mask in reply.masks]
     return {
         "intersection": float(intersection),
         "union": float(union),
         "iou": float(metrics.ious(intersection, union)),
-        "in_mask": None if item.whole_image or pointless else inside,
+        "in_mask": None if item.whole_image else metrics.share_inside(points, target),
         "whole_right": float(bool(found) and reply.whole_image == item.whole_image),
         "no_answer": float(not found),
     }

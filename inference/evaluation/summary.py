@@ -129,6 +129,14 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def page(summaries: Sequence[Summary]) -> str:
+    """The table below a line that says what was asked."""
+    first = summaries[0]
+    part = "" if first.limit is None else f", the first {first.limit}"
+    about = f"`{first.benchmark}`, data `{first.data[:12]}`{part}, with 95% intervals over pictures."
+    return f"{about}\n\n{table(summaries)}"
+
+
 def table(summaries: Sequence[Summary]) -> str:
     """A Markdown table: a line for each task and measure, a column for each model, with intervals."""
     keys = dict.fromkeys((m.task, m.measure) for summary in summaries for m in summary.measured)
