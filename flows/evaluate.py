@@ -14,6 +14,10 @@ from flows.progress import Progress
 from inference.answers import Segmenter, Strategy
 from inference.evaluation import baselines, compare, summary
 from inference.evaluation.interface import Benchmark, Measure, Model, Opened, Statistic, collect
+from inference.evaluation.judge import Judge, judge_measures
+from inference.evaluation.kadid10k import Kadid10k
+from inference.evaluation.q_bench import QBenchA1
+from inference.evaluation.q_ground import QGround
 from inference.evaluation.run import Done, Task, evaluate
 from inference.evaluation.spider import SpiderBenchmark
 from schemas.errors import InputError
@@ -41,7 +45,7 @@ class Wanted:
 
 def benchmarks() -> dict[str, Benchmark]:
     """All benchmarks by name."""
-    return collect([SpiderBenchmark(claim_reader())])
+    return collect([SpiderBenchmark(claim_reader()), QBenchA1(), QGround(), Kadid10k()])
 
 
 def named(name: str) -> Benchmark:
@@ -57,8 +61,9 @@ def measures_of(name: str) -> tuple[Measure | Statistic, ...]:
     return named(name).measures
 
 
-def run(wanted: Wanted) -> list[Done]:
-    """Evaluate a model, and with `baselines` what it is compared with. The model comes first.
+def run(wanted: Wanted, judge: Judge | None = None) -> list[Done]:
+    """Evaluate a model, and with `baselines` what it is compared with. The model comes first. A judge scores
+    what they say.
 
     Raises InputError for unknown names and data that isn't as published.
     """
@@ -66,7 +71,7 @@ def run(wanted: Wanted) -> list[Done]:
     opened = benchmark.open(wanted.data, wanted.limit)
     done = []
     for make in _models(wanted, opened):
-        task = Task(benchmark, opened, make(), wanted.limit, (), wanted.seed)
+        task = Task(benchmark, opened, make(), wanted.limit, judge, wanted.seed)
         progress = Progress(task.model.name[-24:], opened.count, 0, "items")
         done.append(evaluate(task, wanted.out, progress.step))
         progress.close()
@@ -104,16 +109,36 @@ def print_done(done: list[Done], as_json: bool) -> None:
         failed = sum(one.summary.errors.values())
         note = f" ({failed} of {one.summary.items} replies failed)" if failed else ""
         print(f"{one.summary.model}: {one.folder}{note}")
+        for line in _about_judge(one.summary):
+            print(line)
     if as_json:
         told = [{"folder": str(one.folder), **one.summary.model_dump(mode="json")} for one in done]
         print(json.dumps({"evaluations": told}))
 
 
+def _about_judge(found: summary.Summary) -> list[str]:
+    """What went wrong with the judge, in a line."""
+    if not found.judge_failures or found.judge is None:
+        return []
+    counts = ", ".join(f"{count} {reason}" for reason, count in sorted(found.judge_failures.items()))
+    return [f"  judge {found.judge['model']}: useless replies and calls without one: {counts}"]
+
+
+def _comparable(first: summary.Summary, second: summary.Summary) -> tuple[Measure | Statistic, ...]:
+    """The measures of both evaluations: the judge's only where the same judge scored both."""
+    judged = first.judge if first.judge == second.judge else None
+    rubrics: dict[str, dict[str, Any]] = judged["rubrics"] if judged else {}
+    of_judge = (m for name, told in rubrics.items() for m in judge_measures(name, told["tasks"]))
+    return (*measures_of(first.benchmark), *of_judge)
+
+
 def print_comparison(folder_a: Path, folder_b: Path, seed: int, as_json: bool) -> None:
     """Compare two evaluations' folders."""
-    first = summary.read_summary(folder_a)
-    found = compare.compare(folder_a, folder_b, measures_of(first.benchmark), seed)
+    first, second = summary.read_summary(folder_a), summary.read_summary(folder_b)
+    found = compare.compare(folder_a, folder_b, _comparable(first, second), seed)
     print(compare.table(found), end="")
+    if first.judge != second.judge:
+        print("the judges' scores aren't compared: judge, rubrics or rounds differ")
     if found.only_a or found.only_b:
         print(f"{found.items} items compared; {found.only_a} only in A, {found.only_b} only in B")
     if as_json:

@@ -6,8 +6,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from flows.judging import add_judge_arguments, judge_of
+
 BENCHMARKS = ("kadid10k", "q-bench-a1", "q-ground", "spider")
 """The benchmarks of flows.evaluate, named here so that a typo is told at once."""
+JUDGED = "spider"
+"""The benchmark whose answers are texts that a judge can score."""
 STRATEGIES = ("paper", "grid", "proposal")
 
 
@@ -37,6 +41,8 @@ def _add_evaluate(commands: Any) -> None:
         )
         one.add_argument("--seed", metavar="N", type=int, default=0, help="the seed of intervals and chance")
         one.add_argument("--json", action="store_true", help="print results for programs as the last line")
+        if name == JUDGED:
+            add_judge_arguments(one)
         one.set_defaults(run=_evaluate)
     compare = parts.add_parser("compare", help="test whether B differs from A, item by item")
     compare.add_argument("a", metavar="A", type=Path, help="a folder that `evaluate` printed")
@@ -60,7 +66,11 @@ def _evaluate(options: argparse.Namespace) -> int:
         options.benchmark, options.model, options.data, options.out, options.segmenter, options.strategy,
         options.limit, options.baselines, options.seed,
     )  # fmt: skip
-    print_done(run(wanted), options.json)
+    if options.benchmark != JUDGED:
+        print_done(run(wanted), options.json)
+        return 0
+    with judge_of(options, options.out / "judge.sqlite") as judge:
+        print_done(run(wanted, judge), options.json)
     return 0
 
 

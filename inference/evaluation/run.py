@@ -13,6 +13,7 @@ from typing import Any
 
 from inference.evaluation import summary as told
 from inference.evaluation.interface import Benchmark, Item, Model, Opened, Reply, Scorer, Values
+from inference.evaluation.judge import Judge
 from inference.evaluation.replies import KeptReplies
 from inference.evaluation.summary import Summary
 from schemas import __version__
@@ -27,14 +28,19 @@ Step = Callable[[int, int, int], None]
 
 @dataclass(frozen=True)
 class Task:
-    """What is evaluated: a benchmark's opened data, a model, more scorers beside the benchmark's own."""
+    """What is evaluated: a benchmark's opened data, a model, a judge beside the benchmark's own scores."""
 
     benchmark: Benchmark
     opened: Opened
     model: Model
     limit: int | None = None
-    scorers: tuple[Scorer, ...] = ()
+    judge: Judge | None = None
     seed: int = 0
+
+    @property
+    def scorers(self) -> tuple[Scorer, ...]:
+        """The benchmark, then the judge."""
+        return (self.benchmark,) if self.judge is None else (self.benchmark, self.judge)
 
     def key(self) -> str:
         """What the replies depend on."""
@@ -63,9 +69,10 @@ def evaluate(task: Task, out: Path, step: Step | None = None) -> Done:
     run. Raises InputError for data that isn't as published, StoreError for a full disk.
     """
     folder = task.folder(out)
+    failed_before = Counter(task.judge.failures if task.judge else {})
     with KeptReplies(folder / told.REPLIES, task.key()) as kept:
         rows = _rows(task, kept, step)
-    scorers = (task.benchmark, *task.scorers)
+    scorers = task.scorers
     results = Results(
         head={"benchmark": task.benchmark.name, "model": task.model.name, "key": task.key()},
         labels=task.opened.labels,
@@ -84,6 +91,8 @@ def evaluate(task: Task, out: Path, step: Step | None = None) -> Done:
         items=len(rows),
         groups=len({row["group"] for row in rows}),
         settings=dict(task.model.settings),
+        judge=None if task.judge is None else task.judge.settings,
+        judge_failures=dict(Counter(task.judge.failures if task.judge else {}) - failed_before),
         errors=dict(Counter(row["error"] for row in rows if row["error"] is not None)),
         seconds=sum(row["seconds"] for row in rows),
         code_version=__version__,
@@ -117,7 +126,7 @@ def _rows(task: Task, kept: KeptReplies, step: Step | None) -> list[dict[str, An
         if new:
             kept.add([item.id for item in new], task.model.ask(new))
         answered = [kept.found[item.id] for item in items]
-        scores = [scored.score(items, answered) for scored in (task.benchmark, *task.scorers)]
+        scores = [scored.score(items, answered) for scored in task.scorers]
         for place, (item, reply) in enumerate(zip(items, answered, strict=True)):
             rows.append(_row(item, reply, [values[place] for values in scores]))
         if step is not None:

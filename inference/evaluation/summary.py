@@ -40,6 +40,7 @@ class Measured(Record):
 class Summary(Record):
     """summary.json of an evaluation. `data` is the identity of what was asked, `settings` the model's;
     `errors` counts the replies that failed, by reason; `seconds` is the time that the model took for all.
+    `judge`: the settings of the judge, if there was one, and `judge_failures` its useless replies by reason.
     """
 
     format: int
@@ -52,6 +53,8 @@ class Summary(Record):
     items: int
     groups: int
     settings: dict[str, Any]
+    judge: dict[str, Any] | None
+    judge_failures: dict[str, int]
     errors: dict[str, int]
     seconds: float
     code_version: str

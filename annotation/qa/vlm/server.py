@@ -37,6 +37,15 @@ _BUSY = (408, 409, 425, 429)
 
 
 @dataclass(frozen=True)
+class Wording:
+    """How messages name the settings of address and model, and what to do once they are mended."""
+
+    url: str = "vlm.url"
+    model: str = "vlm.model"
+    again: str = "build again"
+
+
+@dataclass(frozen=True)
 class _Failure:
     """A try that may go better the next time; `gone` if no server spoke at all."""
 
@@ -67,12 +76,13 @@ class ServerTransport:
     environment and appears in no message.
     """
 
-    def __init__(self, config: VlmConfig, in_flight: int) -> None:
+    def __init__(self, config: VlmConfig, in_flight: int, wording: Wording = Wording()) -> None:
+        self._wording = wording
         try:
             self._url = httpx.URL(config.url.rstrip("/"))
         except httpx.InvalidURL as error:
             raise InputError(
-                f"vlm.url: {config.url!r} is no address: {error}; give one that ends in /v1"
+                f"{wording.url}: {config.url!r} is no address: {error}; give one that ends in /v1"
             ) from error
         if (
             self._url.userinfo
@@ -82,8 +92,8 @@ class ServerTransport:
             or not self._url.host
         ):
             raise InputError(
-                "vlm.url: give the address alone, without user, password or query; a key belongs into the "
-                f"environment variable {config.api_key_env}"
+                f"{wording.url}: give the address alone, without user, password or query; a key belongs into "
+                f"the environment variable {config.api_key_env}"
             )
         self._shown = str(self._url)
         self._config = config
@@ -129,12 +139,14 @@ class ServerTransport:
         request = _Request(call, refused, request_body(call, refused))
         with self._gate:
             if self._closed:
-                raise BuildError(f"{self._shown}: the connection was closed; build again")
+                raise BuildError(f"{self._shown}: the connection was closed; {self._wording.again}")
             waiting = asyncio.run_coroutine_threadsafe(self._complete(request), self._loop)
         try:
             return waiting.result()
         except concurrent.futures.CancelledError as error:
-            raise BuildError(f"{self._shown}: closed while a reply was waited for; build again") from error
+            raise BuildError(
+                f"{self._shown}: closed while a reply was waited for; {self._wording.again}"
+            ) from error
         except BaseException:
             waiting.cancel()
             raise
@@ -245,7 +257,9 @@ class ServerTransport:
             case Refusal.MODEL:
                 self._break(await self._about_model(words, lane))
             case Refusal.ADDRESS:
-                self._break(f"answers HTTP {status} ({words}); set vlm.url to the server's own address")
+                self._break(
+                    f"answers HTTP {status} ({words}); set {self._wording.url} to the server's own address"
+                )
             case _:
                 raise SampleError("request-refused", f"{words} (HTTP {status})")
 
@@ -259,10 +273,12 @@ class ServerTransport:
         except (httpx.TransportError, BrokenReply, TimeoutError):
             names = []
         if not names:
-            return f"has no chat completions ({words}); set vlm.url to an OpenAI-compatible server's /v1"
+            setting = self._wording.url
+            return f"has no chat completions ({words}); set {setting} to an OpenAI-compatible server's /v1"
         shown = self._safe(", ".join(names[:20]) + (", ..." if len(names) > 20 else ""))
         return (
-            f"doesn't serve the model {model!r} ({words}); it serves {shown}: set vlm.model or start it anew"
+            f"doesn't serve the model {model!r} ({words}); it serves {shown}: "
+            f"set {self._wording.model} or start it anew"
         )
 
     def _give_up(self, request: _Request, failure: _Failure, tries: int) -> None:
@@ -278,7 +294,10 @@ class ServerTransport:
     def _remedy(self) -> str:
         host, port = self._url.host, self._url.port or (443 if self._url.scheme == "https" else 80)
         command = f"lmdeploy serve api_server {self._config.model} --server-name {host} --server-port {port}"
-        return f"start it (`{command}`) or set vlm.url, then build again: every answer so far is kept"
+        return (
+            f"start it (`{command}`) or set {self._wording.url}, then {self._wording.again}: "
+            "every answer so far is kept"
+        )
 
     def _break(self, what: str) -> None:
         """Stop all calls, those that wait as well."""

@@ -1,0 +1,149 @@
+"""The judge of `evaluate`: its arguments, and the OpenAI-compatible model behind it, every reply kept."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from schemas.errors import InputError, SampleError
+
+if TYPE_CHECKING:
+    from annotation.qa.vlm.cache import ReplyCache
+    from annotation.qa.vlm.chat import Call
+    from annotation.qa.vlm.speaker import CachedSpeaker
+    from inference.evaluation.judge import Judge, JudgeCall
+    from schemas.config import VlmConfig
+
+API_KEY = "IQA_SPIDER_JUDGE_API_KEY"
+TEMPERATURE = 0.7
+MAX_TOKENS = 1024
+IN_FLIGHT = 8
+DEADLINE = 120.0
+RETRIES = 1
+"""A call goes to the server up to six times before it is lost: twice for each of the speaker's rounds."""
+
+
+def add_judge_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the judge's arguments to the parser of `evaluate`."""
+    group = parser.add_argument_group(
+        "judge", f"a model that scores answers by a rubric; an API key is taken from {API_KEY}"
+    )
+    group.add_argument("--judge", metavar="URL", help="an OpenAI-compatible server's address, ends in /v1")
+    group.add_argument("--judge-model", metavar="NAME", help="the model's name there")
+    group.add_argument(
+        "--rubric",
+        metavar="NAME",
+        action="append",
+        help="0-10 (descriptions), 0-5 (grounding) or a YAML file; may be given again (default: both)",
+    )
+
+
+class ServedJudge:
+    """A judge model behind a server, its replies in a cache."""
+
+    def __init__(self, config: VlmConfig, cache: ReplyCache, speaker: CachedSpeaker) -> None:
+        self._config, self._cache, self._speaker = config, cache, speaker
+
+    @property
+    def name(self) -> str:
+        return self._config.model
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        return {name: getattr(self._config, name) for name in ("temperature", "top_p", "max_tokens")}
+
+    def kept(self, call: JudgeCall) -> str | SampleError | None:
+        """From the cache alone."""
+        from annotation.qa.vlm.cache import call_key
+
+        key = call_key(self._call(call))
+        reply = self._cache.get(key)
+        return reply.text if reply is not None else self._cache.refusal(key)
+
+    def ask(self, call: JudgeCall) -> str:
+        """The cache first, then the server, whose reply is kept before it is used."""
+        return self._speaker.ask(self._call(call)).text
+
+    def _call(self, call: JudgeCall) -> Call:
+        from annotation.qa.vlm.chat import Call, Sampling, Turn
+
+        config = self._config
+        turns = (Turn("system", call.system), Turn("user", call.question))
+        sampling = Sampling(config.temperature, config.top_p, config.max_tokens, call.seed)
+        return Call(config.model, None, call.version, turns, sampling)
+
+
+@contextmanager
+def judge_of(options: argparse.Namespace, cache: Path) -> Iterator[Judge | None]:
+    """The judge that the options ask for, None without `--judge`; its replies lie in the file `cache`.
+
+    Raises InputError for options that don't fit together and for a rubric that can't be read.
+    """
+    if options.judge is None:
+        given = [name for name in ("judge_model", "rubric") if getattr(options, name) is not None]
+        if given:
+            raise InputError(f"--{given[0].replace('_', '-')} needs --judge URL; give it too")
+        yield None
+        return
+    if options.judge_model is None:
+        raise InputError("--judge needs --judge-model NAME; give the model's name on that server")
+    with served(options.judge, options.judge_model, options.rubric, cache) as judge:
+        yield judge
+
+
+@contextmanager
+def served(
+    url: str,
+    model: str,
+    rubrics: list[str] | None,
+    cache: Path,
+    deadline: float = DEADLINE,
+    retries: int = RETRIES,
+) -> Iterator[Judge]:
+    """A judge on the server at `url`; the connection and the cache are closed with the block.
+
+    Raises InputError for an address, model or rubric that can't be one.
+    """
+    from annotation.qa.vlm.cache import ReplyCache
+    from annotation.qa.vlm.server import ServerTransport, Wording
+    from annotation.qa.vlm.speaker import CachedSpeaker
+    from inference.evaluation.judge import Judge
+    from inference.evaluation.rubric import NAMES, load_rubric
+
+    loaded = tuple(load_rubric(name) for name in rubrics or NAMES)
+    names = [rubric.name for rubric in loaded]
+    if len(set(names)) < len(names):
+        raise InputError(f"--rubric: two rubrics are named {max(names, key=names.count)}; rename one")
+    config = _config(url, model, deadline, retries)
+    wording = Wording("--judge", "--judge-model", "evaluate again")
+    with ExitStack() as stack:
+        replies = stack.enter_context(ReplyCache(cache))
+        transport = stack.enter_context(closing(ServerTransport(config, IN_FLIGHT, wording)))
+        speaker = CachedSpeaker(replies, transport)
+        yield Judge(ServedJudge(config, replies, speaker), loaded, at_once=IN_FLIGHT)
+
+
+def _config(url: str, model: str, deadline: float, retries: int) -> VlmConfig:
+    from pydantic import ValidationError
+
+    from schemas.config import VlmConfig
+
+    try:
+        return VlmConfig(
+            model=model,
+            url=url,
+            temperature=TEMPERATURE,
+            top_p=1.0,
+            max_tokens=MAX_TOKENS,
+            api_key_env=API_KEY,
+            deadline=deadline,
+            retries=retries,
+        )
+    except ValidationError as error:
+        option = "--judge-model" if error.errors()[0]["loc"] == ("model",) else "--judge"
+        raise InputError(
+            f"{option}: {error.errors()[0]['msg']}; give an address as http://127.0.0.1:23333/v1"
+        ) from error

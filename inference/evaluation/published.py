@@ -1,0 +1,162 @@
+"""Published files of benchmarks: records of JSON lists, pictures below a folder; errors of one line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.answers import Picture
+from schemas.config import IngestConfig
+from schemas.errors import InputError, SampleError
+from schemas.hashing import content_key
+from schemas.pictures import decode
+
+MAX_FILE = 500_000_000
+MAX_TEXT = 20_000
+MAX_NAME = 1_000
+LIMITS = IngestConfig(max_side=16384, min_side=1)
+"""Pictures are taken in their own size: a model's processor is what shrinks them."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record of an annotation file: `where` names both in messages."""
+
+    where: str
+    values: Mapping[str, Any]
+
+    def wrong(self, what: str) -> InputError:
+        """The error to raise for this record."""
+        return InputError(f"{self.where}: {what}")
+
+    def text(self, key: str) -> str:
+        """A text that isn't blank. Raises InputError."""
+        value = self.values.get(key)
+        if value is None:
+            raise self.wrong(f"{key!r} is missing")
+        if not isinstance(value, str) or not value.strip() or len(value) > MAX_TEXT:
+            raise self.wrong(f"{key!r} is no text of 1 to {MAX_TEXT} characters")
+        return value.strip()
+
+    def place(self, key: str) -> str:
+        """A relative path, as `safe_name`. Raises InputError."""
+        value = self.text(key)
+        if not safe_name(value):
+            raise self.wrong(f"{key!r} is {value[:80]!a}, no path below the data's folder")
+        return value
+
+
+def safe_name(name: str) -> bool:
+    """Whether a name is a relative POSIX path that stays below its root."""
+    if not name or len(name) > MAX_NAME or not name.isprintable() or "\\" in name or ":" in name:
+        return False
+    return not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's bytes up to `MAX_FILE`. Raises InputError."""
+    try:
+        if path.stat().st_size > MAX_FILE:
+            raise InputError(f"{path}: more than {MAX_FILE / 1e6:g} MB; give the file as published")
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: can't be read: {(error.strerror or str(error)).lower()}") from error
+
+
+def read_list(path: Path) -> list[Record]:
+    """The records of a JSON list of objects. Raises InputError that names the line or record."""
+    try:
+        values = json.loads(read_bytes(path).decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: byte {error.start} is no UTF-8; give the file as published") from error
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: line {error.lineno}: no JSON: {error.msg.lower()}") from error
+    except RecursionError as error:
+        raise InputError(f"{path}: JSON nested too deep; give the file as published") from error
+    if not isinstance(values, list) or not values:
+        raise InputError(f"{path}: not a list of records; give the file as published")
+    for number, value in enumerate(values):
+        if not isinstance(value, dict):
+            raise InputError(f"{path}: record {number}: {type(value).__name__}, not an object")
+    return [Record(f"{path}: record {number}", value) for number, value in enumerate(values)]
+
+
+def annotation_file(data: Path, names: Sequence[str], pattern: str) -> Path:
+    """`data` itself if it is a file, else the first of `names` in that folder, else its only `pattern`.
+
+    Raises InputError where there is none, or several to choose from.
+    """
+    if data.is_file():
+        return data
+    if not data.is_dir():
+        raise InputError(f"{data}: no such folder; give --data the folder of the published files")
+    for name in names:
+        if (data / name).is_file():
+            return data / name
+    found = sorted(data.glob(pattern))
+    if len(found) == 1:
+        return found[0]
+    listed = ", ".join(path.name for path in found[:5]) or "there is none"
+    what = names[0] if names else pattern
+    raise InputError(f"{data}: which file is {what}? ({listed}); give its path with --data")
+
+
+def find_pictures(roots: Iterable[Path], names: Iterable[str], advice: str) -> dict[str, Path]:
+    """Each name's file, below the first of `roots` that has it, links that lead out of the root refused.
+
+    Raises InputError that counts all names without a file; `advice` says what to do about it.
+    """
+    real = [root.resolve() for root in roots]
+    found: dict[str, Path] = {}
+    lost: list[str] = []
+    for name in dict.fromkeys(names):
+        places = (root / name for root in real)
+        inside = (
+            path
+            for path, root in zip(places, real, strict=True)
+            if path.is_file() and path.resolve().is_relative_to(root)
+        )
+        path = next(inside, None)
+        if path is None:
+            lost.append(name)
+        else:
+            found[name] = path
+    if lost:
+        total = len(lost) + len(found)
+        raise InputError(
+            f"{real[-1]}: {len(lost)} of {total} files are missing, the first {lost[0]!a}; {advice}"
+        )
+    return found
+
+
+def identity(annotation: Path, pictures: Mapping[str, Path]) -> str:
+    """A hash over the annotation file's bytes and the names and sizes of the pictures."""
+    digest = hashlib.sha256(read_bytes(annotation)).hexdigest()
+    return content_key(digest, sorted([name, path.stat().st_size] for name, path in pictures.items()))
+
+
+def load_picture(path: Path) -> Picture:
+    """Decode a picture in its own size, (H, W, 3) uint8 RGB. Raises InputError with the file's name."""
+    try:
+        return decode(read_bytes(path), LIMITS).rgb
+    except SampleError as error:
+        raise InputError(f"{path}: {error.reason}: {error.detail or 'no picture'}") from error
+
+
+def loader(path: Path) -> Callable[[], Picture]:
+    """What decodes a picture when it is called, as `load_picture`."""
+    return lambda: load_picture(path)
+
+
+def softmax(values: Sequence[float], temperature: float = 1.0) -> NDArray[np.float64]:
+    """Probabilities (n,) of logits (n,), which may be large."""
+    logits = np.asarray(values, np.float64) / temperature
+    powers = np.exp(logits - logits.max())
+    return np.asarray(powers / powers.sum())
