@@ -80,9 +80,9 @@ class StageOne(SFTTrainer):
         self._place.save(folder / place_file(self.args.process_index))
 
     def gathered(self) -> dict[str, Any] | None:
-        """All weights by name where DeepSpeed spreads them over processes, each of which calls this; else None.
+        """All weights by name where DeepSpeed spreads them over processes, else None.
 
-        The main process has them afterwards, in the dtype of the arithmetic.
+        Every process calls this; the main one has them afterwards, in the dtype of the arithmetic.
         """
         if not self.is_deepspeed_enabled:
             return None
