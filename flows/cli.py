@@ -135,6 +135,8 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--format", choices=FORMATS, required=True)
     export.add_argument("--out", metavar="DIR", type=Path, required=True, help="a folder that doesn't exist")
     export.add_argument("--split", help="only this split")
+    export.add_argument("--task", action="append", default=[], help="only this task (again for more)")
+    export.add_argument("--source", action="append", default=[], help="only this source (again for more)")
     export.set_defaults(run=_export)
 
     add_training_commands(commands)
@@ -312,7 +314,9 @@ def _rebuild(options: argparse.Namespace) -> int:
 def _export(options: argparse.Namespace) -> int:
     from flows.export import export
 
-    written = export(options.dataset, options.format, options.out, options.split)
+    written = export(
+        options.dataset, options.format, options.out, options.split, options.task, options.source
+    )
     print(f"{written.rows} rows, {written.pictures} pictures")
     print(options.out)
     return 0

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from schemas.errors import InputError
+
+if TYPE_CHECKING:
+    from training.sft.options import TrainOptions
+
+
+OTHERS = ("ms-swift", "llama-factory")
+"""The names of training.backends.BACKENDS, written here so that a typo is told at once."""
 
 
 def add_training_commands(commands: Any) -> None:
@@ -21,6 +29,13 @@ def add_training_commands(commands: Any) -> None:
     way.add_argument(
         "--merge", metavar="DIR", type=Path, help="write the trained model as a plain checkpoint"
     )
+    way.add_argument("--print", action="store_true", help="print a script for the trainer --backend names")
+    train.add_argument(
+        "--backend",
+        choices=("trl", *OTHERS),
+        default="trl",
+        help="the trainer (default: trl, in this process)",
+    )
     train.set_defaults(run=_train)
 
 
@@ -28,6 +43,11 @@ def _train(options: argparse.Namespace) -> int:
     from training.sft.options import load_options
 
     run = load_options(options.config)
+    if options.print or options.backend in OTHERS:
+        return _print(options, run)
+    from training.backends import check_trains_here
+
+    check_trains_here(run, options.config)
     missing = [
         name for name in ("torch", "transformers", "peft", "tensorboard", "trl") if find_spec(name) is None
     ]
@@ -47,7 +67,21 @@ def _train(options: argparse.Namespace) -> int:
     from training.sft.run import train
 
     done = train(run)
+    if os.environ.get("RANK", "0") != "0":
+        return 0
     left_out = ", ".join(f"{count} {reason}" for reason, count in done.unfit.items()) or "none"
     print(f"{done.steps} steps, rows left out: {left_out}")
     print(done.adapter)
+    return 0
+
+
+def _print(options: argparse.Namespace, run: TrainOptions) -> int:
+    from training.backends import BACKENDS
+
+    backend = options.backend
+    if backend not in BACKENDS:
+        raise InputError(f"--print needs --backend {' or '.join(BACKENDS)}")
+    if not options.print:
+        raise InputError(f"{backend} trains in an environment of its own; add --print and run what it prints")
+    print(BACKENDS[backend](run, options.config), end="")
     return 0

@@ -43,10 +43,14 @@ class Written:
     pictures: int
 
 
-def export(dataset: Path, form: str, out: Path, split: str | None) -> Written:
-    """Write a dataset, or one split of it, to the new folder `out` in one of FORMATS.
+def export(
+    dataset: Path, form: str, out: Path, split: str | None,
+    tasks: Sequence[str] = (), sources: Sequence[str] = (),
+) -> Written:  # fmt: skip
+    """Write a dataset to the new folder `out` in one of FORMATS: a split, tasks, sources of it, or all.
 
-    Raises InputError when `out` exists, the form or split is unknown, or the dataset can't be read.
+    Raises InputError when `out` exists, the form or split is unknown, no row is chosen, or the dataset
+    can't be read.
     """
     if form not in FORMATS:
         raise InputError(f"format {form!r}: give one of {', '.join(FORMATS)}")
@@ -56,9 +60,14 @@ def export(dataset: Path, form: str, out: Path, split: str | None) -> Written:
         sink = FORMATS[form](target, paths)
         rows = 0
         for row, pictures in _rows(paths):
+            if (tasks and row.task not in tasks) or (sources and row.source not in sources):
+                continue
             sink.add(row, pictures)
             rows += 1
         sink.close()
+        if not rows and (tasks or sources):
+            wanted = ", ".join((*tasks, *sources))
+            raise InputError(f"{dataset}: no row is of {wanted}; `iqa-spider report` lists what there is")
     return Written(rows, target.pictures)
 
 

@@ -79,11 +79,13 @@ def lora_pattern(model: Module, layout: Layout, layers: Iterable[str]) -> str:
     return rf"^{re.escape(layout.language)}\.(?:.*\.)?(?:{names})$"
 
 
-def adapted(model: Any, lora: LoraOptions, rates: RatesConfig) -> Any:
-    """The model with adapters and its whole-trained modules, a `peft.PeftModel`; trained weights are float32.
+def adapted(model: Any, lora: LoraOptions, rates: RatesConfig, float32: bool = True) -> Any:
+    """The model with adapters and its whole-trained modules, a `peft.PeftModel`.
 
     Vision encoder and projector are PEFT's `modules_to_save`: trained copies, saved and loaded with the
-    adapter. With a rate of 0 a part stays frozen. Raises InputError.
+    adapter. With a rate of 0 a part stays frozen. Trained weights become float32, or keep the model's dtype
+    without `float32`: DeepSpeed holds float32 copies of its own, and ZeRO-3 gathers weights of mixed dtypes
+    wrongly before 0.19.3 (https://github.com/deepspeedai/DeepSpeed/issues/8072). Raises InputError.
     """
     from peft import LoraConfig, get_peft_model
 
@@ -97,12 +99,12 @@ def adapted(model: Any, lora: LoraOptions, rates: RatesConfig) -> Any:
         modules_to_save=[path.rsplit(".", 1)[-1] for path in whole] or None,
         task_type="CAUSAL_LM",
     )
-    wrapped = get_peft_model(model, config)
+    wrapped = get_peft_model(model, config, autocast_adapter_dtype=float32)
     for name, parameter in wrapped.named_parameters():
         group = group_of(name, layout)
         rate = {"lora": rates.lora, "vision": rates.vision, "projector": rates.projector}.get(group, 0.0)
         parameter.requires_grad_(rate > 0)
-        if rate > 0:
+        if rate > 0 and float32:
             parameter.data = parameter.data.float()
     return wrapped
 

@@ -109,7 +109,7 @@ def train(options: TrainOptions) -> Trained:
     set_seed(options.seed)
     base = load_base(options.model, prepared.base, options.model.dtype)
     layout = layout_of(base)
-    model = adapted(base, options.lora, options.rates)
+    model = adapted(base, options.lora, options.rates, float32=run.deepspeed is None)
     if rank == 0:
         print(table(model, layout, options.rates), flush=True)
     feed = Feed(data, options.seed, processor, marks, run.max_tokens, rank, processes, place)
@@ -119,9 +119,11 @@ def train(options: TrainOptions) -> Trained:
     except SpiderError as error:
         raise _one_line(error) from error
     folder = options.out / "adapter"
+    weights = trainer.gathered()
     if rank == 0:
         said = {**said, "steps": trainer.state.global_step, "left_out": place.unfit}
-        save_trained(trainer.accelerator.unwrap_model(trainer.model), processor, options.out, said)
+        whole = trainer.accelerator.unwrap_model(trainer.model)
+        save_trained(whole, processor, options.out, said, weights)
     return Trained(folder, trainer.state.global_step, trainer.state.log_history, place.unfit)
 
 

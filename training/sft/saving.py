@@ -49,10 +49,15 @@ def _git_state() -> dict[str, Any] | None:
     return {"commit": commit.stdout.strip(), "changed": bool(changes.stdout.strip())}
 
 
-def save_trained(model: Any, processor: Any, out: Path, said: dict[str, Any]) -> Path:
-    """Write `out/adapter`: LoRA, vision encoder and projector, the processor, and training.json."""
+def save_trained(
+    model: Any, processor: Any, out: Path, said: dict[str, Any], weights: dict[str, Any] | None = None
+) -> Path:
+    """Write `out/adapter`: LoRA, vision encoder and projector, the processor, and training.json.
+
+    `weights` are all of the model's by name, where its own are spread over processes.
+    """
     folder = out / ADAPTER
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, state_dict=weights)
     processor.save_pretrained(folder)
     (folder / RECORD).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
     return folder

@@ -79,6 +79,16 @@ class StageOne(SFTTrainer):
         self.accelerator.wait_for_everyone()
         self._place.save(folder / place_file(self.args.process_index))
 
+    def gathered(self) -> dict[str, Any] | None:
+        """All weights by name where DeepSpeed spreads them over processes, else None.
+
+        Every process calls this; the main one has them afterwards, in the dtype of the arithmetic.
+        """
+        if not self.is_deepspeed_enabled:
+            return None
+        weights: dict[str, Any] = self.accelerator.get_state_dict(self.deepspeed)
+        return weights
+
     def create_model_card(self, *rest: Any, **named: Any) -> None:
         """No card in checkpoints: what a run was stands in training.json."""
 
