@@ -13,6 +13,10 @@ from schemas import masks
 from schemas.records import Mask
 
 Numbers = NDArray[np.float64]
+_FIT_TOLERANCE = 1e-6
+"""Where scores follow a straight line the logistic's ends run off to infinity; the correlation stands still
+(to 1e-5) long before they do.
+"""
 
 
 def overlap(predicted: Sequence[Mask], truth: Mask) -> tuple[int, int]:
@@ -144,8 +148,16 @@ def _fit_logistic(x: Numbers, y: Numbers) -> Numbers | None:
         width = max(abs(float(b[3])), 1e-9)
         return np.asarray(b[1] + (b[0] - b[1]) * expit((x - b[2]) / width))
 
+    def slopes(b: Numbers) -> Numbers:
+        width = max(abs(float(b[3])), 1e-9)
+        place = (x - b[2]) / width
+        share = expit(place)
+        steep = (b[0] - b[1]) * share * (1 - share) / width
+        return np.stack([share, 1 - share, -steep, -steep * place * np.sign(b[3])], axis=1)
+
     start = [float(y.max()), float(y.min()), 0.0, 0.25]
-    found = least_squares(lambda b: curve(b) - y, start, method="lm", max_nfev=4000)
+    limits = {"ftol": _FIT_TOLERANCE, "xtol": _FIT_TOLERANCE, "max_nfev": 4000}
+    found = least_squares(lambda b: curve(b) - y, start, jac=slopes, method="lm", **limits)
     return curve(found.x) if found.success else None
 
 
