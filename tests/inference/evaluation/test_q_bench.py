@@ -212,9 +212,20 @@ def test_a_picture_that_leads_out_of_the_folder_counts_as_missing(tmp_path: Path
         QBenchA1().open(folder, None)
 
 
-def test_a_picture_that_is_none_is_named_when_it_is_looked_at(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1", b"<html>"])
+def test_a_file_that_is_no_picture_is_counted_before_anything_is_asked(
+    tmp_path: Path, content: bytes
+) -> None:
     folder = write_q_bench(tmp_path / "data")
-    (folder / "images" / "coffee.jpg").write_bytes(b"not a picture")
+    (folder / "images" / "coffee.jpg").write_bytes(content)
+    with pytest.raises(InputError, match=r"1 of 3 files are no pictures, the first 'coffee.jpg'; unpack"):
+        QBenchA1().open(folder, None)
+
+
+def test_a_picture_that_is_broken_is_named_when_it_is_looked_at(tmp_path: Path) -> None:
+    folder = write_q_bench(tmp_path / "data")
+    whole = (folder / "images" / "coffee.jpg").read_bytes()
+    (folder / "images" / "coffee.jpg").write_bytes(whole[: len(whole) // 2])
     items = list(QBenchA1().open(folder, None).items())
-    with pytest.raises(InputError, match=r"coffee.jpg: not-a-picture"):
+    with pytest.raises(InputError, match=r"coffee.jpg: truncated"):
         items[1].picture()

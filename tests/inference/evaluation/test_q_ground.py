@@ -229,8 +229,8 @@ def png(array: np.ndarray) -> bytes:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"GIF89a", "no PNG"),
-        (b"", "no PNG"),
+        (b"GIF89a", "1 of 4 files are no pictures, the first '0001_b.png'"),
+        (b"\xff\xd8\xff", "no PNG"),
         (png(np.zeros((8, 8), np.uint8))[:40], "no mask"),
         (png(np.zeros((8, 8), np.uint16)), "16 bits"),
         (png(photograph("coffee", 32)), "one channel"),
