@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,6 +24,7 @@ MAX_TEXT = 20_000
 MAX_NAME = 1_000
 LIMITS = IngestConfig(max_side=16384, min_side=1)
 """Pictures are taken in their own size: a model's processor is what shrinks them."""
+_BROKEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 _STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM", b"II*\0", b"MM\0*")
 """First bytes of JPEG, PNG, WebP, BMP and TIFF files."""
 
@@ -45,7 +47,14 @@ class Record:
             raise self.wrong(f"{key!r} is missing")
         if not isinstance(value, str) or not value.strip() or len(value) > MAX_TEXT:
             raise self.wrong(f"{key!r} is no text of 1 to {MAX_TEXT} characters")
+        if _BROKEN.search(value):
+            raise self.wrong(f"{key!r} holds control characters or half a character")
         return value.strip()
+
+    def fields(self) -> str:
+        """The names of its fields, for messages."""
+        shown = (ascii(str(key)[:40])[1:-1] for key in list(self.values)[:20])
+        return ", ".join(sorted(shown)) or "none"
 
     def place(self, key: str) -> str:
         """A relative path, as `safe_name`. Raises InputError."""

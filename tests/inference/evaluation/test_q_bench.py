@@ -151,7 +151,9 @@ def changed(**values: Any) -> list[dict[str, Any]]:
         (changed(question=" "), "record 1: 'question'"),
         (changed(candidates="Blue"), "record 1: 'candidates'"),
         (changed(candidates=["Brown"]), "record 1: 'candidates'"),
-        (changed(candidates=["Brown", 3]), "record 1: 'candidates'"),
+        (changed(candidates=["Brown", 3]), "record 1: candidates: '1' is no text"),
+        (changed(candidates=["Brown", "\ud800"]), "record 1: candidates: '1' holds"),
+        (changed(question="is\x00it"), "record 1: 'question' holds control characters"),
         (changed(candidates=list("ABCDEFGHI")), "record 1: 'candidates'"),
         (changed(correct_ans=None), "record 1: no 'correct_ans'"),
         (changed(correct_ans="Violet"), "record 1: 'correct_ans' 'Violet'"),
@@ -229,3 +231,21 @@ def test_a_picture_that_is_broken_is_named_when_it_is_looked_at(tmp_path: Path) 
     items = list(QBenchA1().open(folder, None).items())
     with pytest.raises(InputError, match=r"coffee.jpg: truncated"):
         items[1].picture()
+
+
+_LEAVES = (
+    st.none() | st.booleans() | st.integers(-2, 9) | st.floats() | st.sampled_from(["Brown", "a.jpg", "../x"])
+)
+_ANY = st.recursive(_LEAVES | st.text(max_size=5), lambda inner: st.lists(inner, max_size=3), max_leaves=6)
+
+
+@given(st.dictionaries(st.sampled_from([*QUESTIONS[1], "more"]), _ANY, min_size=1))
+def test_any_record_is_read_or_named_in_one_line(
+    tmp_path_factory: pytest.TempPathFactory, values: dict[str, Any]
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "hostile-q-bench"
+    write_json(folder / "llvisionqa_dev.json", [QUESTIONS[0] | values])
+    with pytest.raises(InputError) as raised:
+        QBenchA1().open(folder, None)
+    assert "record 0" in str(raised.value) or "files are missing" in str(raised.value)
+    assert str(raised.value).isprintable()
