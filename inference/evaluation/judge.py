@@ -151,11 +151,10 @@ class Judge:
         kept = [self.model.kept(call) for call in calls]
         finished = any(isinstance(reply, str) and type(read_score(reply, rubric)) is int for reply in kept)
         failures: list[str] = []
-        for call, before in zip(calls, kept, strict=True):
-            outcome = before
-            if before is None or (_is_lost(before) and not finished):
+        for call, outcome in zip(calls, kept, strict=True):
+            if outcome is None or (_is_lost(outcome) and not finished):
                 outcome = self._try(call)
-            read = outcome.reason if isinstance(outcome, SampleError) else read_score(outcome or "", rubric)
+            read = outcome.reason if isinstance(outcome, SampleError) else read_score(outcome, rubric)
             if isinstance(read, int):
                 return Round(read, tuple(failures))
             failures.append(read)

@@ -39,7 +39,7 @@ class JudgeServer:
                 choice = {
                     "index": 0,
                     "message": {"role": "assistant", "content": text},
-                    "finish_reason": "stop",
+                    "finish_reason": "content_filter" if text == REFUSED else "stop",
                 }
                 body = json.dumps({"choices": [choice]}).encode()
                 self.send_response(500 if text == BROKEN else 200)
