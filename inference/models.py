@@ -1,4 +1,4 @@
-"""Loads the model that answers: from the hub, a folder, or an adapter of stage one; safetensors, no code of others."""
+"""Loads the model that answers, of the hub or a folder or an adapter of stage one: no pickles, no foreign code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_JSON = 10_000_000
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """An image-text-to-text model of transformers in inference mode, and its processor, which pads on the left.
+    """An image-text-to-text model of transformers, ready to answer, and its processor, padding on the left.
 
     `name` and `revision` are those asked for: an adapter's own, not its base's.
     """
@@ -115,7 +115,7 @@ def _adapted(folder: Path, dtype: str) -> Any:
 
 
 def _base_of(folder: Path) -> tuple[str, str | None]:
-    """Name and revision of an adapter's base, from the record of its training or else from PEFT's own file."""
+    """Name and revision of an adapter's base, from the record of its training or else PEFT's own file."""
     record = folder / TRAINED
     source = record if record.is_file() else folder / ADAPTER_CONFIG
     try:

@@ -1,11 +1,11 @@
-"""Answers of a model together with the raw logits of watched tokens, taken while it generates: no second pass."""
+"""Answers of a model with the raw logits of watched tokens, taken while it generates: no second pass."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from os.path import commonprefix
 from typing import Any
 
 import numpy as np
@@ -115,13 +115,24 @@ def traced(decode: Callable[[list[int]], str], ids: list[int]) -> tuple[str, NDA
     done = 0
     for k in range(len(ids)):
         begun = text if k + 1 == len(ids) else decode(ids[: k + 1])
-        settled = max(done, len(commonprefix((begun, text))))
+        settled = max(done, _shared(begun, text, done))
         offsets[k] = done, settled
         done = settled
     return text, offsets
 
 
+def _shared(first: str, second: str, known: int) -> int:
+    """How many characters two texts have in common at their start, of which `known` have been seen before."""
+    if second.startswith(first):
+        return len(first)
+    known = known if first[:known] == second[:known] else 0
+    both = zip(first[known:], second[known:], strict=False)
+    return known + sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], both))
+
+
 def decoder(tokenizer: Any) -> Callable[[list[int]], str]:
+    """A tokenizer as `traced` takes it: special tokens write nothing, spaces stay as they are."""
+
     def decode(ids: list[int]) -> str:
         return str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
@@ -189,7 +200,7 @@ def _watched(model: Any, columns: NDArray[np.int64]) -> Iterator[list[Any]]:
 
 @contextmanager
 def _seeded(seed: int, device: Any) -> Iterator[None]:
-    """Draws of `generate`, which takes no generator, from a seed; the generators stand as before afterwards."""
+    """Draws of `generate`, which takes no generator, from a seed; the global generators stay as they are."""
     import torch
 
     devices = [device] if device.type == "cuda" else []

@@ -1,4 +1,4 @@
-"""Logits read while an answer is generated are those of a second pass; offsets tell which token wrote what."""
+"""Logits read while an answer is made are those of a second pass; offsets say which token wrote what."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.answers import Answer
-from inference.reading import Sampling, decoder, answers, prompt, traced
+from inference.reading import Sampling, answers, decoder, prompt, traced
 from schemas.errors import InputError
 from tests.inference.small import FAMILIES, pictures, tiny
 
