@@ -1,4 +1,4 @@
-"""Loads the model that answers, of the hub or a folder or an adapter of stage one: no pickles, no foreign code."""
+"""Loads the model that answers, of the hub, a folder or an adapter of stage one: no pickles, no foreign code."""
 
 from __future__ import annotations
 
@@ -76,8 +76,9 @@ def _plain(name: str, revision: str | None, dtype: str) -> Any:
     from safetensors import SafetensorError
     from transformers import AutoModelForImageTextToText
 
+    kind: Any = AutoModelForImageTextToText
     try:
-        model, told = AutoModelForImageTextToText.from_pretrained(
+        model, told = kind.from_pretrained(
             name,
             revision=revision,
             dtype=dtype,
