@@ -24,6 +24,7 @@ _SMOOTH = 4
 _TINT = 0.28
 _MOST_LETTERS = 3000
 _MOST_MARKED = 12
+_APART = 26
 
 
 def draw_result(picture: Picture, result: Result, asked: BoolMask | None = None) -> Picture:
@@ -68,7 +69,7 @@ def marked(picture: Picture, result: Result, asked: BoolMask | None = None) -> P
     for k in reversed(range(len(marks))):
         grounding, segmented = marks[k]
         _points(draw, image.size, grounding, MARKS[k % len(MARKS)])
-        _number(draw, image.size, segmented, scale, k)
+        _number(draw, image.size, grounding, segmented.mask, scale, k)
     return np.asarray(image, np.uint8)
 
 
@@ -122,9 +123,7 @@ def _thirds(draw: ImageDraw.ImageDraw, size: tuple[int, int]) -> None:
             draw.line(list(ends), fill=(255, 255, 255, 110), width=1)
 
 
-def _points(
-    draw: ImageDraw.ImageDraw, size: tuple[int, int], grounding: Grounding, colour: Colour
-) -> None:
+def _points(draw: ImageDraw.ImageDraw, size: tuple[int, int], grounding: Grounding, colour: Colour) -> None:
     for x, y in grounding.points:
         a, b = float(x) * size[0], float(y) * size[1]
         a, b = min(max(a, 9), size[0] - 9), min(max(b, 9), size[1] - 9)
@@ -133,17 +132,22 @@ def _points(
 
 
 def _number(
-    draw: ImageDraw.ImageDraw, size: tuple[int, int], segmented: Segmented, scale: float, k: int
+    draw: ImageDraw.ImageDraw,
+    size: tuple[int, int],
+    grounding: Grounding,
+    mask: BoolMask,
+    scale: float,
+    k: int,
 ) -> None:
-    """The grounding's number inside its mask."""
-    if not segmented.mask.any():
+    """The grounding's number inside its mask, or at the mask's upper edge where a point is in the way."""
+    if not mask.any():
         return
-    x, y = (scale * value for value in spot(segmented.mask))
-    badge(draw, min(max(x, 15), size[0] - 15), min(max(y, 15), size[1] - 15), k)
-
-
-def badge(draw: ImageDraw.ImageDraw, x: float, y: float, k: int) -> None:
-    """The number k + 1 in the colour of the grounding k."""
+    x, y = (scale * value for value in spot(mask))
+    points = grounding.points * np.array(size)
+    if len(points) and float(np.linalg.norm(points - (x, y), axis=1).min()) < _APART:
+        row = int(mask.any(axis=1).argmax())
+        x, y = scale * (float(np.flatnonzero(mask[row]).mean()) + 0.5), scale * row
+    x, y = min(max(x, 15), size[0] - 15), min(max(y, 15), size[1] - 15)
     draw.ellipse((x - 13, y - 13, x + 13, y + 13), fill=MARKS[k % len(MARKS)], outline=DARK, width=2)
     draw.text((x, y), str(k + 1), font=typeface(14, bold=True), fill=DARK, anchor="mm")
 
@@ -193,4 +197,3 @@ def describe(axis: Axis) -> str:
     """The classes of an axis with their probabilities: "left 0.91, center 0.06, right 0.03"."""
     pairs: Sequence[tuple[str, float]] = list(zip(axis.classes, axis.probabilities.tolist(), strict=True))
     return ", ".join(f"{name} {value:.2f}" for name, value in pairs)
-
