@@ -48,7 +48,7 @@ def draw_result(picture: Picture, result: Result, asked: BoolMask | None = None)
 
 
 def marked(picture: Picture, result: Result, asked: BoolMask | None = None) -> Picture:
-    """The photograph alone, at the size of a screen, with masks, points and numbers: (H', W', 3) uint8 RGB."""
+    """The photograph alone, as large as a screen, with masks, points, numbers: (H', W', 3) uint8 RGB."""
     out, scale = fitted(picture)
     marks = list(zip(result.placed.groundings, result.masks, strict=False))[:_MOST_MARKED]
     if not result.placed.whole_image:

@@ -1,4 +1,4 @@
-"""Loads the model that answers, of the hub, a folder or an adapter of stage one: no pickles, no foreign code."""
+"""Loads the model that answers, of the hub, a folder or an adapter of ours: no pickles, no foreign code."""
 
 from __future__ import annotations
 

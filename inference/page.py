@@ -29,14 +29,19 @@ EXAMPLES = (
 )
 
 
+def need_gradio() -> None:
+    """Raises InputError where Gradio isn't installed."""
+    if find_spec("gradio") is None:
+        raise InputError("the page needs gradio; pip install 'iqa-spider[demo]'")
+
+
 def build_page(ask: Ask, about: str) -> Any:
     """The page as `gradio.Blocks`; `about` is a line on what answers. Raises InputError without Gradio.
 
     Nothing is reported to anybody, no font or script comes from elsewhere, and uploaded files are deleted
     after a quarter of an hour.
     """
-    if find_spec("gradio") is None:
-        raise InputError("the page needs gradio; pip install 'iqa-spider[demo]'")
+    need_gradio()
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     import gradio
 

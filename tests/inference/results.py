@@ -9,7 +9,7 @@ from inference.answers import Answer, Axis, Grounding, Placed, Result, Segmented
 
 COLUMNS = ("left", "center", "right")
 ROWS = ("top", "center", "bottom")
-TEXT = "The smooth dark blue area at the top left of the picture has suffered most, then the patch on the right."
+TEXT = "The smooth dark blue area at the top left of the picture looks worst, then the patch on the right."
 
 
 def answer(text: str = TEXT) -> Answer:
