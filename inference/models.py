@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -109,8 +110,10 @@ def _adapted(folder: Path, dtype: str) -> Any:
     base, revision = _base_of(folder)
     model = _plain(base, revision, dtype)
     try:
-        adapted: Any = PeftModel.from_pretrained(model, folder, use_safetensors=True)
-    except (OSError, ValueError, TypeError, RuntimeError, KeyError, SafetensorError) as error:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="Found missing adapter keys")
+            adapted: Any = PeftModel.from_pretrained(model, folder, use_safetensors=True)
+    except (OSError, ValueError, TypeError, RuntimeError, KeyError, SafetensorError, UserWarning) as error:
         raise InputError(f"{folder}: doesn't fit its base {base!r}: {_first_line(error)}") from error
     return adapted.to(dtype=model.dtype).merge_and_unload()
 

@@ -98,7 +98,7 @@ def build_page(ask: Ask, about: str) -> Any:
         for event in events:
             event(
                 answered, [picture, question], [shown, answer, places], api_visibility="private",
-                concurrency_limit=1, concurrency_id="model",
+                concurrency_limit=1, concurrency_id="model", show_progress_on=shown,
             )  # fmt: skip
     return page
 
