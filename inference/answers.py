@@ -129,7 +129,8 @@ class Result:
     """What Spider makes of a picture and a question.
 
     `masks` has one for each grounding, or one of all pixels for an answer about the whole picture, or none.
-    `seconds` by part: "answer", "points", "encode", "segment".
+    `seconds` by part: "answer", "points", "encode", "segment". `notes` are sentences about where what was
+    read is weaker than it looks, such as logits that a server cuts off.
     """
 
     question: str
@@ -137,3 +138,4 @@ class Result:
     placed: Placed
     masks: tuple[Segmented, ...]
     seconds: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
