@@ -27,7 +27,7 @@ def choose_region(map_: NDArray[np.float64], noun: str | None, regions: Sequence
     if len({region.mask.shape for region in regions}) > 1:
         raise ValueError("the regions' masks differ in size")
     spread = spread_map(map_, regions[0].mask.shape)
-    scores = [_fit(spread, noun, region) for region in regions]
+    scores: list[float] = [_fit(spread, noun, region) for region in regions]
     best = int(np.argmax(scores))
     return regions[best] if scores[best] > 0 else None
 
@@ -65,4 +65,4 @@ def _fit(spread: NDArray[np.float64], noun: str | None, region: Region) -> float
 def _weights(length: int) -> NDArray[np.float64]:
     """(length, 3) weights of the three cells at each pixel of an axis."""
     at = np.clip((np.arange(length) + 0.5) / length * 3 - 0.5, 0, 2)
-    return np.maximum(0.0, 1 - np.abs(at[:, None] - np.arange(3)))
+    return np.asarray(np.maximum(0.0, 1 - np.abs(at[:, None] - np.arange(3))), np.float64)
