@@ -69,9 +69,10 @@ class Round:
 class Judge:
     """Scores replies by the rubrics that are for their task, and counts what went wrong.
 
-    A missing answer has the lowest score, unasked. An answer that no round could score has no score: that is
-    the judge's fault and not the model's; it counts in "judge ... lost". `failures` counts useless replies
-    and calls without a reply by kind ("no-score", "out-of-range", "empty", "no-answer", ...).
+    A missing answer has the lowest score, unasked; a baseline that only points says nothing to judge. An
+    answer that no round could score has no score: that is the judge's fault and not the model's; it counts
+    in "judge ... lost". `failures` counts useless replies and calls without a reply by kind ("no-score",
+    "out-of-range", "empty", "no-answer", ...).
     """
 
     model: JudgeModel
@@ -109,11 +110,11 @@ class Judge:
         """The values of each item. Raises BuildError where the judge can't be reached at all."""
         found: list[dict[str, float | None]] = [dict.fromkeys(self.columns) for _ in items]
         for rubric in self.rubrics:
-            numbers = [n for n, item in enumerate(items) if item.task in rubric.tasks and item.reference]
-            answered = [n for n in numbers if replies[n].error is None and replies[n].text.strip()]
-            rounds = self._rounds(rubric, [(items[n], replies[n]) for n in answered])
+            numbers = [n for n in range(len(items)) if _is_judged(rubric, items[n], replies[n])]
+            answered = {n for n in numbers if replies[n].error is None and replies[n].text.strip()}
+            rounds = self._rounds(rubric, [(items[n], replies[n]) for n in sorted(answered)])
             for n in numbers:
-                found[n] |= _values(rubric, next(rounds) if n in set(answered) else None)
+                found[n] |= _values(rubric, next(rounds) if n in answered else None)
         return list(found)
 
     def _rounds(self, rubric: Rubric, asked: Sequence[tuple[Item, Reply]]) -> Iterator[list[Round]]:
@@ -160,6 +161,12 @@ class Judge:
             return self.model.ask(call)
         except SampleError as error:
             return error
+
+
+def _is_judged(rubric: Rubric, item: Item, reply: Reply) -> bool:
+    """Whether the rubric is for the item, and the reply not a mask without words."""
+    points_only = not reply.texts and (bool(reply.masks) or reply.whole_image)
+    return item.task in rubric.tasks and bool(item.reference) and not points_only
 
 
 def _columns(rubric: str) -> tuple[str, str, str, str, str]:

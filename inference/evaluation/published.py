@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,6 +24,9 @@ MAX_TEXT = 20_000
 MAX_NAME = 1_000
 LIMITS = IngestConfig(max_side=16384, min_side=1)
 """Pictures are taken in their own size: a model's processor is what shrinks them."""
+_BROKEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
+_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM", b"II*\0", b"MM\0*")
+"""First bytes of JPEG, PNG, WebP, BMP and TIFF files."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,14 @@ class Record:
             raise self.wrong(f"{key!r} is missing")
         if not isinstance(value, str) or not value.strip() or len(value) > MAX_TEXT:
             raise self.wrong(f"{key!r} is no text of 1 to {MAX_TEXT} characters")
+        if _BROKEN.search(value):
+            raise self.wrong(f"{key!r} holds control characters or half a character")
         return value.strip()
+
+    def fields(self) -> str:
+        """The names of its fields, for messages."""
+        shown = (ascii(str(key)[:40])[1:-1] for key in list(self.values)[:20])
+        return ", ".join(sorted(shown)) or "none"
 
     def place(self, key: str) -> str:
         """A relative path, as `safe_name`. Raises InputError."""
@@ -111,7 +122,8 @@ def annotation_file(data: Path, names: Sequence[str], pattern: str) -> Path:
 def find_pictures(roots: Iterable[Path], names: Iterable[str], advice: str) -> dict[str, Path]:
     """Each name's file, below the first of `roots` that has it, links that lead out of the root refused.
 
-    Raises InputError that counts all names without a file; `advice` says what to do about it.
+    Only a file's first bytes are read. Raises InputError that counts all names without a file, and all files
+    that are no pictures (a page, a pointer of Git LFS, a download broken off); `advice` says what to do.
     """
     real = [root.resolve() for root in roots]
     found: dict[str, Path] = {}
@@ -128,12 +140,20 @@ def find_pictures(roots: Iterable[Path], names: Iterable[str], advice: str) -> d
             lost.append(name)
         else:
             found[name] = path
-    if lost:
-        total = len(lost) + len(found)
-        raise InputError(
-            f"{real[-1]}: {len(lost)} of {total} files are missing, the first {lost[0]!a}; {advice}"
-        )
+    broken = [name for name, path in found.items() if not _starts_as_picture(path)]
+    for names_of, what in ((lost, "missing"), (broken, "no pictures")):
+        if names_of:
+            count = f"{len(names_of)} of {len(lost) + len(found)} files are {what}, the first {names_of[0]!a}"
+            raise InputError(f"{real[-1]}: {count}; {advice}")
     return found
+
+
+def _starts_as_picture(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(12).startswith(_STARTS)
+    except OSError as error:
+        raise InputError(f"{path}: can't be read: {(error.strerror or str(error)).lower()}") from error
 
 
 def identity(annotation: Path, pictures: Mapping[str, Path]) -> str:

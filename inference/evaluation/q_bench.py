@@ -134,13 +134,10 @@ class QBenchA1:
 def _question(record: Record) -> tuple[str, dict[str, str], Choice]:
     """What is asked, the labels, and the true choice. Raises InputError."""
     question, candidates = record.text("question"), record.values.get("candidates")
-    if (
-        not isinstance(candidates, list)
-        or not 2 <= len(candidates) <= len(LETTERS)
-        or not all(isinstance(words, str) and words.strip() for words in candidates)
-    ):
+    if not isinstance(candidates, list) or not 2 <= len(candidates) <= len(LETTERS):
         raise record.wrong(f"'candidates' is no list of 2 to {len(LETTERS)} texts")
-    options = tuple(words.strip() for words in candidates)
+    numbered = Record(f"{record.where}: candidates", {str(n): words for n, words in enumerate(candidates)})
+    options = tuple(numbered.text(key) for key in numbered.values)
     if "correct_ans" not in record.values:
         raise record.wrong("no 'correct_ans': answers of the test split aren't published; use the dev split")
     answer = record.text("correct_ans")

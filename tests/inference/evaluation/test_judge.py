@@ -235,6 +235,17 @@ def test_a_missing_answer_has_the_lowest_score_unasked(tmp_path: Path) -> None:
         assert server.requests == []
 
 
+def test_a_baseline_that_only_points_isnt_judged(tmp_path: Path) -> None:
+    items = [item("place", "grounding_sid")] * 2
+    replies = [Reply(whole_image=True), Reply()]
+    with (
+        JudgeServer(lambda request: "5") as server,
+        judging(server, tmp_path / "j.sqlite", rubrics=["0-5"]) as judge,
+    ):
+        assert [each["judge 0-5"] for each in judge.score(items, replies)] == [None, 0.0]
+        assert server.requests == []
+
+
 def test_each_rubric_scores_its_own_tasks(tmp_path: Path) -> None:
     items = [item("scene"), item("place", "grounding_sid"), item("names", "referring_short")]
     with (

@@ -151,7 +151,9 @@ def changed(**values: Any) -> list[dict[str, Any]]:
         (changed(question=" "), "record 1: 'question'"),
         (changed(candidates="Blue"), "record 1: 'candidates'"),
         (changed(candidates=["Brown"]), "record 1: 'candidates'"),
-        (changed(candidates=["Brown", 3]), "record 1: 'candidates'"),
+        (changed(candidates=["Brown", 3]), "record 1: candidates: '1' is no text"),
+        (changed(candidates=["Brown", "\ud800"]), "record 1: candidates: '1' holds"),
+        (changed(question="is\x00it"), "record 1: 'question' holds control characters"),
         (changed(candidates=list("ABCDEFGHI")), "record 1: 'candidates'"),
         (changed(correct_ans=None), "record 1: no 'correct_ans'"),
         (changed(correct_ans="Violet"), "record 1: 'correct_ans' 'Violet'"),
@@ -212,9 +214,38 @@ def test_a_picture_that_leads_out_of_the_folder_counts_as_missing(tmp_path: Path
         QBenchA1().open(folder, None)
 
 
-def test_a_picture_that_is_none_is_named_when_it_is_looked_at(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1", b"<html>"])
+def test_a_file_that_is_no_picture_is_counted_before_anything_is_asked(
+    tmp_path: Path, content: bytes
+) -> None:
     folder = write_q_bench(tmp_path / "data")
-    (folder / "images" / "coffee.jpg").write_bytes(b"not a picture")
+    (folder / "images" / "coffee.jpg").write_bytes(content)
+    with pytest.raises(InputError, match=r"1 of 3 files are no pictures, the first 'coffee.jpg'; unpack"):
+        QBenchA1().open(folder, None)
+
+
+def test_a_picture_that_is_broken_is_named_when_it_is_looked_at(tmp_path: Path) -> None:
+    folder = write_q_bench(tmp_path / "data")
+    whole = (folder / "images" / "coffee.jpg").read_bytes()
+    (folder / "images" / "coffee.jpg").write_bytes(whole[: len(whole) // 2])
     items = list(QBenchA1().open(folder, None).items())
-    with pytest.raises(InputError, match=r"coffee.jpg: not-a-picture"):
+    with pytest.raises(InputError, match=r"coffee.jpg: truncated"):
         items[1].picture()
+
+
+_LEAVES = (
+    st.none() | st.booleans() | st.integers(-2, 9) | st.floats() | st.sampled_from(["Brown", "a.jpg", "../x"])
+)
+_ANY = st.recursive(_LEAVES | st.text(max_size=5), lambda inner: st.lists(inner, max_size=3), max_leaves=6)
+
+
+@given(st.dictionaries(st.sampled_from([*QUESTIONS[1], "more"]), _ANY, min_size=1))
+def test_any_record_is_read_or_named_in_one_line(
+    tmp_path_factory: pytest.TempPathFactory, values: dict[str, Any]
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "hostile-q-bench"
+    write_json(folder / "llvisionqa_dev.json", [QUESTIONS[0] | values])
+    with pytest.raises(InputError) as raised:
+        QBenchA1().open(folder, None)
+    assert "record 0" in str(raised.value) or "files are missing" in str(raised.value)
+    assert str(raised.value).isprintable()
