@@ -107,7 +107,7 @@ def _adapted(folder: Path, dtype: str) -> Any:
 
     if not (folder / ADAPTER_WEIGHTS).is_file():
         raise InputError(f"{folder}: has no {ADAPTER_WEIGHTS}; give the folder that training saved")
-    base, revision = _base_of(folder)
+    base, revision = base_of(folder)
     model = _plain(base, revision, dtype)
     try:
         with warnings.catch_warnings():
@@ -118,7 +118,7 @@ def _adapted(folder: Path, dtype: str) -> Any:
     return adapted.to(dtype=model.dtype).merge_and_unload()
 
 
-def _base_of(folder: Path) -> tuple[str, str | None]:
+def base_of(folder: Path) -> tuple[str, str | None]:
     """Name and revision of an adapter's base, from the record of its training or else PEFT's own file."""
     record = folder / TRAINED
     source = record if record.is_file() else folder / ADAPTER_CONFIG
