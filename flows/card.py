@@ -11,7 +11,8 @@ import yaml
 from flows.croissant import croissant
 from flows.published import COLUMNS, HUB_LICENSES, PublishedFile, used_splits
 from flows.report.data import ReportData, share
-from flows.report.markup import number, percent, plural, size, visible, words
+from flows.report.markup import number, percent, plural, size, words
+from schemas.lettering import visible
 from schemas.records import SPLITS
 
 _SIZES = (

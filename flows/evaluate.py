@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
+from flows import tested
 from flows.claim_reader import claim_reader
 from flows.progress import Progress
-from inference.answers import Segmenter, Strategy
-from inference.evaluation import baselines, compare, summary
-from inference.evaluation.interface import Benchmark, Measure, Model, Opened, Statistic, collect
+from flows.tested import Setup
+from inference.evaluation import compare, summary
+from inference.evaluation.interface import Benchmark, Measure, Statistic, collect
 from inference.evaluation.judge import Judge, judge_measures
 from inference.evaluation.kadid10k import Kadid10k
 from inference.evaluation.q_bench import QBenchA1
@@ -21,11 +20,6 @@ from inference.evaluation.q_ground import QGround
 from inference.evaluation.run import Done, Task, evaluate
 from inference.evaluation.spider import SpiderBenchmark
 from schemas.errors import InputError
-
-BASELINES = ("oracle", "centre", "whole", "random", "noun")
-"""Names that `--model` takes beside a model's folder or hub name."""
-RUN_WITH = ("centre", "whole", "random", "noun")
-"""The baselines of `--baselines`; the untrained model comes with them where the model was trained here."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +30,9 @@ class Wanted:
     model: str
     data: Path
     out: Path
-    segmenter: str
-    strategy: Strategy
-    limit: int | None
-    baselines: bool
-    seed: int
+    setup: Setup
+    limit: int | None = None
+    baselines: bool = False
 
 
 def benchmarks() -> dict[str, Benchmark]:
@@ -70,36 +62,21 @@ def run(wanted: Wanted, judge: Judge | None = None) -> list[Done]:
     benchmark = named(wanted.benchmark)
     opened = benchmark.open(wanted.data, wanted.limit)
     done = []
-    for make in _models(wanted, opened):
-        task = Task(benchmark, opened, make(), wanted.limit, judge, wanted.seed)
+    for name in _names(wanted):
+        model = tested.named(name, wanted.setup, opened)
+        task = Task(benchmark, opened, model, wanted.limit, judge, wanted.setup.seed)
         progress = Progress(task.model.name[-24:], opened.count, 0, "items")
         done.append(evaluate(task, wanted.out, progress.step))
         progress.close()
     return done
 
 
-def _models(wanted: Wanted, opened: Opened) -> list[Callable[[], Model]]:
-    """What makes each model that is to run, so that one at a time is in memory."""
-    names = [wanted.model]
-    if wanted.baselines:
-        names += [name for name in RUN_WITH if name != wanted.model]
-    return [partial(_model, name, wanted, opened) for name in names]
-
-
-def _model(name: str, wanted: Wanted, opened: Opened) -> Model:
-    simple: dict[str, Callable[[], Model]] = {
-        "oracle": baselines.Oracle,
-        "whole": baselines.WholePicture,
-        "centre": lambda: baselines.Centre(_segmenter(wanted)),
-        "random": lambda: baselines.Chance(_segmenter(wanted), opened.items(), wanted.seed),
-    }
-    if name in simple:
-        return simple[name]()
-    raise InputError(f"no model {name!r}")
-
-
-def _segmenter(wanted: Wanted) -> Segmenter:
-    raise InputError(f"no segmenter {wanted.segmenter!r}")
+def _names(wanted: Wanted) -> list[str]:
+    """The models and baselines to run, in order."""
+    if not wanted.baselines:
+        return [wanted.model]
+    base = tested.untrained(wanted.model)
+    return list(dict.fromkeys([wanted.model, *([base] if base else []), *tested.COMPARED]))
 
 
 def print_done(done: list[Done], as_json: bool) -> None:

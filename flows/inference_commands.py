@@ -1,55 +1,84 @@
-"""The commands of inference: evaluate."""
+"""The commands of inference: ground, describe, refer, demo; evaluate stands in a module of its own."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flows.judging import add_judge_arguments, judge_of
+from flows.evaluation_commands import add_evaluate
 
-BENCHMARKS = ("kadid10k", "q-bench-a1", "q-ground", "spider")
-"""The benchmarks of flows.evaluate, named here so that a typo is told at once."""
-JUDGED = "spider"
-"""The benchmark whose answers are texts that a judge can score."""
+if TYPE_CHECKING:
+    from inference.answers import Segmenter
+    from inference.spider import Spider
+
 STRATEGIES = ("paper", "grid", "proposal")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 def add_inference_commands(commands: Any) -> None:
     """Add them to the parsers of the command line."""
-    _add_evaluate(commands)
+    ground = commands.add_parser("ground", help="ask a model about a picture and see where its answer points")
+    ground.add_argument("image", metavar="IMAGE", type=Path)
+    ground.add_argument("question", metavar="QUESTION")
+    _add_model(ground)
+    _add_output(ground)
+    ground.set_defaults(run=_ground)
 
-
-def _add_evaluate(commands: Any) -> None:
-    evaluate = commands.add_parser("evaluate", help="measure a model on a benchmark, compare two results")
-    parts = evaluate.add_subparsers(
-        dest="benchmark", required=True, metavar="BENCHMARK", parser_class=type(evaluate)
+    describe = commands.add_parser("describe", help="have a model describe a picture's or region's quality")
+    describe.add_argument("image", metavar="IMAGE", type=Path)
+    describe.add_argument(
+        "--region", metavar="REGION", help="a box x,y,w,h, a point x,y, or a picture file that masks it"
     )
-    for name in BENCHMARKS:
-        one = parts.add_parser(name, help=f"measure a model on {name}")
-        one.add_argument(
-            "--model", metavar="M", required=True,
-            help="a folder, a name on the hub, or a baseline: oracle, centre, whole, random, noun",
-        )  # fmt: skip
-        one.add_argument("--data", metavar="DIR", type=Path, required=True, help="the benchmark's files")
-        one.add_argument("--segmenter", metavar="S", default="graph", help="what turns points into masks")
-        one.add_argument("--strategy", choices=STRATEGIES, default="grid", help="how words become points")
-        one.add_argument("--limit", metavar="N", type=_positive, help="ask only the first N items")
-        one.add_argument("--baselines", action="store_true", help="run the baselines too, in one table")
-        one.add_argument(
-            "--out", metavar="DIR", type=Path, default=Path("evaluations"), help="results go in here"
-        )
-        one.add_argument("--seed", metavar="N", type=int, default=0, help="the seed of intervals and chance")
-        one.add_argument("--json", action="store_true", help="print results for programs as the last line")
-        if name == JUDGED:
-            add_judge_arguments(one)
-        one.set_defaults(run=_evaluate)
-    compare = parts.add_parser("compare", help="test whether B differs from A, item by item")
-    compare.add_argument("a", metavar="A", type=Path, help="a folder that `evaluate` printed")
-    compare.add_argument("b", metavar="B", type=Path, help="another one, of the same benchmark and data")
-    compare.add_argument("--seed", metavar="N", type=int, default=0, help="the seed of the tests")
-    compare.add_argument("--json", action="store_true", help="print results for programs as the last line")
-    compare.set_defaults(run=_compare)
+    _add_name(describe)
+    _add_model(describe)
+    _add_output(describe)
+    describe.set_defaults(run=_describe)
+
+    refer = commands.add_parser("refer", help="have a model name what is wrong with a region of a picture")
+    refer.add_argument("image", metavar="IMAGE", type=Path)
+    region = refer.add_mutually_exclusive_group(required=True)
+    region.add_argument("--box", metavar="X,Y,W,H", help="in pixels")
+    region.add_argument("--point", metavar="X,Y", help="in pixels")
+    region.add_argument("--mask", metavar="FILE", type=Path, help="a picture of its size, black elsewhere")
+    refer.add_argument("--long", action="store_true", help="with levels and effects")
+    _add_name(refer)
+    _add_model(refer)
+    _add_output(refer)
+    refer.set_defaults(run=_refer)
+
+    demo = commands.add_parser("demo", help="a page to try a model in the browser, on this machine alone")
+    demo.add_argument("--port", metavar="N", type=_port, default=7860, help="of 127.0.0.1 (default: 7860)")
+    _add_model(demo)
+    demo.set_defaults(run=_demo)
+
+    add_evaluate(commands)
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", metavar="M", required=True, help="hub name, folder, or folder of a trained adapter"
+    )
+    parser.add_argument("--revision", metavar="REV", help="of the model on the hub")
+    parser.add_argument(
+        "--server", metavar="URL", help="ask the model behind this OpenAI-compatible server (.../v1) instead"
+    )
+    parser.add_argument(
+        "--segmenter", metavar="S", default="graph", help="graph, or hub name or folder of a SAM"
+    )
+    parser.add_argument("--strategy", choices=STRATEGIES, default="grid", help="from words to points")
+    parser.add_argument("--max-tokens", metavar="N", type=_positive, default=256, help="of an answer")
+    parser.add_argument("--device", metavar="D", default="auto", help="cpu, cuda, cuda:1 (default: a GPU)")
+    parser.add_argument("--dtype", choices=DTYPES, default="auto", help="of the model's weights")
+
+
+def _add_name(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", metavar="WORDS", help="what the region shows (default: its look)")
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", metavar="PNG", type=Path, help="draw the result")
+    parser.add_argument("--json", action="store_true", help="print the result for programs as the last line")
 
 
 def _positive(text: str) -> int:
@@ -59,23 +88,77 @@ def _positive(text: str) -> int:
     return value
 
 
-def _evaluate(options: argparse.Namespace) -> int:
-    from flows.evaluate import Wanted, print_done, run
+def _port(text: str) -> int:
+    value = int(text) if text.isdigit() else 0
+    if not 0 < value < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port")
+    return value
 
-    wanted = Wanted(
-        options.benchmark, options.model, options.data, options.out, options.segmenter, options.strategy,
-        options.limit, options.baselines, options.seed,
-    )  # fmt: skip
-    if options.benchmark != JUDGED:
-        print_done(run(wanted), options.json)
-        return 0
-    with judge_of(options, options.out / "judge.sqlite") as judge:
-        print_done(run(wanted, judge), options.json)
+
+def _segmenter(options: argparse.Namespace) -> Segmenter:
+    from flows.grounding import open_segmenter
+
+    return open_segmenter(options.segmenter, options.device)
+
+
+def _spider(options: argparse.Namespace, segmenter: Segmenter) -> Spider:
+    from flows.grounding import open_spider
+
+    return open_spider(
+        options.model,
+        revision=options.revision,
+        server=options.server,
+        segmenter=segmenter,
+        strategy=options.strategy,
+        max_tokens=options.max_tokens,
+        device=options.device,
+        dtype=options.dtype,
+    )
+
+
+def _ground(options: argparse.Namespace) -> int:
+    from flows.grounding import open_picture
+    from flows.results import tell
+
+    picture = open_picture(options.image)
+    result = _spider(options, _segmenter(options)).ask(picture, options.question)
+    tell(picture, result, None, options.json, options.out)
     return 0
 
 
-def _compare(options: argparse.Namespace) -> int:
-    from flows.evaluate import print_comparison
+def _describe(options: argparse.Namespace) -> int:
+    from flows.grounding import open_picture, region_told, worded_for
+    from flows.results import tell
 
-    print_comparison(options.a, options.b, options.seed, options.json)
+    picture = open_picture(options.image)
+    segmenter = _segmenter(options)
+    asked = None if options.region is None else region_told(segmenter, picture, options.region)
+    question = worded_for("whole" if asked is None else "region", picture, asked, options.name)
+    result = _spider(options, segmenter).ask(picture, question)
+    tell(picture, result, asked, options.json, options.out)
+    return 0
+
+
+def _refer(options: argparse.Namespace) -> int:
+    from flows.grounding import open_mask, open_picture, region_at, region_in, worded_for
+    from flows.results import tell
+
+    picture = open_picture(options.image)
+    segmenter = _segmenter(options)
+    if options.mask is not None:
+        asked = open_mask(options.mask, picture.shape)
+    elif options.box is not None:
+        asked = region_in(segmenter.encode(picture), options.box)
+    else:
+        asked = region_at(segmenter.encode(picture), options.point)
+    question = worded_for("long" if options.long else "short", picture, asked, options.name)
+    result = _spider(options, segmenter).ask(picture, question)
+    tell(picture, result, asked, options.json, options.out)
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from flows.grounding import serve_page
+
+    serve_page(lambda: _spider(options, _segmenter(options)), options.port)
     return 0

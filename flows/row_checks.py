@@ -16,12 +16,12 @@ from annotation.qa import check_row
 from distortions import catalog
 from flows.annotate import SOURCE
 from flows.external_checks import ExternalChecks
-from flows.report.markup import visible
 from schemas import masks
 from schemas.arrow import row_digest, row_from_arrow
 from schemas.config import LicensesConfig
 from schemas.dataset import KeptOut, first_problem
 from schemas.errors import SampleError
+from schemas.lettering import visible
 from schemas.pictures import load_png, pixel_hash
 from schemas.records import Region, Row
 

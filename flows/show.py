@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from flows.report.markup import visible, words
+from flows.report.markup import words
 from schemas import masks
+from schemas.lettering import typeface, wrap
 from schemas.outlines import outline, spot
 from schemas.records import Distortion, Region, Row
 
@@ -123,7 +121,7 @@ def _outlined(picture: RgbImage, shown: Sequence[Region], targets: set[str], who
 def _badge(draw: ImageDraw.ImageDraw, x: float, y: float, number: int, target: bool) -> None:
     fill, text, edge = (TARGET, DARK, DARK) if target else (DARK, WHITE, WHITE)
     draw.ellipse((x - 12, y - 12, x + 12, y + 12), fill=fill, outline=edge, width=2)
-    draw.text((x, y), str(number), font=_font(13, bold=True), fill=text, anchor="mm")
+    draw.text((x, y), str(number), font=typeface(13, bold=True), fill=text, anchor="mm")
 
 
 def _name(region: Region) -> str:
@@ -187,7 +185,7 @@ class _Pen:
         self.y += pixels
 
     def text(self, text: str, size: int, colour: Colour, bold: bool = False, indent: int = 0) -> None:
-        font = _font(size, bold)
+        font = typeface(size, bold)
         for line in wrap(text, font, self.width - indent):
             step = self._line_height(size)
             self._need(step)
@@ -201,7 +199,7 @@ class _Pen:
     def distortion(self, distortion: Distortion, indent: int) -> None:
         """The name, and five pips of which `level` are filled."""
         self._need(self._line_height(14))
-        font = _font(14)
+        font = typeface(14)
         name = wrap(
             f"{distortion.order}. {words(distortion.name[:_MAX_NAME])}", font, self.width - indent - 150
         )[0]
@@ -210,11 +208,11 @@ class _Pen:
         for k in range(5):
             box = (x + 8 * k, self.y + 4, x + 8 * k + 5, self.y + 15)
             self.draw.rectangle(box, fill=ACCENT if k < distortion.level else LINE)
-        self.draw.text((x + 46, self.y), f"level {distortion.level}", font=_font(13), fill=MUTED)
+        self.draw.text((x + 46, self.y), f"level {distortion.level}", font=typeface(13), fill=MUTED)
         self.y += self._line_height(14)
 
     def bubble(self, text: str, asked: bool) -> None:
-        font, inside = _font(16), 14
+        font, inside = typeface(16), 14
         room = self.width - 40 - 2 * inside
         lines = wrap(text, font, room)
         wide = min(room, max(round(font.getlength(line)) for line in lines)) + 2 * inside
@@ -243,42 +241,3 @@ class _Pen:
             grown = Image.new("RGB", (self.width, max(2 * self.image.height, self.y + pixels)), PAPER)
             grown.paste(self.image, (0, 0))
             self.image, self.draw = grown, ImageDraw.Draw(grown)
-
-
-def wrap(text: str, font: ImageFont.FreeTypeFont, width: float) -> list[str]:
-    """Lines of `text` no wider than `width` pixels; words that are wider are cut. At least one line."""
-    lines: list[str] = []
-    for paragraph in text.split("\n"):
-        line = ""
-        for word in visible(paragraph).split():
-            longer = f"{line} {word}" if line else word
-            if font.getlength(longer) <= width:
-                line = longer
-                continue
-            if line:
-                lines.append(line)
-            *full, line = _cut(word, font, width)
-            lines.extend(full)
-        lines.append(line)
-    return lines
-
-
-def _cut(word: str, font: ImageFont.FreeTypeFont, width: float) -> list[str]:
-    """The word in pieces no wider than `width` pixels, at least one letter each."""
-    pieces = [""]
-    for letter in word:
-        if pieces[-1] and font.getlength(pieces[-1] + letter) > width:
-            pieces.append("")
-        pieces[-1] += letter
-    return pieces
-
-
-@cache
-def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans as Matplotlib ships it: the same letters on every machine."""
-    spec = importlib.util.find_spec("matplotlib")
-    if spec is None or not spec.submodule_search_locations:
-        raise FileNotFoundError("Matplotlib's fonts are missing; install matplotlib")
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    folder = Path(spec.submodule_search_locations[0]) / "mpl-data" / "fonts" / "ttf"
-    return ImageFont.truetype(str(folder / name), size)

@@ -119,7 +119,7 @@ class Composer:
         if names_place(region):
             template = self.expander.choose(self.wording.places["labelled"])
         else:
-            template = self.expander.choose(self.wording.places[_place_key(region.position)])
+            template = self.expander.choose(self.wording.places[place_key(region.position)])
         template = template.replace("{pos-}", region.position.replace(" ", "-")).replace(
             "{pos}", region.position
         )
@@ -209,7 +209,7 @@ def names_place(region: Region) -> bool:
     return bool(places) and places[-1].words == region.position
 
 
-def _place_key(position: str) -> str:
+def place_key(position: str) -> str:
     if " " in position:
         return "corner"
     return {"top": "row", "bottom": "row", "left": "column", "right": "column"}.get(position, "center")

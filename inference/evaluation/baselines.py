@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from inference.answers import Encoded, Picture, Segmented, Segmenter
+from inference.answers import Encoded, Segmented, Segmenter
 from inference.evaluation.interface import Item, Reply
 from inference.evaluation.metrics import inner_point
 from schemas import masks
 from schemas.hashing import rng
 
 Point = tuple[float, float]
-ByNoun = Callable[[Picture, str], Segmented | None]
-"""Finds what a noun names in a picture; None when it finds nothing."""
+ByNoun = Callable[[Encoded, str], Segmented | None]
+"""Finds what a noun names in a picture that a segmenter looked at; None when it finds nothing."""
 AT_ONCE = 32
 
 
@@ -118,16 +118,16 @@ class Chance:
 
 
 class Noun:
-    """The mask of what the true region is called, found by a segmenter that takes words: how far naming the
-    right thing alone gets.
+    """The mask of what the true region is called, found among the segmenter's regions: how far the right name
+    alone gets.
     """
 
     name = "noun"
     at_once = AT_ONCE
 
-    def __init__(self, by_noun: ByNoun, finder: str) -> None:
-        self._find = by_noun
-        self.settings: Mapping[str, Any] = {"baseline": self.name, "finder": finder}
+    def __init__(self, segmenter: Segmenter, by_noun: ByNoun) -> None:
+        self._look, self._find = Look(segmenter), by_noun
+        self.settings: Mapping[str, Any] = {"baseline": self.name, "segmenter": segmenter.name}
 
     def answers(self, item: Item) -> bool:
         return item.asks_where and bool(item.noun)
@@ -137,7 +137,7 @@ class Noun:
 
     def _reply(self, item: Item) -> Reply:
         start = perf_counter()
-        found = self._find(item.picture(), item.noun)
+        found = self._find(self._look.at(item), item.noun)
         seconds = perf_counter() - start
         if found is None:
             return Reply(seconds=seconds)
@@ -154,13 +154,14 @@ class Look:
     def reply(self, item: Item, point: Point) -> Reply:
         """The reply of one point: its mask."""
         start = perf_counter()
-        found = self._at(item).segment([np.array([point])])[0]
+        found = self.at(item).segment([np.array([point])])[0]
         return Reply(
             masks=(masks.encode(found.mask),), scores=(found.score,), points=(point,),
             seconds=perf_counter() - start,
         )  # fmt: skip
 
-    def _at(self, item: Item) -> Encoded:
+    def at(self, item: Item) -> Encoded:
+        """The item's picture, looked at."""
         if self._last is not None and item.picture_key and self._last[0] == item.picture_key:
             return self._last[1]
         encoded = self._segmenter.encode(item.picture())

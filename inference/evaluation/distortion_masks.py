@@ -70,7 +70,7 @@ def drawn(annotation: Record, values: Mapping[int, str]) -> list[Drawn]:
     """
     sources = [source for value in annotation.values.values() for source in _sources(annotation, value)]
     kinds = {kind for value in annotation.values.values() for kind in _kinds(value)}
-    fields = ", ".join(sorted(str(key)[:40] for key in annotation.values)) or "none"
+    fields = annotation.fields()
     if len(sources) != 1 or len(kinds) > 1:
         what = "no mask" if not sources else "several masks" if len(sources) > 1 else "several classes"
         raise annotation.wrong(

@@ -20,6 +20,8 @@ ROUNDS = 5
 """IQA-Spider (arXiv 2605.24553), table 1: the score of an answer is that of five rounds."""
 TRIES = 3
 """How often a round is asked at most, its first time included."""
+NO_ANSWER = "no-answer"
+"""The reason of a SampleError for a call that got no answer, however often it was sent."""
 _SEEDS = 2**31
 
 
@@ -69,9 +71,10 @@ class Round:
 class Judge:
     """Scores replies by the rubrics that are for their task, and counts what went wrong.
 
-    A missing answer has the lowest score, unasked. An answer that no round could score has no score: that is
-    the judge's fault and not the model's; it counts in "judge ... lost". `failures` counts useless replies
-    and calls without a reply by kind ("no-score", "out-of-range", "empty", "no-answer", ...).
+    A missing answer has the lowest score, unasked; a baseline that only points says nothing to judge. An
+    answer that no round could score has no score: that is the judge's fault and not the model's; it counts
+    in "judge ... lost". `failures` counts useless replies and calls without a reply by kind ("no-score",
+    "out-of-range", "empty", "no-answer", ...).
     """
 
     model: JudgeModel
@@ -109,11 +112,11 @@ class Judge:
         """The values of each item. Raises BuildError where the judge can't be reached at all."""
         found: list[dict[str, float | None]] = [dict.fromkeys(self.columns) for _ in items]
         for rubric in self.rubrics:
-            numbers = [n for n, item in enumerate(items) if item.task in rubric.tasks and item.reference]
-            answered = [n for n in numbers if replies[n].error is None and replies[n].text.strip()]
-            rounds = self._rounds(rubric, [(items[n], replies[n]) for n in answered])
+            numbers = [n for n in range(len(items)) if _is_judged(rubric, items[n], replies[n])]
+            answered = {n for n in numbers if replies[n].error is None and replies[n].text.strip()}
+            rounds = self._rounds(rubric, [(items[n], replies[n]) for n in sorted(answered)])
             for n in numbers:
-                found[n] |= _values(rubric, next(rounds) if n in set(answered) else None)
+                found[n] |= _values(rubric, next(rounds) if n in answered else None)
         return list(found)
 
     def _rounds(self, rubric: Rubric, asked: Sequence[tuple[Item, Reply]]) -> Iterator[list[Round]]:
@@ -135,8 +138,9 @@ class Judge:
     def _round(self, rubric: Rubric, prompt: str, number: int) -> Round:
         """Ask until a reply has a score, or the tries are used up.
 
-        What was kept is taken as it was: the useless replies always, and a call without a reply as well where
-        a later try had a score. So a finished round asks nothing again, and one lost to the network does.
+        What was kept is taken as it was, the useless replies and refusals always, and a call that got no
+        answer where a later try had a score. So a finished round asks nothing again, and one lost to the
+        network does.
         """
         calls = [
             JudgeCall(
@@ -147,8 +151,9 @@ class Judge:
         kept = [self.model.kept(call) for call in calls]
         finished = any(isinstance(reply, str) and type(read_score(reply, rubric)) is int for reply in kept)
         failures: list[str] = []
-        for call, before in zip(calls, kept, strict=True):
-            outcome = before if isinstance(before, str) or (finished and before) else self._try(call)
+        for call, outcome in zip(calls, kept, strict=True):
+            if outcome is None or (_is_lost(outcome) and not finished):
+                outcome = self._try(call)
             read = outcome.reason if isinstance(outcome, SampleError) else read_score(outcome, rubric)
             if isinstance(read, int):
                 return Round(read, tuple(failures))
@@ -160,6 +165,17 @@ class Judge:
             return self.model.ask(call)
         except SampleError as error:
             return error
+
+
+def _is_lost(outcome: str | SampleError) -> bool:
+    """Whether the network lost the call, so that the judge may yet answer it."""
+    return isinstance(outcome, SampleError) and outcome.reason == NO_ANSWER
+
+
+def _is_judged(rubric: Rubric, item: Item, reply: Reply) -> bool:
+    """Whether the rubric is for the item, and the reply not a mask without words."""
+    points_only = not reply.texts and (bool(reply.masks) or reply.whole_image)
+    return item.task in rubric.tasks and bool(item.reference) and not points_only
 
 
 def _columns(rubric: str) -> tuple[str, str, str, str, str]:

@@ -13,6 +13,10 @@ from schemas import masks
 from schemas.records import Mask
 
 Numbers = NDArray[np.float64]
+_FIT_TOLERANCE, _FIT_STEPS = 1e-6, 300
+"""Where scores follow a straight line the logistic's ends run off to infinity; the correlation stands still
+(to 1e-5) long before they do, so a fit that is still under way counts as it stands.
+"""
 
 
 def overlap(predicted: Sequence[Mask], truth: Mask) -> tuple[int, int]:
@@ -126,16 +130,15 @@ def fitted_plcc(predicted: ArrayLike, truth: ArrayLike) -> float:
 
     f(x) = b2 + (b1 - b2) / (1 + exp(-(x - b3) / |b4|)), least squares from b1 = max(y), b2 = min(y),
     b3 = mean(x), b4 = std(x) / 4 (VQEG, final report of FR-TV phase II, 2003, as quality assessment uses it).
-    NaN for under five values or a constant side, and where the fit doesn't converge.
+    NaN for under five values or a constant side.
     """
     x, y = np.asarray(predicted, np.float64), np.asarray(truth, np.float64)
     if x.size < 5 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return float("nan")
-    fitted = _fit_logistic((x - x.mean()) / x.std(), (y - y.mean()) / y.std())
-    return float("nan") if fitted is None else plcc(fitted, y)
+    return plcc(_fit_logistic((x - x.mean()) / x.std(), (y - y.mean()) / y.std()), y)
 
 
-def _fit_logistic(x: Numbers, y: Numbers) -> Numbers | None:
+def _fit_logistic(x: Numbers, y: Numbers) -> Numbers:
     """The fitted logistic at `x`, both standardised (which leaves the correlation as it is)."""
     from scipy.optimize import least_squares
     from scipy.special import expit
@@ -144,9 +147,17 @@ def _fit_logistic(x: Numbers, y: Numbers) -> Numbers | None:
         width = max(abs(float(b[3])), 1e-9)
         return np.asarray(b[1] + (b[0] - b[1]) * expit((x - b[2]) / width))
 
+    def slopes(b: Numbers) -> Numbers:
+        width = max(abs(float(b[3])), 1e-9)
+        place = (x - b[2]) / width
+        share = expit(place)
+        steep = (b[0] - b[1]) * share * (1 - share) / width
+        return np.stack([share, 1 - share, -steep, -steep * place * np.sign(b[3])], axis=1)
+
     start = [float(y.max()), float(y.min()), 0.0, 0.25]
-    found = least_squares(lambda b: curve(b) - y, start, method="lm", max_nfev=4000)
-    return curve(found.x) if found.success else None
+    limits = {"ftol": _FIT_TOLERANCE, "xtol": _FIT_TOLERANCE, "max_nfev": _FIT_STEPS}
+    found = least_squares(lambda b: curve(b) - y, start, jac=slopes, method="lm", **limits)
+    return curve(found.x)
 
 
 def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = 15) -> float:

@@ -14,8 +14,8 @@ from inference.evaluation.interface import Item, Reply
 from schemas import masks
 from schemas.errors import SampleError
 
-AskMany = Callable[[Sequence[Picture], Sequence[str]], Sequence[Result]]
-"""Spider: one result for each picture and its question; the same picture may come several times in a row."""
+AskMany = Callable[[Sequence[tuple[Picture, str]]], Sequence[Result]]
+"""Spider: one result for each picture and its question; the same picture may come several times."""
 AT_ONCE = 8
 MAX_NEW_TOKENS = 256
 _Asked = list[tuple[Item, Picture]]
@@ -88,7 +88,7 @@ class LanguageModel:
         return picture
 
     def _where(self, asked: _Asked) -> list[Reply]:
-        found = self._ask_many([picture for _, picture in asked], [item.questions[0] for item, _ in asked])
+        found = self._ask_many([(picture, item.questions[0]) for item, picture in asked])
         return [reply_of(result) for result in found]
 
     def _words(self, asked: _Asked) -> list[Reply]:

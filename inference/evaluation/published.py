@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,6 +24,9 @@ MAX_TEXT = 20_000
 MAX_NAME = 1_000
 LIMITS = IngestConfig(max_side=16384, min_side=1)
 """Pictures are taken in their own size: a model's processor is what shrinks them."""
+_BROKEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
+_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM", b"II*\0", b"MM\0*")
+"""First bytes of JPEG, PNG, WebP, BMP and TIFF files."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,14 @@ class Record:
             raise self.wrong(f"{key!r} is missing")
         if not isinstance(value, str) or not value.strip() or len(value) > MAX_TEXT:
             raise self.wrong(f"{key!r} is no text of 1 to {MAX_TEXT} characters")
+        if _BROKEN.search(value):
+            raise self.wrong(f"{key!r} holds control characters or half a character")
         return value.strip()
+
+    def fields(self) -> str:
+        """The names of its fields, for messages."""
+        shown = (ascii(str(key)[:40])[1:-1] for key in list(self.values)[:20])
+        return ", ".join(sorted(shown)) or "none"
 
     def place(self, key: str) -> str:
         """A relative path, as `safe_name`. Raises InputError."""
@@ -80,6 +91,8 @@ def read_list(path: Path) -> list[Record]:
         raise InputError(f"{path}: line {error.lineno}: no JSON: {error.msg.lower()}") from error
     except RecursionError as error:
         raise InputError(f"{path}: JSON nested too deep; give the file as published") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise InputError(f"{path}: no JSON: {str(error).lower()}") from error
     if not isinstance(values, list) or not values:
         raise InputError(f"{path}: not a list of records; give the file as published")
     for number, value in enumerate(values):
@@ -103,43 +116,58 @@ def annotation_file(data: Path, names: Sequence[str], pattern: str) -> Path:
     found = sorted(data.glob(pattern))
     if len(found) == 1:
         return found[0]
-    listed = ", ".join(path.name for path in found[:5]) or "there is none"
-    what = names[0] if names else pattern
-    raise InputError(f"{data}: which file is {what}? ({listed}); give its path with --data")
+    if not found:
+        raise InputError(f"{data}: no {names[0]} in it; give --data the folder of the published files")
+    listed = ", ".join(path.name for path in found[:5])
+    raise InputError(f"{data}: which file is {names[0]}: {listed}? give its path with --data")
 
 
 def find_pictures(roots: Iterable[Path], names: Iterable[str], advice: str) -> dict[str, Path]:
     """Each name's file, below the first of `roots` that has it, links that lead out of the root refused.
 
-    Raises InputError that counts all names without a file; `advice` says what to do about it.
+    Only a file's first bytes are read. Raises InputError that counts all names without a file, and all files
+    that are no pictures (a page, a pointer of Git LFS, a download broken off); `advice` says what to do.
     """
     real = [root.resolve() for root in roots]
-    found: dict[str, Path] = {}
-    lost: list[str] = []
-    for name in dict.fromkeys(names):
-        places = (root / name for root in real)
-        inside = (
-            path
-            for path, root in zip(places, real, strict=True)
-            if path.is_file() and path.resolve().is_relative_to(root)
-        )
-        path = next(inside, None)
-        if path is None:
-            lost.append(name)
-        else:
-            found[name] = path
-    if lost:
-        total = len(lost) + len(found)
-        raise InputError(
-            f"{real[-1]}: {len(lost)} of {total} files are missing, the first {lost[0]!a}; {advice}"
-        )
+    places = {name: _located(real, name) for name in names}
+    found = {name: path for name, path in places.items() if path is not None}
+    lost = [name for name in places if name not in found]
+    broken = [name for name, path in found.items() if not _starts_as_picture(path)]
+    for wrong, what in ((lost, "missing"), (broken, "no pictures")):
+        if wrong:
+            count = f"{len(wrong)} of {len(places)} files are {what}, the first {wrong[0]!a}"
+            raise InputError(f"{real[-1]}: {count}; {advice}")
     return found
 
 
-def identity(annotation: Path, pictures: Mapping[str, Path]) -> str:
-    """A hash over the annotation file's bytes and the names and sizes of the pictures."""
-    digest = hashlib.sha256(read_bytes(annotation)).hexdigest()
-    return content_key(digest, sorted([name, path.stat().st_size] for name, path in pictures.items()))
+def _located(roots: Iterable[Path], name: str) -> Path | None:
+    """The file of this name below the first root that has it."""
+    for root in roots:
+        path = root / name
+        try:
+            if path.is_file() and path.resolve().is_relative_to(root):
+                return path
+        except OSError:  # a name no file system takes
+            return None
+    return None
+
+
+def _starts_as_picture(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(12).startswith(_STARTS)
+    except OSError as error:
+        raise InputError(f"{path}: can't be read: {(error.strerror or str(error)).lower()}") from error
+
+
+def identity(annotation: Path, roots: Iterable[Path], names: Iterable[str]) -> str:
+    """A hash over the annotation file's bytes and the sizes of all pictures that it names, None for those
+    that aren't there: it doesn't depend on how many of them are asked about.
+    """
+    real = [root.resolve() for root in roots]
+    places = {name: _located(real, name) for name in names}
+    sizes = sorted([name, path and path.stat().st_size] for name, path in places.items())
+    return content_key(hashlib.sha256(read_bytes(annotation)).hexdigest(), sizes)
 
 
 def load_picture(path: Path) -> Picture:

@@ -89,28 +89,28 @@ class QBenchA1:
     def open(self, data: Path, limit: int | None) -> Opened:
         """Raises InputError for records that aren't as published and for pictures that are missing."""
         path = annotation_file(data, _FILES, "llvisionqa*.json")
-        records = read_list(path)[:limit]
-        questions = [_question(record) for record in records]
+        records = read_list(path)
+        questions = [_question(record) for record in records][:limit]
         names = [record.place("img_path") for record in records]
         roots = [path.parent / folder for folder in _FOLDERS]
         advice = "unpack the published images*.tar beside the JSON"
-        pictures = find_pictures(roots, names, advice)
+        pictures = find_pictures(roots, names[:limit], advice)
 
         def items() -> Iterator[Item]:
-            for number, (name, (question, labels, choice)) in enumerate(zip(names, questions, strict=True)):
+            for number, (question, labels, choice) in enumerate(questions):
                 yield Item(
                     id=f"{path.stem}-{number:05}",
-                    group=name,
+                    group=names[number],
                     task="perception",
                     questions=(question,),
-                    picture=loader(pictures[name]),
-                    picture_key=name,
+                    picture=loader(pictures[names[number]]),
+                    picture_key=names[number],
                     reference=LETTERS[choice.correct],
                     labels=labels,
                     truth=choice,
                 )
 
-        return Opened(items, len(records), identity(path, pictures), ("type", "concern"))
+        return Opened(items, len(questions), identity(path, roots, names), ("type", "concern"))
 
     def score(self, items: Sequence[Item], replies: Sequence[Reply]) -> list[Values]:
         """1 or 0 of each item; a missing answer and one that chooses nothing are wrong."""
@@ -134,13 +134,10 @@ class QBenchA1:
 def _question(record: Record) -> tuple[str, dict[str, str], Choice]:
     """What is asked, the labels, and the true choice. Raises InputError."""
     question, candidates = record.text("question"), record.values.get("candidates")
-    if (
-        not isinstance(candidates, list)
-        or not 2 <= len(candidates) <= len(LETTERS)
-        or not all(isinstance(words, str) and words.strip() for words in candidates)
-    ):
+    if not isinstance(candidates, list) or not 2 <= len(candidates) <= len(LETTERS):
         raise record.wrong(f"'candidates' is no list of 2 to {len(LETTERS)} texts")
-    options = tuple(words.strip() for words in candidates)
+    numbered = Record(f"{record.where}: candidates", {str(n): words for n, words in enumerate(candidates)})
+    options = tuple(numbered.text(key) for key in numbered.values)
     if "correct_ans" not in record.values:
         raise record.wrong("no 'correct_ans': answers of the test split aren't published; use the dev split")
     answer = record.text("correct_ans")

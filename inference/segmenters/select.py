@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.answers import Segmented
-from schemas.masks import BoolMask
 
 LARGEST, SMALLEST = 0.90, 0.002
 """Shares of the picture above and below which a mask is no answer to a point."""
@@ -23,7 +22,8 @@ def to_pixels(points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.
     if not ((given >= 0) & (given <= 1)).all():  # also false for nan
         raise ValueError(f"points are x, y from 0 to 1, not {given.tolist()}")
     extent = np.array([size[1], size[0]])
-    return np.minimum((given * extent).astype(np.int64), extent - 1)
+    pixels: NDArray[np.int64] = np.minimum((given * extent).astype(np.int64), extent - 1)
+    return pixels
 
 
 def choose(masks: NDArray[np.bool_], scores: NDArray[np.floating], pixels: NDArray[np.int64]) -> Segmented:
@@ -37,22 +37,17 @@ def choose(masks: NDArray[np.bool_], scores: NDArray[np.floating], pixels: NDArr
     """
     if len(masks) == 0 or len(masks) != len(scores) or not np.isfinite(scores).all():
         raise ValueError(f"{len(masks)} candidates with the scores {np.asarray(scores).tolist()}")
-    area = masks.sum(axis=(1, 2), dtype=np.int64)
+    area: NDArray[np.int64] = masks.sum(axis=(1, 2), dtype=np.int64)
     share = area / (masks.shape[1] * masks.shape[2])
-    sized = (share >= SMALLEST) & (share <= LARGEST)
-    holding = masks[:, pixels[:, 1], pixels[:, 0]].all(axis=1)
+    sized = np.asarray((share >= SMALLEST) & (share <= LARGEST))
+    holding = np.asarray(masks[:, pixels[:, 1], pixels[:, 0]].all(axis=1))
     groups: tuple[tuple[NDArray[np.bool_], str | None], ...] = (
-        (sized & holding, None),
+        (np.logical_and(sized, holding), None),
         (holding, "size"),
         (sized, "point"),
-        (area > 0, "neither"),
+        (np.asarray(area > 0), "neither"),
         (np.ones(len(masks), bool), "empty"),
     )
     allowed, fallback = next((group, name) for group, name in groups if group.any())
     best = int(np.where(allowed, scores, -np.inf).argmax())
-    return Segmented(masks[best], float(np.clip(scores[best], 0, 1)), best, fallback)
-
-
-def whole(size: tuple[int, int]) -> BoolMask:
-    """A mask of all pixels of a (height, width)."""
-    return np.ones(size, bool)
+    return Segmented(masks[best].copy(), float(np.clip(scores[best], 0, 1)), best, fallback)

@@ -12,7 +12,7 @@ from PIL import Image
 from flows.build import Outcome, build
 from flows.cli import main
 from flows.options import Overrides, configure
-from flows.report.markup import visible
+from schemas.lettering import visible
 from tests.conftest import photograph, write_tiny_config
 from tests.flows import damage
 

@@ -13,7 +13,7 @@ import pytest
 from flows import evaluate as wiring
 from flows.build import Outcome
 from flows.cli import main
-from flows.inference_commands import BENCHMARKS
+from flows.evaluation_commands import BENCHMARKS
 from inference.evaluation.interface import Reply
 from inference.evaluation.spider import DESCRIBING, GROUNDING
 from schemas import masks

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.show import MARGIN, PANEL_WIDTH, PAPER, TARGET, _font, draw_row, wrap
+from flows.show import MARGIN, PANEL_WIDTH, PAPER, TARGET, draw_row
 from schemas import masks
+from schemas.lettering import typeface, wrap
 from schemas.records import Message
 from tests.flows.synthetic_rows import ellipse, photographs, region, synthetic
 
@@ -102,7 +103,7 @@ def test_hostile_text_is_drawn() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=200), st.integers(30, 400))
 def test_wrapped_lines_fit_and_lose_nothing(text: str, width: int) -> None:
-    font = _font(16)
+    font = typeface(16)
     lines = wrap(text, font, width)
     assert lines
     assert all(font.getlength(line) <= width or len(line) == 1 for line in lines)

@@ -23,7 +23,7 @@ from inference.evaluation.measures import mean
 from inference.evaluation.rubric import FOLDER, NAMES, load_rubric, read_score
 from inference.evaluation.run import Done, Task, evaluate
 from schemas.errors import BuildError, InputError
-from tests.inference.evaluation.judge_server import BROKEN, HANG, JudgeServer, Request
+from tests.inference.evaluation.judge_server import BROKEN, HANG, REFUSED, JudgeServer, Request
 
 TEN = load_rubric("0-10")
 DESCRIPTION = "global_description"
@@ -203,6 +203,17 @@ def test_a_round_lost_to_the_network_is_asked_again_by_a_rerun(tmp_path: Path) -
         assert len(server.requests) == before + 1
 
 
+def test_a_refusal_is_an_answer_and_isnt_asked_for_again(tmp_path: Path) -> None:
+    items, cache = [item("photo")], tmp_path / "judge.sqlite"
+    with JudgeServer(lambda request: REFUSED) as server:
+        for _ in range(2):
+            with judging(server, cache, rounds=1) as judge:
+                (lost,) = judge.score(items, answers(items))
+            assert (lost["judge 0-10"], lost["judge 0-10 lost"]) == (None, 1.0)
+            assert judge.failures == {"content-refused": 3}
+            assert len(server.requests) == 3
+
+
 def test_five_rounds_are_five_different_calls_with_mean_and_spread(tmp_path: Path) -> None:
     items = [item("one"), item("two")]
     given_scores: dict[tuple[str, int], int] = {}
@@ -232,6 +243,17 @@ def test_a_missing_answer_has_the_lowest_score_unasked(tmp_path: Path) -> None:
     with JudgeServer(lambda request: "9") as server, judging(server, tmp_path / "j.sqlite") as judge:
         values = judge.score(items, [Reply(texts=(" ",)), Reply(texts=("I see blur.",), error="timeout")])
         assert [each["judge 0-10"] for each in values] == [0.0, 0.0]
+        assert server.requests == []
+
+
+def test_a_baseline_that_only_points_isnt_judged(tmp_path: Path) -> None:
+    items = [item("place", "grounding_sid")] * 2
+    replies = [Reply(whole_image=True), Reply()]
+    with (
+        JudgeServer(lambda request: "5") as server,
+        judging(server, tmp_path / "j.sqlite", rubrics=["0-5"]) as judge,
+    ):
+        assert [each["judge 0-5"] for each in judge.score(items, replies)] == [None, 0.0]
         assert server.requests == []
 
 

@@ -131,8 +131,13 @@ def test_identity_follows_questions_and_pictures(tmp_path: Path) -> None:
     folder = write_q_bench(tmp_path / "data")
     before = QBenchA1().open(folder, None).identity
     assert QBenchA1().open(folder, None).identity == before
+    assert QBenchA1().open(folder, 2).identity == before
+    picture = folder / "images" / "rocket.jpg"
+    picture.write_bytes(picture.read_bytes() + b"more")
+    other = QBenchA1().open(folder, None).identity
+    assert other != before
     write_json(folder / "llvisionqa_dev.json", QUESTIONS[:3])
-    assert QBenchA1().open(folder, None).identity != before
+    assert QBenchA1().open(folder, None).identity not in (before, other)
 
 
 def changed(**values: Any) -> list[dict[str, Any]]:
@@ -151,7 +156,9 @@ def changed(**values: Any) -> list[dict[str, Any]]:
         (changed(question=" "), "record 1: 'question'"),
         (changed(candidates="Blue"), "record 1: 'candidates'"),
         (changed(candidates=["Brown"]), "record 1: 'candidates'"),
-        (changed(candidates=["Brown", 3]), "record 1: 'candidates'"),
+        (changed(candidates=["Brown", 3]), "record 1: candidates: '1' is no text"),
+        (changed(candidates=["Brown", "\ud800"]), "record 1: candidates: '1' holds"),
+        (changed(question="is\x00it"), "record 1: 'question' holds control characters"),
         (changed(candidates=list("ABCDEFGHI")), "record 1: 'candidates'"),
         (changed(correct_ans=None), "record 1: no 'correct_ans'"),
         (changed(correct_ans="Violet"), "record 1: 'correct_ans' 'Violet'"),
@@ -161,6 +168,7 @@ def changed(**values: Any) -> list[dict[str, Any]]:
         ([QUESTIONS[0], "text"], "record 1: str, not an object"),
         ({"rows": QUESTIONS}, "not a list of records"),
         ([], "not a list of records"),
+        (changed(img_path=f"{'x' * 300}.jpg"), "1 of 3 files are missing"),
         (changed(img_path="lost.jpg"), "1 of 3 files are missing, the first 'lost.jpg'; unpack"),
     ],
 )
@@ -181,6 +189,7 @@ def test_what_isnt_as_published_is_named_in_one_line(tmp_path: Path, records: An
         (b"\xff\xfe[", "byte 0 is no UTF-8"),
         (b"[" * 100_000, "nested too deep"),
         (b"", "line 1: no JSON"),
+        (b"[" + b"9" * 5000 + b"]", "no JSON: exceeds the limit"),
     ],
 )
 def test_a_file_that_is_no_json_is_named_with_its_line(tmp_path: Path, content: bytes, said: str) -> None:
@@ -193,7 +202,7 @@ def test_a_file_that_is_no_json_is_named_with_its_line(tmp_path: Path, content: 
 
 
 def test_a_folder_without_the_file_or_with_several_asks_which(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="there is none"):
+    with pytest.raises(InputError, match=r"no llvisionqa_dev\.json in it"):
         QBenchA1().open(tmp_path, None)
     for name in ("llvisionqa_a.json", "llvisionqa_b.json"):
         write_json(tmp_path / name, QUESTIONS)
@@ -212,9 +221,38 @@ def test_a_picture_that_leads_out_of_the_folder_counts_as_missing(tmp_path: Path
         QBenchA1().open(folder, None)
 
 
-def test_a_picture_that_is_none_is_named_when_it_is_looked_at(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1", b"<html>"])
+def test_a_file_that_is_no_picture_is_counted_before_anything_is_asked(
+    tmp_path: Path, content: bytes
+) -> None:
     folder = write_q_bench(tmp_path / "data")
-    (folder / "images" / "coffee.jpg").write_bytes(b"not a picture")
+    (folder / "images" / "coffee.jpg").write_bytes(content)
+    with pytest.raises(InputError, match=r"1 of 3 files are no pictures, the first 'coffee.jpg'; unpack"):
+        QBenchA1().open(folder, None)
+
+
+def test_a_picture_that_is_broken_is_named_when_it_is_looked_at(tmp_path: Path) -> None:
+    folder = write_q_bench(tmp_path / "data")
+    whole = (folder / "images" / "coffee.jpg").read_bytes()
+    (folder / "images" / "coffee.jpg").write_bytes(whole[: len(whole) // 2])
     items = list(QBenchA1().open(folder, None).items())
-    with pytest.raises(InputError, match=r"coffee.jpg: not-a-picture"):
+    with pytest.raises(InputError, match=r"coffee.jpg: truncated"):
         items[1].picture()
+
+
+_LEAVES = (
+    st.none() | st.booleans() | st.integers(-2, 9) | st.floats() | st.sampled_from(["Brown", "a.jpg", "../x"])
+)
+_ANY = st.recursive(_LEAVES | st.text(max_size=5), lambda inner: st.lists(inner, max_size=3), max_leaves=6)
+
+
+@given(st.dictionaries(st.sampled_from([*QUESTIONS[1], "more"]), _ANY, min_size=1))
+def test_any_record_is_read_or_named_in_one_line(
+    tmp_path_factory: pytest.TempPathFactory, values: dict[str, Any]
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "hostile-q-bench"
+    write_json(folder / "llvisionqa_dev.json", [QUESTIONS[0] | values])
+    with pytest.raises(InputError) as raised:
+        QBenchA1().open(folder, None)
+    assert "record 0" in str(raised.value) or "files are missing" in str(raised.value)
+    assert str(raised.value).isprintable()

@@ -229,8 +229,8 @@ def png(array: np.ndarray) -> bytes:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"GIF89a", "no PNG"),
-        (b"", "no PNG"),
+        (b"GIF89a", "1 of 4 files are no pictures, the first '0001_b.png'"),
+        (b"\xff\xd8\xff", "no PNG"),
         (png(np.zeros((8, 8), np.uint8))[:40], "no mask"),
         (png(np.zeros((8, 8), np.uint16)), "16 bits"),
         (png(photograph("coffee", 32)), "one channel"),
@@ -281,3 +281,39 @@ def test_any_bytes_are_a_mask_or_an_input_error(
 )  # fmt: skip
 def test_a_class_is_named_and_not_spoken_of(words: str, kind: str | None) -> None:
     assert class_of(words) == kind
+
+
+_LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=5)
+    | st.sampled_from(["blur", "low light", "0001_b.png", "../a.png", "masks/0001_a_0.png"])
+)
+_ANY = st.recursive(
+    _LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["size", "counts", "mask", "quality"]) | st.text(max_size=3), inner)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.lists(_ANY, max_size=3))
+def test_any_annotation_is_read_or_named_in_one_line(
+    tmp_path_factory: pytest.TempPathFactory, annotations: list[Any]
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "hostile-q-ground"
+    if not folder.exists():
+        write(folder, records())
+    listed = [{"id": "1", "image": "spaq_koniq/0001.jpg", "ann_list": annotations}]
+    write_json(folder / "qground_test.json", listed)
+    try:
+        opened = QGround().open(folder, None)
+    except InputError as error:
+        said = str(error)
+    else:
+        said = ""
+        assert opened.count == len(list(opened.items())) > 0
+    assert said == "" or said.isprintable()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from inference.answers import Encoded, Segmented
 from inference.evaluation import baselines, compare
 from inference.evaluation import summary as told
 from inference.evaluation.interface import Model, Reply, collect
@@ -198,13 +199,10 @@ def test_chance_is_between_and_repeats(tmp_path: Path) -> None:
 
 
 def test_a_noun_is_found_or_missing(tmp_path: Path) -> None:
-    from inference.answers import Segmented
-    from tests.inference.evaluation.toys import half
+    def by_noun(encoded: Encoded, noun: str) -> Segmented | None:
+        return Segmented(encoded.regions()[0].mask, 0.5, 0) if noun == "left" else None
 
-    def by_noun(picture: object, noun: str) -> Segmented | None:
-        return Segmented(half(True), 0.5, 0) if noun == "left" else None
-
-    done = run(baselines.Noun(by_noun, "words"), tmp_path)
+    done = run(baselines.Noun(HalfSegmenter(), by_noun), tmp_path)
     assert found(done, "where", "gIoU").value == pytest.approx(4 / 12)
     assert found(done, "where", "no answer").value == pytest.approx(8 / 12)
     pointing = found(done, "where", "point in mask")

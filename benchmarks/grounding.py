@@ -1,0 +1,118 @@
+"""What reading logits for points costs: answers with watched logits against plain `generate`, in turns.
+
+Run: python -m benchmarks.grounding [--tokens N] [--rounds N]. A tiny Qwen2.5-VL with the real vocabulary of
+151,936 words answers a photograph greedily, in float32 on the CPU, one thread. "plain" makes the prompt,
+generates, and decodes the text; "read" is `inference.reading.answers`, which also keeps the logits of every
+spelling of the position words and says which token wrote which characters. Each round does both, the order
+changing; the figure is the median of the rounds' ratios. A real model's step takes far longer and the reading
+doesn't, so this is the worst case. The second figure counts what the `graph` segmenter does for five
+questions about one picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import skimage.data
+import torch
+
+from inference.answers import Encoded, Picture
+from inference.models import load_model
+from inference.reading import Sampling, answers, prompt
+from inference.segmenters import make_segmenter
+from inference.sources import ModelSource
+from training.sft.tiny import save_tiny
+
+QUESTION = "Which region of this picture has the worst quality?"
+
+
+def timed(work: Callable[[], Any]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def reading(source: ModelSource, tokens: int, rounds: int) -> list[tuple[float, float]]:
+    """Seconds of plain generation and of generation with logits read, for each round."""
+    model, processor = source.loaded.model, source.loaded.processor
+    model.generation_config.eos_token_id = None
+    picture = np.ascontiguousarray(skimage.data.coffee()[::4, ::4])
+    sampling = Sampling(max_new_tokens=tokens)
+
+    def plain() -> str:
+        inputs = prompt(processor, [picture], [QUESTION]).to(model.device, dtype=model.dtype)
+        with torch.inference_mode():
+            made = model.generate(**inputs, max_new_tokens=tokens, do_sample=False)
+        return str(processor.tokenizer.decode(made[0, inputs["input_ids"].shape[1] :]))
+
+    def read() -> None:
+        answers(model, processor, [picture], [QUESTION], source.vocabulary.columns, sampling)
+
+    for work in (plain, read):
+        work()
+    found = []
+    for number in range(rounds):
+        if number % 2:
+            second, first = timed(read), timed(plain)
+        else:
+            first, second = timed(plain), timed(read)
+        found.append((first, second))
+    return found
+
+
+class Counting:
+    """A segmenter that counts how often a picture is encoded, apart from those it has just seen."""
+
+    def __init__(self) -> None:
+        self.inner = make_segmenter("graph")
+        self.name = self.inner.name
+        self.seen: list[int] = []
+
+    def encode(self, image: Picture) -> Encoded:
+        encoded = self.inner.encode(image)
+        self.seen.append(id(encoded))
+        return encoded
+
+
+def encoding(questions: int) -> tuple[int, float, float]:
+    """Passes of the encoder for so many questions about a picture; seconds of the first and of all others."""
+    picture = np.ascontiguousarray(skimage.data.coffee())
+    segmenter = Counting()
+    took = []
+    for number in range(questions):
+        point = np.array([[(number + 0.5) / questions, 0.5]])
+        took.append(timed(lambda point=point: segmenter.encode(picture.copy()).segment([point])))  # type: ignore[misc]
+    return len(set(segmenter.seen)), took[0], sum(took[1:])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Time of reading logits, passes of the segmenter.")
+    parser.add_argument("--tokens", type=int, default=64, help="of an answer")
+    parser.add_argument("--rounds", type=int, default=30)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        save_tiny("qwen2.5-vl", Path(folder) / "model")
+        source = ModelSource(load_model(Path(folder) / "model", device="cpu"))
+        found = reading(source, options.tokens, options.rounds)
+    plain = statistics.median(first for first, _ in found)
+    ratio = statistics.median(second / first for first, second in found)
+    watched = len(source.vocabulary.columns)
+    print(
+        f"plain generate    {1000 * plain / options.tokens:.2f} ms a token "
+        f"({options.tokens} tokens, median of {options.rounds} rounds)"
+    )
+    print(f"reading {watched} logits adds {100 * (ratio - 1):+.2f}% (at most 2% wanted)")
+    passes, first, others = encoding(5)
+    print(f"5 questions about a picture: {passes} pass of the encoder, {first:.3f} s, the other 4 {others:.3f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""A result for people and for programs: lines, JSON, and a picture of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import masks
+from schemas.errors import InputError
+from schemas.masks import BoolMask
+
+if TYPE_CHECKING:
+    from inference.answers import Axis, Grounding, Result, Segmented
+
+RgbImage = NDArray[np.uint8]
+
+
+def tell(picture: RgbImage, result: Result, asked: BoolMask | None, as_line: bool, out: Path | None) -> None:
+    """Draw a result if a place is given for it, and print it. Raises InputError."""
+    if out is not None:
+        from inference.drawing import draw_result
+
+        write_picture(out, draw_result(picture, result, asked))
+    print_result(result, picture.shape, asked, as_line)
+
+
+def as_json(result: Result, shape: tuple[int, ...], asked: BoolMask | None = None) -> dict[str, Any]:
+    """A result for programs: points and boxes in pixels of the picture (H, W, ...), masks as COCO RLE."""
+    height, width = shape[:2]
+    placed = result.placed
+    segmented: list[Segmented | None] = [*result.masks]
+    segmented += [None] * (len(placed.groundings) - len(segmented))
+    whole = result.masks[0] if placed.whole_image and result.masks else None
+    return {
+        "width": width,
+        "height": height,
+        "question": result.question,
+        "answer": result.answer.text,
+        "asked": None if asked is None else {**_mask(asked), "position": masks.position(asked)},
+        "whole_image": placed.whole_image,
+        "whole_mask": None if whole is None else masks.encode(whole.mask).model_dump(),
+        "groundings": [
+            _grounding(item, mask, result.answer.text, width, height)
+            for item, mask in zip(placed.groundings, segmented, strict=False)
+        ],
+        "notes": list(result.notes),
+        "seconds": {part: round(value, 4) for part, value in result.seconds.items()},
+    }
+
+
+def _grounding(
+    item: Grounding, segmented: Segmented | None, text: str, width: int, height: int
+) -> dict[str, Any]:
+    mask: dict[str, Any] = {"mask": None, "bbox": None, "area": None, "score": None, "fallback": None}
+    if segmented is not None:
+        mask = {**_mask(segmented.mask), "score": segmented.score, "fallback": segmented.fallback}
+    return {
+        "words": text[slice(*item.span)],
+        "span": list(item.span),
+        "noun": item.noun,
+        "horizontal": _axis(item.horizontal),
+        "vertical": _axis(item.vertical),
+        "map": item.map.tolist(),
+        "points": (item.points * (width, height)).tolist(),
+        "uncertain": item.uncertain,
+        **mask,
+    }
+
+
+def _axis(axis: Axis | None) -> dict[str, float] | None:
+    if axis is None:
+        return None
+    return dict(zip(axis.classes, axis.probabilities.tolist(), strict=True))
+
+
+def _mask(mask: BoolMask) -> dict[str, Any]:
+    return {
+        "mask": masks.encode(mask).model_dump(),
+        "bbox": masks.bounding_box(mask),
+        "area": int(np.count_nonzero(mask)),
+    }
+
+
+def print_result(result: Result, shape: tuple[int, ...], asked: BoolMask | None, as_line: bool) -> None:
+    """The answer and its places for people, then, if wanted, everything as the last line for programs."""
+    from schemas.lettering import visible
+
+    height, width = shape[:2]
+    print(f"question  {visible(result.question)}")
+    print(f"answer    {visible(result.answer.text)}")
+    if result.placed.whole_image:
+        print("place     the whole picture")
+    elif not result.placed.groundings:
+        print("place     none is named")
+    for k, item in enumerate(result.placed.groundings):
+        points = ", ".join(f"({x * width:.0f}, {y * height:.0f})" for x, y in item.points.tolist())
+        words = visible(result.answer.text[slice(*item.span)])
+        line = f"place     {words}: {points}"
+        if k < len(result.masks):
+            mask = result.masks[k]
+            line += f", mask {100 * float(mask.mask.mean()):.1f}% of the picture, score {mask.score:.2f}"
+            line += f" ({mask.fallback})" if mask.fallback else ""
+        print(line + (", uncertain" if item.uncertain else ""))
+    for note in result.notes:
+        print(f"note      {note}")
+    if as_line:
+        print(json.dumps(as_json(result, shape, asked)))
+
+
+def write_picture(path: Path, drawn: RgbImage) -> None:
+    """A PNG that appears whole. Raises InputError when the place can't be written."""
+    from schemas.pictures import encode
+
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        unfinished.write_bytes(encode(drawn))
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise InputError(f"{path}: can't be written: {error.strerror}; give another --out") from error
