@@ -1,8 +1,8 @@
 """The SAM segmenters: SAM, SAM-HQ, SAM 2 / 2.1 and EdgeTAM through transformers, a picture encoded once.
 
 Masks are enlarged as the originals' predictors do (facebookresearch/segment-anything and sam2,
-`postprocess_masks`): SAM's logits to the model's padded input, cut to the picture's part, then to the picture's
-size; SAM 2's straight to that size; bilinear without aligned corners. The mask is where a logit is above 0.
+`postprocess_masks`): SAM's logits to the model's padded input, cut to the picture's part, then to its size;
+SAM 2's straight to that size; bilinear without aligned corners. The mask is where a logit is above 0.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from annotation.regions import models
 from annotation.regions.automask.geometry import View
 from annotation.regions.automask.grid import Crop
 from annotation.regions.prompted import PromptedModel, one
-from annotation.regions.sam import automask, predictor
+from annotation.regions.sam import CPU_POINTS, automask, predictor
 from inference.answers import Encoded, Picture, Region, Segmented
 from inference.segmenters.proposed import named
 from inference.segmenters.recent import Recent
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     import torch
 
 SETS_PER_BATCH = 64
-"""Sets of points in one forward of the decoder; out of memory halves it."""
+"""Sets of points in one forward of the decoder on a GPU; out of memory halves it."""
+AUTOMATIC = SamConfig()
+"""How `regions` looks for masks: 32 points a side on the whole picture."""
 
 
 class SamSegmenter:
@@ -71,6 +73,7 @@ class _SamEncoded:
         """
         pixels = [to_pixels(each, self.size) for each in points]
         answers: dict[int, Segmented] = {}
+        batch = CPU_POINTS if self._sam.where.device.type == "cpu" else SETS_PER_BATCH
         for count in sorted({len(each) for each in pixels}):
             alike = [index for index, each in enumerate(pixels) if len(each) == count]
 
@@ -78,7 +81,7 @@ class _SamEncoded:
                 stacked = np.stack([pixels[index] for index in part]).astype(np.float64)
                 return part, self._sam.prompt(self._embedding, self._view, stacked, multimask=count == 1)
 
-            for part, (logits, scores) in models.in_batches(alike, SETS_PER_BATCH, run):
+            for part, (logits, scores) in models.in_batches(alike, batch, run):
                 for row, index in enumerate(part):
                     masks = np.stack([enlarged(plane, self._view) for plane in logits[row]])
                     answers[index] = choose(masks, scores[row].cpu().numpy(), pixels[index])
@@ -87,7 +90,7 @@ class _SamEncoded:
     def regions(self) -> list[Region]:
         """As `Encoded`: automatic masks over the same embedding, with SAM's own score each."""
         if self._regions is None:
-            masks = automask(self._sam, SamConfig())
+            masks = automask(self._sam, AUTOMATIC)
             masks.crop(predictor(self._sam, self._embedding, self._view), self._view)
             self._regions = named(self._image, masks.proposals().candidates)
         return self._regions
