@@ -188,8 +188,6 @@ def test_a_model_of_transformers_and_its_baselines(
     assert settings["files"] == fingerprint(folder)
     (again,) = run(str(folder), *more)
     assert again == model
-    (paper,) = run(str(folder), *more, "--strategy", "paper")
-    assert paper["folder"] != model["folder"]
 
 
 def test_other_weights_are_another_model(tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from inference.models import LoadedModel, load_model
 from schemas import masks
 from schemas.errors import SampleError
 from tests.conftest import photograph
-from tests.inference.evaluation.toys import save_talkative
 
 COFFEE = photograph("coffee", 96)
 MASK = np.zeros(COFFEE.shape[:2], np.bool_)
@@ -35,10 +34,8 @@ def result(question: str, whole: bool = False) -> Result:
 
 
 @pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    folder: Path = tmp_path_factory.mktemp("talkative")
-    save_talkative(folder)
-    return load_model(folder)
+def loaded(talkative: Path) -> LoadedModel:
+    return load_model(talkative)
 
 
 class Spider:
