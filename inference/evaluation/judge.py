@@ -20,6 +20,8 @@ ROUNDS = 5
 """IQA-Spider (arXiv 2605.24553), table 1: the score of an answer is that of five rounds."""
 TRIES = 3
 """How often a round is asked at most, its first time included."""
+NO_ANSWER = "no-answer"
+"""The reason of a SampleError for a call that got no answer, however often it was sent."""
 _SEEDS = 2**31
 
 
@@ -136,8 +138,9 @@ class Judge:
     def _round(self, rubric: Rubric, prompt: str, number: int) -> Round:
         """Ask until a reply has a score, or the tries are used up.
 
-        What was kept is taken as it was: the useless replies always, and a call without a reply as well where
-        a later try had a score. So a finished round asks nothing again, and one lost to the network does.
+        What was kept is taken as it was, the useless replies and refusals always, and a call that got no
+        answer where a later try had a score. So a finished round asks nothing again, and one lost to the
+        network does.
         """
         calls = [
             JudgeCall(
@@ -148,8 +151,9 @@ class Judge:
         kept = [self.model.kept(call) for call in calls]
         finished = any(isinstance(reply, str) and type(read_score(reply, rubric)) is int for reply in kept)
         failures: list[str] = []
-        for call, before in zip(calls, kept, strict=True):
-            outcome = before if isinstance(before, str) or (finished and before) else self._try(call)
+        for call, outcome in zip(calls, kept, strict=True):
+            if outcome is None or (_is_lost(outcome) and not finished):
+                outcome = self._try(call)
             read = outcome.reason if isinstance(outcome, SampleError) else read_score(outcome, rubric)
             if isinstance(read, int):
                 return Round(read, tuple(failures))
@@ -161,6 +165,11 @@ class Judge:
             return self.model.ask(call)
         except SampleError as error:
             return error
+
+
+def _is_lost(outcome: str | SampleError) -> bool:
+    """Whether the network lost the call, so that the judge may yet answer it."""
+    return isinstance(outcome, SampleError) and outcome.reason == NO_ANSWER
 
 
 def _is_judged(rubric: Rubric, item: Item, reply: Reply) -> bool:

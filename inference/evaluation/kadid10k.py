@@ -155,7 +155,8 @@ class Kadid10k:
                     ideal=reading.logits((row.dmos - LOWEST) / (HIGHEST - LOWEST)),
                 )
 
-        return Opened(items, len(wanted), identity(path, pictures), ("distortion", "level"))
+        key = identity(path, roots, (row.name for row in rows))
+        return Opened(items, len(wanted), key, ("distortion", "level"))
 
     def score(self, items: Sequence[Item], replies: Sequence[Reply]) -> list[Values]:
         """The score of each item, from 0 to 1, and people's. A missing one counts as the end of the scale

@@ -91,6 +91,8 @@ def read_list(path: Path) -> list[Record]:
         raise InputError(f"{path}: line {error.lineno}: no JSON: {error.msg.lower()}") from error
     except RecursionError as error:
         raise InputError(f"{path}: JSON nested too deep; give the file as published") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise InputError(f"{path}: no JSON: {str(error).lower()}") from error
     if not isinstance(values, list) or not values:
         raise InputError(f"{path}: not a list of records; give the file as published")
     for number, value in enumerate(values):
@@ -114,9 +116,10 @@ def annotation_file(data: Path, names: Sequence[str], pattern: str) -> Path:
     found = sorted(data.glob(pattern))
     if len(found) == 1:
         return found[0]
-    listed = ", ".join(path.name for path in found[:5]) or "there is none"
-    what = names[0] if names else pattern
-    raise InputError(f"{data}: which file is {what}? ({listed}); give its path with --data")
+    if not found:
+        raise InputError(f"{data}: no {names[0]} in it; give --data the folder of the published files")
+    listed = ", ".join(path.name for path in found[:5])
+    raise InputError(f"{data}: which file is {names[0]}: {listed}? give its path with --data")
 
 
 def find_pictures(roots: Iterable[Path], names: Iterable[str], advice: str) -> dict[str, Path]:
@@ -126,26 +129,27 @@ def find_pictures(roots: Iterable[Path], names: Iterable[str], advice: str) -> d
     that are no pictures (a page, a pointer of Git LFS, a download broken off); `advice` says what to do.
     """
     real = [root.resolve() for root in roots]
-    found: dict[str, Path] = {}
-    lost: list[str] = []
-    for name in dict.fromkeys(names):
-        places = (root / name for root in real)
-        inside = (
-            path
-            for path, root in zip(places, real, strict=True)
-            if path.is_file() and path.resolve().is_relative_to(root)
-        )
-        path = next(inside, None)
-        if path is None:
-            lost.append(name)
-        else:
-            found[name] = path
+    places = {name: _located(real, name) for name in names}
+    found = {name: path for name, path in places.items() if path is not None}
+    lost = [name for name in places if name not in found]
     broken = [name for name, path in found.items() if not _starts_as_picture(path)]
-    for names_of, what in ((lost, "missing"), (broken, "no pictures")):
-        if names_of:
-            count = f"{len(names_of)} of {len(lost) + len(found)} files are {what}, the first {names_of[0]!a}"
+    for wrong, what in ((lost, "missing"), (broken, "no pictures")):
+        if wrong:
+            count = f"{len(wrong)} of {len(places)} files are {what}, the first {wrong[0]!a}"
             raise InputError(f"{real[-1]}: {count}; {advice}")
     return found
+
+
+def _located(roots: Iterable[Path], name: str) -> Path | None:
+    """The file of this name below the first root that has it."""
+    for root in roots:
+        path = root / name
+        try:
+            if path.is_file() and path.resolve().is_relative_to(root):
+                return path
+        except OSError:  # a name no file system takes
+            return None
+    return None
 
 
 def _starts_as_picture(path: Path) -> bool:
@@ -156,10 +160,14 @@ def _starts_as_picture(path: Path) -> bool:
         raise InputError(f"{path}: can't be read: {(error.strerror or str(error)).lower()}") from error
 
 
-def identity(annotation: Path, pictures: Mapping[str, Path]) -> str:
-    """A hash over the annotation file's bytes and the names and sizes of the pictures."""
-    digest = hashlib.sha256(read_bytes(annotation)).hexdigest()
-    return content_key(digest, sorted([name, path.stat().st_size] for name, path in pictures.items()))
+def identity(annotation: Path, roots: Iterable[Path], names: Iterable[str]) -> str:
+    """A hash over the annotation file's bytes and the sizes of all pictures that it names, None for those
+    that aren't there: it doesn't depend on how many of them are asked about.
+    """
+    real = [root.resolve() for root in roots]
+    places = {name: _located(real, name) for name in names}
+    sizes = sorted([name, path and path.stat().st_size] for name, path in places.items())
+    return content_key(hashlib.sha256(read_bytes(annotation)).hexdigest(), sizes)
 
 
 def load_picture(path: Path) -> Picture:

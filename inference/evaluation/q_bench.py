@@ -89,28 +89,28 @@ class QBenchA1:
     def open(self, data: Path, limit: int | None) -> Opened:
         """Raises InputError for records that aren't as published and for pictures that are missing."""
         path = annotation_file(data, _FILES, "llvisionqa*.json")
-        records = read_list(path)[:limit]
-        questions = [_question(record) for record in records]
+        records = read_list(path)
+        questions = [_question(record) for record in records][:limit]
         names = [record.place("img_path") for record in records]
         roots = [path.parent / folder for folder in _FOLDERS]
         advice = "unpack the published images*.tar beside the JSON"
-        pictures = find_pictures(roots, names, advice)
+        pictures = find_pictures(roots, names[:limit], advice)
 
         def items() -> Iterator[Item]:
-            for number, (name, (question, labels, choice)) in enumerate(zip(names, questions, strict=True)):
+            for number, (question, labels, choice) in enumerate(questions):
                 yield Item(
                     id=f"{path.stem}-{number:05}",
-                    group=name,
+                    group=names[number],
                     task="perception",
                     questions=(question,),
-                    picture=loader(pictures[name]),
-                    picture_key=name,
+                    picture=loader(pictures[names[number]]),
+                    picture_key=names[number],
                     reference=LETTERS[choice.correct],
                     labels=labels,
                     truth=choice,
                 )
 
-        return Opened(items, len(records), identity(path, pictures), ("type", "concern"))
+        return Opened(items, len(questions), identity(path, roots, names), ("type", "concern"))
 
     def score(self, items: Sequence[Item], replies: Sequence[Reply]) -> list[Values]:
         """1 or 0 of each item; a missing answer and one that chooses nothing are wrong."""

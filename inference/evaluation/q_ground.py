@@ -76,9 +76,11 @@ class QGround:
         classes = read_classes(values) if values.is_file() else {}
         cases = [case for record in read_list(path) for case in _cases(record, classes)]
         folder = path.parent
-        pictures = find_pictures([folder / "images", folder], (case.image for case in cases), _ADVICE)
+        images, drawings = [folder / "images", folder], [folder / "masks", folder]
+        names = [case.image for case in cases]
+        pictures = find_pictures(images, names, _ADVICE)
         named = [part.source for case in cases for part in case.parts if isinstance(part.source, str)]
-        files = find_pictures([folder / "masks", folder], named, _ADVICE)
+        files = find_pictures(drawings, named, _ADVICE)
         known = list(islice(_with_pixels(cases, files), limit))
         if not known:
             raise InputError(f"{path}: no mask in it has a pixel; give the file as published")
@@ -86,7 +88,9 @@ class QGround:
         def items() -> Iterator[Item]:
             return (_item(case, target, pictures[case.image]) for case, target in known)
 
-        key = content_key(identity(path, {**pictures, **files}), sorted(classes.items()))
+        key = content_key(
+            identity(path, images, names), identity(path, drawings, named), sorted(classes.items())
+        )
         return Opened(items, len(known), key, ("class",))
 
     def score(self, items: Sequence[Item], replies: Sequence[Reply]) -> list[Values]:

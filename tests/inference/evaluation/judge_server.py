@@ -9,11 +9,10 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
-HANG = "hang"
-BROKEN = "broken"
+HANG, BROKEN, REFUSED = "hang", "broken", "refused"
 Request = dict[str, Any]
 Script = Callable[[Request], str]
-"""The text of a reply, or `HANG` (none comes) or `BROKEN` (HTTP 500)."""
+"""The text of a reply, or `HANG` (none comes), `BROKEN` (HTTP 500), `REFUSED` (by a content filter)."""
 
 
 class JudgeServer:
@@ -40,7 +39,7 @@ class JudgeServer:
                 choice = {
                     "index": 0,
                     "message": {"role": "assistant", "content": text},
-                    "finish_reason": "stop",
+                    "finish_reason": "content_filter" if text == REFUSED else "stop",
                 }
                 body = json.dumps({"choices": [choice]}).encode()
                 self.send_response(500 if text == BROKEN else 200)

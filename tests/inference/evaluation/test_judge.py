@@ -23,7 +23,7 @@ from inference.evaluation.measures import mean
 from inference.evaluation.rubric import FOLDER, NAMES, load_rubric, read_score
 from inference.evaluation.run import Done, Task, evaluate
 from schemas.errors import BuildError, InputError
-from tests.inference.evaluation.judge_server import BROKEN, HANG, JudgeServer, Request
+from tests.inference.evaluation.judge_server import BROKEN, HANG, REFUSED, JudgeServer, Request
 
 TEN = load_rubric("0-10")
 DESCRIPTION = "global_description"
@@ -201,6 +201,17 @@ def test_a_round_lost_to_the_network_is_asked_again_by_a_rerun(tmp_path: Path) -
             (found,) = judge.score(items, answers(items))
         assert (found["judge 0-10"], found["judge 0-10 lost"]) == (8.0, 0.0)
         assert len(server.requests) == before + 1
+
+
+def test_a_refusal_is_an_answer_and_isnt_asked_for_again(tmp_path: Path) -> None:
+    items, cache = [item("photo")], tmp_path / "judge.sqlite"
+    with JudgeServer(lambda request: REFUSED) as server:
+        for _ in range(2):
+            with judging(server, cache, rounds=1) as judge:
+                (lost,) = judge.score(items, answers(items))
+            assert (lost["judge 0-10"], lost["judge 0-10 lost"]) == (None, 1.0)
+            assert judge.failures == {"content-refused": 3}
+            assert len(server.requests) == 3
 
 
 def test_five_rounds_are_five_different_calls_with_mean_and_spread(tmp_path: Path) -> None:

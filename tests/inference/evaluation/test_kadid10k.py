@@ -164,6 +164,7 @@ def test_a_limit_counts_items(tmp_path: Path) -> None:
     assert [item.id for item in opened.items()] == [
         "I01_01_01-good-poor", "I01_01_01-five-levels", "I01_01_02-good-poor",
     ]  # fmt: skip
+    assert Kadid10k().open(tmp_path, 2).identity == opened.identity
     with pytest.raises(InputError, match=r"1 of 5 files are missing, the first 'I01_01_03.png'"):
         Kadid10k().open(tmp_path, None)
 

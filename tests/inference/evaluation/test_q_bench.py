@@ -131,8 +131,13 @@ def test_identity_follows_questions_and_pictures(tmp_path: Path) -> None:
     folder = write_q_bench(tmp_path / "data")
     before = QBenchA1().open(folder, None).identity
     assert QBenchA1().open(folder, None).identity == before
+    assert QBenchA1().open(folder, 2).identity == before
+    picture = folder / "images" / "rocket.jpg"
+    picture.write_bytes(picture.read_bytes() + b"more")
+    other = QBenchA1().open(folder, None).identity
+    assert other != before
     write_json(folder / "llvisionqa_dev.json", QUESTIONS[:3])
-    assert QBenchA1().open(folder, None).identity != before
+    assert QBenchA1().open(folder, None).identity not in (before, other)
 
 
 def changed(**values: Any) -> list[dict[str, Any]]:
@@ -163,6 +168,7 @@ def changed(**values: Any) -> list[dict[str, Any]]:
         ([QUESTIONS[0], "text"], "record 1: str, not an object"),
         ({"rows": QUESTIONS}, "not a list of records"),
         ([], "not a list of records"),
+        (changed(img_path=f"{'x' * 300}.jpg"), "1 of 3 files are missing"),
         (changed(img_path="lost.jpg"), "1 of 3 files are missing, the first 'lost.jpg'; unpack"),
     ],
 )
@@ -183,6 +189,7 @@ def test_what_isnt_as_published_is_named_in_one_line(tmp_path: Path, records: An
         (b"\xff\xfe[", "byte 0 is no UTF-8"),
         (b"[" * 100_000, "nested too deep"),
         (b"", "line 1: no JSON"),
+        (b"[" + b"9" * 5000 + b"]", "no JSON: exceeds the limit"),
     ],
 )
 def test_a_file_that_is_no_json_is_named_with_its_line(tmp_path: Path, content: bytes, said: str) -> None:
@@ -195,7 +202,7 @@ def test_a_file_that_is_no_json_is_named_with_its_line(tmp_path: Path, content: 
 
 
 def test_a_folder_without_the_file_or_with_several_asks_which(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="there is none"):
+    with pytest.raises(InputError, match=r"no llvisionqa_dev\.json in it"):
         QBenchA1().open(tmp_path, None)
     for name in ("llvisionqa_a.json", "llvisionqa_b.json"):
         write_json(tmp_path / name, QUESTIONS)
