@@ -128,7 +128,7 @@ def read_completion(reply: bytes, url: str) -> tuple[Answer, Vocabulary]:
     if start < 0:
         raise BuildError(f"the tokens that the server {url} returned don't spell its answer")
     vocabulary = vocabulary_of_texts(texts)
-    columns = np.array(vocabulary.columns, np.int64)
+    columns = vocabulary.columns
     logits = np.array([_logits(step, [seen[k] for k in columns]) for step in steps], np.float32)
     return (
         Answer(
