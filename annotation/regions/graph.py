@@ -43,8 +43,12 @@ def segment(tree: RegionTree, most: int) -> NDArray[np.int32]:
 
     A picture without a visible boundary (flat, black, a single pixel) gives one region.
     """
-    groups = _join_same_look(tree, _open_splits(tree, most))
-    return upsample_labels(groups[tree.leaves], tree.size)
+    return upsample_labels(cut(tree, most)[tree.leaves], tree.size)
+
+
+def cut(tree: RegionTree, most: int) -> NDArray[np.int32]:
+    """The cut of `segment` on superpixels: (leaves,) int32 region of each, 0..k-1."""
+    return _join_same_look(tree, _open_splits(tree, most))
 
 
 def _open_splits(tree: RegionTree, most: int) -> NDArray[np.int32]:
@@ -147,12 +151,7 @@ def nested_masks(tree: RegionTree, point: tuple[float, float]) -> list[NestedMas
     height / parent's height) * solidity): a node that stands out from what surrounds it and is compact. No
     node in a band gives no mask for it; a flat picture gives none.
     """
-    height, width = tree.size
-    x, y = point
-    if not (0 <= x < width and 0 <= y < height):
-        raise ValueError(f"the point ({x}, {y}) lies outside the {width} x {height} picture")
-    rows, columns = tree.leaves.shape
-    row, column = min(int(y * rows / height), rows - 1), min(int(x * columns / width), columns - 1)
+    row, column = cell_at(tree, point)
     node = int(tree.leaves[row, column])
     best: dict[int, tuple[float, int, NDArray[np.bool_]]] = {}
     while tree.parent[node] >= 0:
@@ -170,15 +169,28 @@ def nested_masks(tree: RegionTree, point: tuple[float, float]) -> list[NestedMas
         node = above
     return [
         NestedMask(
-            _hold(upsample_mask(mask, tree.size), (row, column), mask.shape), score, float(tree.share[at])
+            hold(upsample_mask(mask, tree.size), (row, column), mask.shape), score, float(tree.share[at])
         )
         for _, (score, at, mask) in sorted(best.items())
     ]
 
 
-def _hold(mask: BoolMask, cell: tuple[int, int], working: tuple[int, ...]) -> BoolMask:
-    """The mask with the full-size pixels of the point's own working pixel set, which smoothing may have cut
-    off.
+def cell_at(tree: RegionTree, point: tuple[float, float]) -> tuple[int, int]:
+    """Row and column of the working pixel under a point (x, y) in pixels of the full picture.
+
+    Raises ValueError for a point outside.
+    """
+    height, width = tree.size
+    x, y = point
+    if not (0 <= x < width and 0 <= y < height):
+        raise ValueError(f"the point ({x}, {y}) lies outside the {width} x {height} picture")
+    rows, columns = tree.leaves.shape
+    return min(int(y * rows / height), rows - 1), min(int(x * columns / width), columns - 1)
+
+
+def hold(mask: BoolMask, cell: tuple[int, int], working: tuple[int, ...]) -> BoolMask:
+    """The mask, changed in place, with the full-size pixels of the point's own working pixel set, which
+    smoothing may have cut off.
     """
     height, width = mask.shape
     (row, column), (rows, columns) = cell, working

@@ -31,14 +31,18 @@ def place(config: DeviceConfig) -> Place:
 
     Raises InputError when torch is missing or the device isn't there.
     """
+    _torch().set_num_threads(config.threads)
+    return find_place(config.device, config.dtype, "regions.run_on.device")
+
+
+def find_place(device: str, dtype: str, setting: str) -> Place:
+    """As `place`, for a device by name and without a change of threads; `setting` is for the error."""
     torch = _torch()
-    torch.set_num_threads(config.threads)
-    name = config.device
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"regions.run_on.device is {name!r}, but torch sees no GPU; use auto or cpu")
-    return Place(torch.device(name), getattr(torch, config.dtype))
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"{setting} is {device!r}, but torch sees no GPU; use auto or cpu")
+    return Place(torch.device(device), getattr(torch, dtype))
 
 
 def load(load_from: Callable[..., T], model: ModelConfig, what: str, setting: str, **options: Any) -> T:

@@ -155,7 +155,7 @@ def test_each_crop_is_encoded_once(folder: Path) -> None:
     config = settings(folder, points_per_side=8, points_per_batch=4, crop_layers=1, images_per_batch=4)
     proposer = SamProposer(config)
     sizes: list[int] = []
-    encoder = proposer._model.vision_encoder
+    encoder = proposer.sam.model.vision_encoder
     encoder.register_forward_pre_hook(
         lambda module, given, named: sizes.append(len(given[0] if given else named["pixel_values"])),
         with_kwargs=True,
@@ -170,7 +170,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(folders: dict[str, Path], ex
     config = settings(folders["sam"], points_per_side=8, points_per_batch=50, images_per_batch=2, exact=exact)
     expected = propose(images, config)
     proposer = SamProposer(config)
-    model = proposer._model
+    model = proposer.sam.model
     forward, encode = model.forward, model.get_image_embeddings
     seen: list[int] = []
 
@@ -195,19 +195,19 @@ def test_pixels_reach_sam_as_the_original_prepares_them(folders: dict[str, Path]
     for size in ((200, 311), (333, 90), (700, 701)):
         image = cv2.resize(load("china"), size)
         proposer = SamProposer(settings(folders["sam"]))
-        view = proposer._input.view(Crop(0, 0, *size, 0), size[::-1])
+        view = proposer.sam.input.view(Crop(0, 0, *size, 0), size[::-1])
         predictor = SamPredictor(tiny_models.original_sam(folders["sam"]))
         resized = predictor.transform.apply_image(image)
         assert resized.shape[:2] == (view.rows, view.columns)
         expected = predictor.model.preprocess(torch.from_numpy(resized).permute(2, 0, 1)[None].float())[0]
-        torch.testing.assert_close(proposer._pixels(image, view), expected, atol=2e-5, rtol=0)
+        torch.testing.assert_close(proposer.sam.pixels(image, view), expected, atol=2e-5, rtol=0)
 
 
 def test_pixels_reach_every_family_as_its_own_processor_prepares_them(folder: Path) -> None:
     image = picture("china", 311)
     proposer = SamProposer(settings(folder))
     size = (image.shape[0], image.shape[1])
-    ours = proposer._pixels(image, proposer._input.view(Crop(0, 0, *size[::-1], 0), size))
+    ours = proposer.sam.pixels(image, proposer.sam.input.view(Crop(0, 0, *size[::-1], 0), size))
     theirs = transformers.AutoImageProcessor.from_pretrained(folder)(image, return_tensors="pt")
     level = 1 / 255 / 0.22  # theirs is rounded to 8 bits by another library
     torch.testing.assert_close(ours, theirs["pixel_values"][0], atol=1.1 * level, rtol=0)
