@@ -46,6 +46,15 @@ class Axis:
 
 
 @dataclass(frozen=True)
+class Region:
+    """A proposed region of a picture: boolean (H, W) mask, score in 0..1, label where it has one."""
+
+    mask: BoolMask
+    score: float
+    label: str | None = None
+
+
+@dataclass(frozen=True)
 class Grounding:
     """One place that an answer names.
 
@@ -53,7 +62,8 @@ class Grounding:
     read of each axis, None where the answer says nothing about it (never invented). `map` (3, 3) float64 sums
     to 1, rows top to bottom, columns left to right. `points` (n, 2) float64 are x, y from 0 to 1, from
     the picture's top left corner, all of them foreground. `uncertain` when the map is too flat to trust.
-    `noun` is the phrase the answer places there ("the wooden table"), None where it names nothing.
+    `noun` is the phrase the answer places there ("wooden table"), None where it names nothing. `region` is
+    the proposed region that was chosen, under `proposal` alone: its mask is the grounding's.
     """
 
     span: tuple[int, int]
@@ -63,6 +73,7 @@ class Grounding:
     points: NDArray[np.float64]
     uncertain: bool
     noun: str | None = None
+    region: Region | None = None
 
 
 @dataclass(frozen=True)
@@ -86,15 +97,6 @@ class Segmented:
     score: float
     candidate: int
     fallback: str | None = None
-
-
-@dataclass(frozen=True)
-class Region:
-    """A proposed region of a picture: boolean (H, W) mask, score in 0..1, label where it has one."""
-
-    mask: BoolMask
-    score: float
-    label: str | None = None
 
 
 class Encoded(Protocol):

@@ -1,0 +1,68 @@
+"""The table of place words (positions.yaml), as sets and as patterns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+AxisName = Literal["horizontal", "vertical"]
+
+CLASSES: dict[AxisName, tuple[str, str, str]] = {
+    "horizontal": ("left", "center", "right"),
+    "vertical": ("top", "center", "bottom"),
+}
+"""The classes of each axis in its order."""
+_TABLE = Path(__file__).with_name("positions.yaml")
+
+
+@dataclass(frozen=True)
+class Words:
+    """The table. `classes` maps "left", "top", "center", ... to their words, `rivals` to words that only a
+    vocabulary has; every other list is a frozenset of words or of phrases with single spaces.
+    """
+
+    classes: dict[str, tuple[str, ...]]
+    rivals: dict[str, tuple[str, ...]]
+    lists: dict[str, frozenset[str]]
+
+    def class_of(self, word: str) -> str:
+        """The class of a word of the table. Raises KeyError for any other."""
+        return _by_word()[word.casefold()]
+
+    def any_of(self, name: str) -> str:
+        """A pattern for any phrase of a list, the longest first, between no letters."""
+        return either(self.lists[name])
+
+
+def either(phrases: Iterable[str]) -> str:
+    """A pattern for any of some phrases, the longest first; a space matches one to three spaces."""
+    ordered = sorted(phrases, key=lambda phrase: (-len(phrase), phrase))
+    inside = "|".join(re.escape(phrase).replace(r"\ ", r"\s{1,3}") for phrase in ordered)
+    return rf"(?<![A-Za-z])(?:{inside})(?![A-Za-z])"
+
+
+@lru_cache(maxsize=1)
+def words() -> Words:
+    """The table, read once."""
+    table: dict[str, Any] = yaml.safe_load(_TABLE.read_text(encoding="utf-8"))
+    axes = {**table.pop("vertical"), **table.pop("horizontal")}
+    classes = {name: tuple(found) for name, found in axes.items()}
+    classes["center"] = tuple(table.pop("center"))
+    rivals = {name: tuple(found) for name, found in table.pop("rivals").items()}
+    return Words(classes, rivals, {name: _phrases(found) for name, found in table.items()})
+
+
+def _phrases(found: str | list[str]) -> frozenset[str]:
+    listed = found.split() if isinstance(found, str) else found
+    return frozenset(phrase.replace("|", " ") for phrase in listed)
+
+
+@lru_cache(maxsize=1)
+def _by_word() -> dict[str, str]:
+    return {word: name for name, listed in words().classes.items() for word in listed}
