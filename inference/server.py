@@ -175,10 +175,16 @@ def _logits(step: _Step, wanted: Sequence[bytes]) -> list[float]:
 def _client(url: str, deadline: float) -> httpx.Client:
     """A client for one address. Raises InputError for what is no address or a key no header can carry."""
     try:
-        host = httpx.URL(url).host
+        parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
         raise InputError(f"--server: {url!r} is no address: {error}; give one that ends in /v1") from error
-    if not url.startswith(("http://", "https://")) or not host or "@" in url:
+    host = parsed.host
+    if (
+        not url.startswith(("http://", "https://"))
+        or not host
+        or parsed.userinfo
+        or (parsed.port or 0) > 65535
+    ):
         raise InputError(
             f"--server: {url!r} is no address; give http://HOST:PORT/v1, without user or password"
         )
