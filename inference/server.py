@@ -178,13 +178,8 @@ def _client(url: str, deadline: float) -> httpx.Client:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
         raise InputError(f"--server: {url!r} is no address: {error}; give one that ends in /v1") from error
-    host = parsed.host
-    if (
-        not url.startswith(("http://", "https://"))
-        or not host
-        or parsed.userinfo
-        or (parsed.port or 0) > 65535
-    ):
+    host, port = parsed.host, parsed.port or 0
+    if parsed.scheme not in ("http", "https") or not host or parsed.userinfo or port > 65535:
         raise InputError(
             f"--server: {url!r} is no address; give http://HOST:PORT/v1, without user or password"
         )

@@ -1,4 +1,4 @@
-"""Answers of an OpenAI-compatible server: what it returns is read as a model's own logits are, as far as it goes."""
+"""Answers of an OpenAI-compatible server: what it returns is read as logits of a model here are."""
 
 from __future__ import annotations
 
@@ -166,7 +166,8 @@ def test_a_server_without_logprobs_is_told(content: list[Any] | None) -> None:
     [
         b"", b"<html>", b"[]", b"null", b'{"choices": []}', b'{"choices": [{"message": {"content": 3}}]}',
         b"[" * 100_000, completion([{"token": "a"}]), completion([{"token": "a", "logprob": "b"}]),
-        completion([{"token": "a", "logprob": float("nan")}]), completion([{"token": "a", "logprob": -1, "bytes": [300]}]),
+        completion([{"token": "a", "logprob": float("nan")}]),
+        completion([{"token": "a", "logprob": -1, "bytes": [300]}]),
         completion([3]),  # type: ignore[list-item]
         completion([token("other")]),
     ],
