@@ -19,6 +19,7 @@ _REACH = 160
 _CLAUSE_END = re.compile(
     r"[.,;:!?\n()]|(?<![A-Za-z])(?:but|whereas|while|yet|however|instead(?! of))(?![A-Za-z])", re.I
 )
+_NEGATED = re.compile(r"(?<![A-Za-z])(?:no|not|nothing|never|hardly)(?![A-Za-z])|n['’]t(?![A-Za-z])", re.I)
 _SENTENCE_END = re.compile(r"[.!?]+(?=\s|\Z)|\n")
 
 
@@ -64,7 +65,12 @@ def speaks_of_whole(text: str, places: Sequence[Position]) -> bool:
                 if _patterns()["contrasts"].search(sentence, claim, place.start - start)
             ]
             return not back
-    return not places and any(_patterns()["weak"].search(s) and not _clean(s) for s, _ in _sentences(text))
+    return not places and any(_weak_claim(sentence) for sentence, _ in _sentences(text))
+
+
+def _weak_claim(sentence: str) -> bool:
+    match = _patterns()["weak"].search(sentence)
+    return match is not None and not _clean(sentence) and not _NEGATED.search(sentence[: match.start()])
 
 
 def _sentences(text: str) -> list[tuple[str, int]]:
@@ -92,9 +98,7 @@ def _clean(sentence: str) -> bool:
     """Whether a sentence says that nothing is wrong."""
     patterns = _patterns()
     for match in patterns["pristine"].finditer(sentence):
-        if not re.search(
-            r"(?<![A-Za-z])(?:no|not|nothing|never|hardly)(?![A-Za-z])", sentence[: match.start()], re.I
-        ):
+        if not _NEGATED.search(sentence[: match.start()]):
             return True
     return bool(patterns["no_harm"].search(sentence))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from annotation.regions.phrases import noun_phrases
 from inference.words import words
 
 _REACH = 120
@@ -23,6 +22,7 @@ _AFTER = re.compile(
     r"(?:\s+of\s+(?:the|this)\s+\w+)?\s*,\s*(?:(?:namely|on|in|where)\s+)?(?:the|an?)\s+(?P<noun>[^,.;:!?()\n]+)",
     re.IGNORECASE,
 )
+_MOST_WORDS = 8
 _STOP = re.compile(r"[.;:!?()\n]")
 _WORD = re.compile(r"[^\W_]+")
 
@@ -39,20 +39,31 @@ def placed_noun(text: str, start: int, end: int) -> str | None:
         noun = _single(lead[determiners[-1].end() :])
         if noun is not None:
             return noun
+    if text[start:end].casefold().endswith("most"):
+        return _leading(re.split(r"[.,;:!?\n]", text[end : end + _REACH])[0])
     after = _AFTER.match(text, end, min(len(text), end + _REACH))
     if after is None:
         return None
-    phrases = noun_phrases(after["noun"])
-    return _thing(phrases[0]) if phrases else None
+    return _leading(after["noun"])
 
 
 def _single(phrase: str) -> str | None:
-    """The phrase when it is one noun phrase and nothing else."""
-    found = noun_phrases(phrase)
-    if len(found) != 1 or "," in phrase:
-        return None
-    told = _WORD.findall(phrase.lower())
-    return _thing(found[0]) if told[-1:] == _WORD.findall(found[0])[-1:] else None
+    """The phrase when it holds nothing but adjectives and nouns, as far as closed word classes tell."""
+    told = phrase.lower().split()
+    return _thing(" ".join(told)) if 0 < len(told) <= _MOST_WORDS and not _bound(told) else None
+
+
+def _leading(phrase: str) -> str | None:
+    """The noun phrase that a text begins with."""
+    told = phrase.lower().split()
+    bound = _bound(told)
+    return _single(" ".join(told[: bound[0]] if bound else told))
+
+
+def _bound(told: list[str]) -> list[int]:
+    """Where words stand that no noun phrase holds."""
+    ends = words().lists["followers"] - words().lists["qualities"]
+    return [at for at, word in enumerate(told) if word.strip("\"'*_,") in ends or not word[0].isalnum()]
 
 
 def _thing(phrase: str) -> str | None:

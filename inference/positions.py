@@ -49,7 +49,8 @@ class Position:
     @property
     def names(self) -> tuple[str | None, str | None]:
         """Classes of the horizontal and the vertical axis."""
-        return (self.horizontal and self.horizontal.name, self.vertical and self.vertical.name)
+        horizontal, vertical = self.horizontal, self.vertical
+        return (horizontal.name if horizontal else None, vertical.name if vertical else None)
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,8 @@ def _position(match: re.Match[str]) -> Position | None:
     middles = [word for word in found if word.name == _CENTER]
     if len(rows) > 1 or len(columns) > 1 or len(found) < 1:
         return None
-    row, column = (rows or [None])[0], (columns or [None])[0]
+    row = rows[0] if rows else None
+    column = columns[0] if columns else None
     if middles:
         row, column = row or middles[0], column or middles[-1]
     return Position(match.start(), match.end(), column, row)
