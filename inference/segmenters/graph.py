@@ -10,13 +10,20 @@ with the truth, which the same tree made from the pristine pictures:
 | three in the region | .70 | .70 | / .33 | .62 |
 | three along the region's side of the picture | .31 | .27 | / .09 | .28 |
 
-So a point gets its region of the cut, several points the union of theirs; the nested masks answer where the
-cut's region is too large to be an answer.
+So a point gets its region of the cut, several points the union of theirs. Where no node of the tree is even
+half like the region (IoU below .5), the cut has glued it together: a thing too small for a region of its own,
+and what is round it. Then the best nested mask answers. Of 240 discs that hold another photograph and cover
+0.3 to 6% of the picture 12 were such, mean IoU .14 by the cut and .68 by the nested mask; of the 250 single
+points in the demo's regions one. Most things under 1.5% are still answered by the region round them.
+
+Milliseconds on one busy core for pictures of 512 / 1024 px long side: encoding 140 / 150, the same picture
+again 1 / 6, a set of one point 2 / 7, of three 8 / 13, all regions with their names 130 / 280.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +36,9 @@ from inference.answers import Encoded, Picture, Region, Segmented
 from inference.segmenters.proposed import SETTINGS, named
 from inference.segmenters.recent import Recent
 from inference.segmenters.select import choose, to_pixels
+
+GLUED = 0.5
+"""Agreement with the tree below which a region of the cut isn't trusted; see above."""
 
 
 class GraphSegmenter:
@@ -60,9 +70,9 @@ class _GraphEncoded:
 
     def segment(self, points: Sequence[NDArray[np.float64]]) -> list[Segmented]:
         """As `Encoded`. Candidate 0 is the cut's region, or the union of those of several points; from 1 on
-        it is a nested mask of the one point, taken when the region covers over 90% of the picture.
+        it is a nested mask of the one point, counted from the smallest.
 
-        The score of a region is how far one node of the tree agrees with it (IoU), the mean over several; a
+        The score of a region is the IoU of the node of the tree most like it, the mean over several; a
         nested mask's is its own.
         """
         return [self._one(to_pixels(each, self.size)) for each in points]
@@ -83,19 +93,14 @@ class _GraphEncoded:
         mask = upsample_mask(small, tree.size)
         for cell in cells:
             hold(mask, cell, small.shape)
-        score = np.mean([self._agreement(group, leaf) for group, leaf in leaves.items()])
-        chosen = choose(mask[None], np.array([score]), pixels)
-        if chosen.fallback is None or len(pixels) > 1:
-            return chosen
-        nested = nested_masks(tree, (int(pixels[0, 0]), int(pixels[0, 1])))
-        if not nested:
-            return chosen
-        finer = choose(
-            np.stack([item.mask for item in nested]), np.array([item.score for item in nested]), pixels
-        )
-        if finer.fallback is not None:
-            return chosen
-        return Segmented(finer.mask, finer.score, finer.candidate + 1)
+        score = float(np.mean([self._agreement(group, leaf) for group, leaf in leaves.items()]))
+        if len(pixels) == 1 and score < GLUED:
+            nested = nested_masks(tree, (int(pixels[0, 0]), int(pixels[0, 1])))
+            if nested:
+                scores = np.array([item.score for item in nested])
+                finer = choose(np.stack([item.mask for item in nested]), scores, pixels)
+                return replace(finer, candidate=finer.candidate + 1)
+        return choose(mask[None], np.array([score]), pixels)
 
     def _agreement(self, group: int, leaf: int) -> float:
         """The highest IoU of a region with a node of the tree above one of its superpixels."""

@@ -31,7 +31,7 @@ def by_noun(encoded: Encoded, noun: str) -> Segmented | None:
     wanted = words(noun)
 
     def weight(some: frozenset[str]) -> float:
-        return sum(math.log(1 + len(labels) / frequency.get(word, 1)) for word in sorted(some))
+        return math.fsum(math.log(1 + len(labels) / frequency.get(word, 1)) for word in some)
 
     scores = [weight(wanted & label) / weight(wanted | label) if wanted & label else 0.0 for label in labels]
     best = max(range(len(scores)), key=scores.__getitem__, default=None)

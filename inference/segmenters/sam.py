@@ -1,8 +1,8 @@
 """The SAM segmenters: SAM, SAM-HQ, SAM 2 / 2.1 and EdgeTAM through transformers, a picture encoded once.
 
 Masks are enlarged as the originals' predictors do (facebookresearch/segment-anything and sam2,
-`postprocess_masks`): SAM's logits to the model's padded input, cut to the picture's part, then to the picture's
-size; SAM 2's straight to that size; bilinear without aligned corners. The mask is where a logit is above 0.
+`postprocess_masks`): SAM's logits to the model's padded input, cut to the picture's part, then to its size;
+SAM 2's straight to that size; bilinear without aligned corners. The mask is where a logit is above 0.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 SETS_PER_BATCH = 64
 """Sets of points in one forward of the decoder; out of memory halves it."""
+AUTOMATIC = SamConfig()
+"""How `regions` looks for masks: 32 points a side on the whole picture."""
 
 
 class SamSegmenter:
@@ -87,7 +89,7 @@ class _SamEncoded:
     def regions(self) -> list[Region]:
         """As `Encoded`: automatic masks over the same embedding, with SAM's own score each."""
         if self._regions is None:
-            masks = automask(self._sam, SamConfig())
+            masks = automask(self._sam, AUTOMATIC)
             masks.crop(predictor(self._sam, self._embedding, self._view), self._view)
             self._regions = named(self._image, masks.proposals().candidates)
         return self._regions
