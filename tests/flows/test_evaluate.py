@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from flows import evaluate as wiring
 from flows.build import Outcome
 from flows.cli import main
 from flows.evaluation_commands import BENCHMARKS
-from flows.tested import fingerprint
+from flows.tested import Setup, fingerprint
 from inference.evaluation.interface import Reply
 from inference.evaluation.spider import DESCRIBING, GROUNDING
 from schemas import masks
@@ -188,6 +189,16 @@ def test_a_model_of_transformers_and_its_baselines(
     assert settings["files"] == fingerprint(folder)
     (again,) = run(str(folder), *more)
     assert again == model
+
+
+def test_an_adapter_is_compared_with_its_base(tmp_path: Path) -> None:
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "org/base"}))
+    wanted = wiring.Wanted("spider", str(adapter), tmp_path, tmp_path, Setup(), None, True)
+    assert wiring.models_of(wanted) == [str(adapter), "org/base", "centre", "whole", "random", "noun"]
+    assert wiring.models_of(replace(wanted, baselines=False)) == [str(adapter)]
+    assert wiring.models_of(replace(wanted, model="noun")) == ["noun", "centre", "whole", "random"]
 
 
 def test_other_weights_are_another_model(tmp_path: Path) -> None:
