@@ -62,7 +62,7 @@ def run(wanted: Wanted, judge: Judge | None = None) -> list[Done]:
     benchmark = named(wanted.benchmark)
     opened = benchmark.open(wanted.data, wanted.limit)
     done = []
-    for name in _names(wanted):
+    for name in models_of(wanted):
         model = tested.named(name, wanted.setup, opened)
         task = Task(benchmark, opened, model, wanted.limit, judge, wanted.setup.seed)
         progress = Progress(task.model.name[-24:], opened.count, 0, "items")
@@ -71,7 +71,7 @@ def run(wanted: Wanted, judge: Judge | None = None) -> list[Done]:
     return done
 
 
-def _names(wanted: Wanted) -> list[str]:
+def models_of(wanted: Wanted) -> list[str]:
     """The models and baselines to run, in order."""
     if not wanted.baselines:
         return [wanted.model]

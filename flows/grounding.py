@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
+from logging import ERROR, getLogger
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,8 +71,10 @@ def open_segmenter(name: str, device: str) -> Segmenter:
     From here on transformers shows no progress bars and gives no advice: errors are one line.
     """
     if find_spec("transformers") is not None:
-        from transformers.utils import logging
+        from transformers.utils import logging as told
 
+        getLogger("huggingface_hub").setLevel(ERROR)
+        logging: Any = told
         logging.set_verbosity_error()
         logging.disable_progress_bar()
     from inference.segmenters import make_segmenter

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from inference.answers import Segmenter, Strategy
+from flows.grounding import open_segmenter
+from inference.answers import Strategy
 from inference.evaluation import baselines
 from inference.evaluation.interface import Model, Opened
 
@@ -39,9 +40,11 @@ def named(name: str, setup: Setup, opened: Opened) -> Model:
     simple: dict[str, Callable[[], Model]] = {
         "oracle": lambda: baselines.Oracle(),
         "whole": lambda: baselines.WholePicture(),
-        "centre": lambda: baselines.Centre(_segmenter(setup)),
-        "random": lambda: baselines.Chance(_segmenter(setup), opened.items(), setup.seed),
-        "noun": lambda: baselines.Noun(_segmenter(setup), by_noun),
+        "centre": lambda: baselines.Centre(open_segmenter(setup.segmenter, setup.device)),
+        "random": lambda: baselines.Chance(
+            open_segmenter(setup.segmenter, setup.device), opened.items(), setup.seed
+        ),
+        "noun": lambda: baselines.Noun(open_segmenter(setup.segmenter, setup.device), by_noun),
     }
     return simple[name]() if name in simple else language_model(name, setup)
 
@@ -54,9 +57,10 @@ def language_model(name: str, setup: Setup) -> Model:
     from inference.sources import ModelSource
     from inference.spider import Spider
 
+    segmenter = open_segmenter(setup.segmenter, setup.device)
     loaded = load_model(name, dtype=setup.dtype, device=setup.device)
     source = ModelSource(loaded, Sampling(max_new_tokens=setup.max_tokens))
-    spider = Spider(source, _segmenter(setup), setup.strategy, batch=setup.at_once)
+    spider = Spider(source, segmenter, setup.strategy, batch=setup.at_once)
     settings: dict[str, Any] = {
         "model": name,
         "files": fingerprint(Path(name)),
@@ -86,12 +90,6 @@ def fingerprint(folder: Path) -> str | None:
         for part in (path.name.encode(), str(size).encode(), head, tail):
             found.update(hashlib.sha256(part).digest())
     return found.hexdigest()
-
-
-def _segmenter(setup: Setup) -> Segmenter:
-    from inference.segmenters import make_segmenter
-
-    return make_segmenter(setup.segmenter, setup.device)
 
 
 def untrained(name: str) -> str | None:

@@ -152,8 +152,8 @@ def answer_html(result: Result) -> str:
     for place in range(1, len(text) + 1):
         if place == len(text) or owner[place] != owner[begin]:
             said = html.escape(visible(text[begin:place], keep_lines=True))
-            k = owner[begin]
-            parts.append(said if k is None else f"<mark style='background:{_colour(k)}'>{said}</mark>")
+            mark = owner[begin]
+            parts.append(said if mark is None else f"<mark style='background:{_colour(mark)}'>{said}</mark>")
             begin = place
     body = "".join(parts) or "<span class='empty'>The model says nothing.</span>"
     return f"<p class='answer'>{body}</p>"

@@ -20,10 +20,15 @@ from inference.proposals import choose_region, interior_point
 from inference.vocabulary import PAPER, Vocabulary
 from inference.words import CLASSES, AxisName
 
-CENTRES = np.array([1 / 6, 1 / 2, 5 / 6])
-"""Centres of the three classes of an axis, in unit coordinates."""
-SIDE_POINTS = np.array([1 / 4, 1 / 2, 3 / 4])
-"""Where points stand along an axis that the answer says nothing about ("the left side")."""
+ANCHORS = np.array([0.1, 0.5, 0.9])
+"""Where the point of each class of an axis stands, in unit coordinates. Not the cells' centres 1/6, 1/2, 5/6,
+nor the expected coordinate, which lies between cells: regions that are called "left" reach the picture's border
+more often than the centre of its left third (docs/grounding.md has the figures).
+"""
+SIDE_POINTS = np.array([0.4, 0.5, 0.6])
+"""Where points stand along an axis that the answer says nothing about ("the left side"): around its middle,
+the expectation of what is uniform, close enough together to lie in one thing.
+"""
 UNCERTAIN = 0.9
 """Share of the largest entropy from which an axis is too flat to trust: the best of three classes at about
 .57, the rest shared equally; the better of two at .68.
@@ -66,8 +71,8 @@ def text_to_point(
 
     "paper": x = p(right), y = p(bottom) in unit coordinates, p the softmax over the two words of the axis in
     the spelling of the uttered word; an axis without a word is 1/2. Its map has the same two classes. "grid":
-    three classes an axis over all spellings and synonyms (log-sum-exp); one point E[x], E[y] where both axes
-    have one peak, cell centres where an axis has two, three points in line along an axis that the answer
+    three classes an axis over all spellings and synonyms (log-sum-exp); the point of the likeliest
+    cell, or of each of two where an axis has two peaks; three points in line along an axis that the answer
     doesn't name; an uncertain map falls back to the cell of the uttered words. "proposal": the grid's map
     chooses one of `regions`, all (H, W) of one size; the grounding carries it, and its point is the most
     interior one. With no fitting region the grid's points stay.
@@ -194,7 +199,7 @@ def _grid(
         else:
             found = class_probabilities(answer.logits[read[0]], vocabulary, axis, temperatures.of(axis))
             axes[axis] = Axis(CLASSES[axis], found, read[0])
-    said = {axis: CENTRES[[CLASSES[axis].index(word.name)]] for axis, word in _axes(position)}
+    said = {axis: ANCHORS[[CLASSES[axis].index(word.name)]] for axis, word in _axes(position)}
     flat = any(_is_flat(axis.probabilities) for axis in axes.values())
     along = {
         axis: (said[axis] if flat else _coordinates(axes[axis].probabilities))
@@ -238,13 +243,13 @@ def _is_flat(probabilities: NDArray[np.float64]) -> bool:
 
 
 def _coordinates(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The expected coordinate of three classes, or both ends' centres where the middle is less likely than
-    either end and neither end is much less likely than the other.
+    """The anchor of the likeliest of three classes, or both ends' anchors where the middle is less likely
+    than either end and neither end is much less likely than the other.
     """
     first, middle, last = probabilities
     if middle < min(first, last) and min(first, last) >= _TWO_PEAKS * max(first, last):
-        return CENTRES[[0, 2]]
-    return np.array([probabilities @ CENTRES])
+        return ANCHORS[[0, 2]]
+    return ANCHORS[[int(np.argmax(probabilities))]]
 
 
 def _proposed(grounding: Grounding, regions: Sequence[Region]) -> Grounding:

@@ -12,24 +12,25 @@ from inference.answers import Region
 from inference.nouns import likeness
 from schemas.masks import BoolMask
 
-STRANGER = 0.2
+STRANGER = 0.1
 """What a label that shares no word with the noun leaves of a region's score; a full match leaves all."""
 
 
 def choose_region(map_: NDArray[np.float64], noun: str | None, regions: Sequence[Region]) -> Region | None:
-    """The region with the highest `score * mean(P in mask) * coverage * label match`, None when all are 0.
+    """The region with the highest `score * P(cell of its centroid) * label match`, None when all are 0.
 
-    P is the (3, 3) map spread over the picture (`spread_map`); its mean counts relative to its highest pixel,
-    coverage is the share of it inside the mask. Raises ValueError for masks of different sizes.
+    The cell of the centroid is what place words mean in the dataset (`schemas.masks.position`), so P of it is
+    how likely the words are for this region. Ties go to the region with the higher mean of P over its mask.
+    Raises ValueError for masks of different sizes.
     """
     if not regions:
         return None
     if len({region.mask.shape for region in regions}) > 1:
         raise ValueError("the regions' masks differ in size")
     spread = spread_map(map_, regions[0].mask.shape)
-    scores: list[float] = [_fit(spread, noun, region) for region in regions]
-    best = int(np.argmax(scores))
-    return regions[best] if scores[best] > 0 else None
+    scores = [_fit(map_, spread, noun, region) for region in regions]
+    best = max(range(len(scores)), key=scores.__getitem__)
+    return regions[best] if scores[best][0] > 0 else None
 
 
 def spread_map(map_: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -52,14 +53,26 @@ def interior_point(mask: BoolMask) -> NDArray[np.float64]:
     return np.array([(x + 0.5) / width, (y + 0.5) / height])
 
 
-def _fit(spread: NDArray[np.float64], noun: str | None, region: Region) -> float:
-    inside = spread[region.mask]
-    if not inside.size:
-        return 0.0
+def _fit(
+    map_: NDArray[np.float64], spread: NDArray[np.float64], noun: str | None, region: Region
+) -> tuple[float, float]:
+    if not region.mask.any():
+        return 0.0, 0.0
     match = 1.0
     if noun is not None and region.label is not None:
         match = STRANGER + (1 - STRANGER) * likeness(noun, region.label)
-    return float(region.score * inside.mean() / spread.max() * inside.sum() * match)
+    row, column = centroid_cell(region.mask)
+    return float(region.score * map_[row, column] * match), float(spread[region.mask].mean())
+
+
+def centroid_cell(mask: BoolMask) -> tuple[int, int]:
+    """Row and column, 0 to 2, of the cell of 3x3 that holds the centroid of a non-empty (H, W) mask."""
+    found = []
+    for axis, length in ((1, mask.shape[0]), (0, mask.shape[1])):
+        counts = mask.sum(axis=axis, dtype=np.int64)
+        mean = (float(counts @ np.arange(length)) / float(counts.sum()) + 0.5) / length
+        found.append(min(int(mean * 3), 2))
+    return found[0], found[1]
 
 
 def _weights(length: int) -> NDArray[np.float64]:

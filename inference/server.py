@@ -128,7 +128,7 @@ def read_completion(reply: bytes, url: str) -> tuple[Answer, Vocabulary]:
     if start < 0:
         raise BuildError(f"the tokens that the server {url} returned don't spell its answer")
     vocabulary = vocabulary_of_texts(texts)
-    columns = np.array(vocabulary.columns, np.int64)
+    columns = vocabulary.columns
     logits = np.array([_logits(step, [seen[k] for k in columns]) for step in steps], np.float32)
     return (
         Answer(
@@ -175,10 +175,11 @@ def _logits(step: _Step, wanted: Sequence[bytes]) -> list[float]:
 def _client(url: str, deadline: float) -> httpx.Client:
     """A client for one address. Raises InputError for what is no address or a key no header can carry."""
     try:
-        host = httpx.URL(url).host
+        parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
         raise InputError(f"--server: {url!r} is no address: {error}; give one that ends in /v1") from error
-    if not url.startswith(("http://", "https://")) or not host or "@" in url:
+    host, port = parsed.host, parsed.port or 0
+    if parsed.scheme not in ("http", "https") or not host or parsed.userinfo or port > 65535:
         raise InputError(
             f"--server: {url!r} is no address; give http://HOST:PORT/v1, without user or password"
         )

@@ -6,12 +6,13 @@ import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
-from inference.answers import Encoded, Picture, Placed, Result, Segmented, Segmenter, Strategy
+from inference.answers import Encoded, Grounding, Picture, Result, Segmented, Segmenter, Strategy
 from inference.models import Dtype, load_model
-from inference.points import text_to_point
+from inference.points import ONE, Temperatures, text_to_point
 from inference.reading import Sampling
 from inference.segmenters import make_segmenter
 from inference.sources import ModelSource, Source, Spoken
@@ -24,7 +25,8 @@ class Spider:
 
     `model` is a hub name, a folder, the folder of a trained adapter, or a source of answers
     (`inference.sources`, `inference.server`). `segmenter` is "graph", the name or folder of a SAM, or a
-    segmenter; it looks at each picture once for any number of questions. `batch` questions are answered at a
+    segmenter; it looks at each picture once for any number of questions. `temperatures` calibrate the
+    softmax of each axis (`inference.points`). `batch` questions are answered at a
     time. `revision`, `dtype`, `device` and `sampling` are for a model that is loaded here. Raises InputError
     for what can't be loaded.
     """
@@ -35,6 +37,7 @@ class Spider:
         segmenter: str | Segmenter = "graph",
         strategy: Strategy = "grid",
         *,
+        temperatures: Temperatures = ONE,
         batch: int = 8,
         sampling: Sampling | None = None,
         revision: str | None = None,
@@ -43,7 +46,10 @@ class Spider:
     ) -> None:
         if batch < 1:
             raise InputError(f"batch: {batch} is below 1")
+        if strategy not in get_args(Strategy):
+            raise InputError(f"strategy: {strategy!r} is none of {', '.join(get_args(Strategy))}")
         self.strategy: Strategy = strategy
+        self.temperatures = temperatures
         self.batch = batch
         self.segmenter = make_segmenter(segmenter, device) if isinstance(segmenter, str) else segmenter
         if isinstance(model, str | Path):
@@ -91,23 +97,34 @@ class Spider:
         answer, vocabulary, notes = spoken
         seconds = {"answer": answering}
         begun = time.perf_counter()
-        placed = text_to_point(answer, vocabulary, self.strategy)
+        first: Strategy = "paper" if self.strategy == "paper" else "grid"
+        placed = text_to_point(answer, vocabulary, first, self.temperatures)
         seconds["points"] = time.perf_counter() - begun
-        masks = self._masks(placed, image, looked, seconds)
-        return Result(question, answer, placed, masks, seconds, notes)
-
-    def _masks(
-        self, placed: Placed, image: Picture, looked: _Looked, seconds: dict[str, float]
-    ) -> tuple[Segmented, ...]:
         if placed.whole_image:
-            return (Segmented(np.ones(image.shape[:2], bool), 1.0, 0),)
+            everything = Segmented(np.ones(image.shape[:2], bool), 1.0, 0)
+            return Result(question, answer, placed, (everything,), seconds, notes)
         if not placed.groundings:
-            return ()
+            return Result(question, answer, placed, (), seconds, notes)
         encoded, seconds["encode"] = looked.encoded()
         begun = time.perf_counter()
-        masks = encoded.segment([grounding.points for grounding in placed.groundings])
+        if self.strategy == "proposal":
+            regions = encoded.regions()
+            placed = text_to_point(answer, vocabulary, "proposal", self.temperatures, regions)
+        masks = _masks(placed.groundings, encoded)
         seconds["segment"] = time.perf_counter() - begun
-        return tuple(masks)
+        return Result(question, answer, placed, masks, seconds, notes)
+
+
+def _masks(groundings: Sequence[Grounding], encoded: Encoded) -> tuple[Segmented, ...]:
+    """The region that a grounding chose, or what the segmenter sees at its points."""
+    pointed = [grounding.points for grounding in groundings if grounding.region is None]
+    seen = iter(encoded.segment(pointed) if pointed else [])
+    return tuple(
+        next(seen)
+        if grounding.region is None
+        else Segmented(grounding.region.mask, grounding.region.score, 0)
+        for grounding in groundings
+    )
 
 
 class _Looked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Sequence
@@ -41,7 +42,7 @@ class _Kept(Record):
 class KeptReplies:
     """The replies of one run in a file. `key` stands in its first line: what they depend on.
 
-    Raises InputError when the file is another run's or can't be read. A last line that a crash left
+    Raises InputError when the file is another run's, is being written, or can't be read. A last line that a crash left
     unfinished is dropped.
     """
 
@@ -50,8 +51,21 @@ class KeptReplies:
         self.found: dict[str, Reply] = {}
         with named_disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            whole = self._read(path.read_bytes(), key) if path.exists() else 0
             self._file: BinaryIO = path.open("ab")
+        try:
+            self._begin(key)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _begin(self, key: str) -> None:
+        """Take the file for this run alone, and read what it holds."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"{self._path}: another run is writing it; wait for it to end") from error
+        with named_disk_errors(self._path):
+            whole = self._read(self._path.read_bytes(), key)
             self._file.truncate(whole)
         if whole == 0:
             self._write([{"key": key}])

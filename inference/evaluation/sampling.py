@@ -118,6 +118,7 @@ def _values_of(measure: Measure | Statistic, samples: Sequence[Sample], counts: 
             drawn: Numbers = counts @ sums.reshape(len(sums), -1)
             found.append(from_sums(measure, drawn.reshape(len(counts), *sums.shape[1:])))
         return np.asarray(np.stack(found), dtype=np.float64)
-    times = counts.astype(np.int64)[:, samples[0].groups]
+    distinct, place = np.unique(counts.astype(np.int64), axis=0, return_inverse=True)
+    times = distinct[:, samples[0].groups]
     values = [[measure.of(np.repeat(one.values, row, axis=0)) for row in times] for one in samples]
-    return np.array(values, dtype=np.float64)
+    return np.array(values, dtype=np.float64)[:, place.reshape(-1)]

@@ -65,7 +65,7 @@ class SpiderBenchmark:
             raise InputError(
                 f"{data}: the split 'test' has no row of the seven tasks; build a larger dataset"
             )
-        return Opened(lambda: islice(_items(paths), limit), len(ids), manifest.digest)
+        return Opened(lambda: _items(paths, limit), len(ids), manifest.digest)
 
     def score(self, items: Sequence[Item], replies: Sequence[Reply]) -> list[Values]:
         return [self._score(item, reply) for item, reply in zip(items, replies, strict=True)]
@@ -127,13 +127,12 @@ def score_mask(item: Item, reply: Reply) -> dict[str, float | None]:
 _WINDOW = 128
 
 
-def _items(paths: Sequence[Path]) -> Iterator[Item]:
-    """The items; within a window of rows those of one picture one after another."""
-    for path in paths:
-        rows = (found for found in rows_with_pictures(path) if found[0].task in TASKS)
-        while window := list(islice(rows, _WINDOW)):
-            items = [_item(path, row, pictures) for row, pictures in window]
-            yield from sorted(items, key=lambda item: (item.group, item.picture_key, item.id))
+def _items(paths: Sequence[Path], limit: int | None) -> Iterator[Item]:
+    """The items of the first rows; within a window of rows those of one picture one after another."""
+    every = ((path, *found) for path in paths for found in rows_with_pictures(path))
+    ours = islice((found for found in every if found[1].task in TASKS), limit)
+    while window := [_item(*found) for found in islice(ours, _WINDOW)]:
+        yield from sorted(window, key=lambda item: (item.group, item.picture_key, item.id))
 
 
 def _item(path: Path, row: Row, pictures: Sequence[bytes]) -> Item:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,14 @@ from flows import evaluate as wiring
 from flows.build import Outcome
 from flows.cli import main
 from flows.evaluation_commands import BENCHMARKS
+from flows.tested import Setup, fingerprint
 from inference.evaluation.interface import Reply
 from inference.evaluation.spider import DESCRIBING, GROUNDING
 from schemas import masks
 from schemas.dataset import read_rows, split_files
+from schemas.evaluations import read_results
 from schemas.records import TASKS, Row
+from tests.inference.evaluation.toys import save_talkative
 
 Run = Callable[..., list[dict[str, Any]]]
 
@@ -135,6 +139,7 @@ def test_compare_prints_a_table_and_a_line_for_programs(run: Run, capsys: pytest
         (["spider", "--data", "x"], "required: --model"),
         (["spider", "--model", "oracle", "--data", "x", "--limit", "0"], "'0' is not a whole number above 0"),
         (["compare", "nowhere", "nowhere"], "nowhere: no evaluation (no summary.json)"),
+        (["spider", "--model", "oracle", "--data", "x", "--dtype", "int4"], "invalid choice: 'int4'"),
     ],
 )
 def test_wrong_use_is_one_line(
@@ -163,3 +168,42 @@ def test_a_damaged_row_is_named(dataset: Path, tmp_path: Path, capsys: pytest.Ca
 
 def test_the_command_line_knows_the_benchmarks() -> None:
     assert set(wiring.benchmarks()) <= set(BENCHMARKS)
+
+
+def test_a_model_of_transformers_and_its_baselines(
+    run: Run, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("model")
+    save_talkative(folder)
+    more = ["--limit", "12", "--max-tokens", "4", "--device", "cpu"]
+    model, *baselines = run(str(folder), *more, "--baselines")
+    assert [found["model"] for found in baselines] == ["centre", "whole", "random", "noun"]
+    assert model["items"] == 12
+    assert model["errors"] == {}
+    results = read_results(Path(model["folder"]) / "results.parquet")
+    asked = {row["id"]: row for row in results.rows}
+    assert all(len(row["answers"]) == len(row["questions"]) for row in asked.values())
+    assert any(row["answers"][0] for row in asked.values())
+    settings = model["settings"]
+    assert (settings["segmenter"], settings["strategy"], settings["max_new_tokens"]) == ("graph", "grid", 4)
+    assert settings["files"] == fingerprint(folder)
+    (again,) = run(str(folder), *more)
+    assert again == model
+
+
+def test_an_adapter_is_compared_with_its_base(tmp_path: Path) -> None:
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "org/base"}))
+    wanted = wiring.Wanted("spider", str(adapter), tmp_path, tmp_path, Setup(), None, True)
+    assert wiring.models_of(wanted) == [str(adapter), "org/base", "centre", "whole", "random", "noun"]
+    assert wiring.models_of(replace(wanted, baselines=False)) == [str(adapter)]
+    assert wiring.models_of(replace(wanted, model="noun")) == ["noun", "centre", "whole", "random"]
+
+
+def test_other_weights_are_another_model(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(bytes(3_000_000))
+    before = fingerprint(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(bytes(2_999_999) + b"\1")
+    assert fingerprint(tmp_path) != before
+    assert fingerprint(tmp_path / "nowhere") is None

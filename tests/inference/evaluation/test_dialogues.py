@@ -10,27 +10,24 @@ import pytest
 
 from inference.evaluation import dialogues
 from inference.evaluation.dialogues import Talk
+from inference.models import load_model
 from schemas.errors import InputError
 from tests.conftest import photograph
-from training.sft.tiny import save_tiny
+from tests.inference.evaluation.toys import save_talkative
 
 torch = pytest.importorskip("torch")
-FAMILIES = ("qwen2.5-vl", "qwen3-vl", "internvl")
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
-def tiny(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
-    """Model and processor; with a head of its own, since a tied one repeats the last token."""
-    from transformers import AutoModelForImageTextToText, AutoProcessor
-
-    folder: Path = tmp_path_factory.mktemp("tiny")
-    save_tiny(request.param, folder)
-    processor = AutoProcessor.from_pretrained(folder)
-    processor.tokenizer.padding_side = "left"
-    model = AutoModelForImageTextToText.from_pretrained(folder, dtype="float32").eval()
-    head = torch.randn(model.lm_head.weight.shape, generator=torch.Generator().manual_seed(0))
-    model.lm_head.weight = torch.nn.Parameter(head)
-    return model, processor
+@pytest.fixture(scope="module", params=["qwen2.5-vl", "internvl"])
+def tiny(
+    request: pytest.FixtureRequest, talkative: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Any, Any]:
+    folder = talkative
+    if request.param != "qwen2.5-vl":
+        folder = tmp_path_factory.mktemp("talkative")
+        save_talkative(folder, request.param)
+    loaded = load_model(folder)
+    return loaded.model, loaded.processor
 
 
 def talks() -> list[Talk]:

@@ -106,6 +106,16 @@ def test_a_failed_reply_is_wrong_counted_and_asked_again(tmp_path: Path) -> None
     assert set(again.asked) == fails
 
 
+def test_two_runs_do_not_write_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "replies.jsonl"
+    with KeptReplies(path, "a") as kept:
+        kept.add(["x"], [Reply(("yes",))])
+        with pytest.raises(InputError, match="another run is writing it"):
+            KeptReplies(path, "a")
+    with KeptReplies(path, "a") as kept:
+        assert kept.found["x"].texts == ("yes",)
+
+
 def test_replies_of_another_run_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "replies.jsonl"
     with KeptReplies(path, "a") as kept:

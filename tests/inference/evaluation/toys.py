@@ -14,6 +14,7 @@ from inference.evaluation import measures
 from inference.evaluation.interface import Item, Measure, Opened, Reply, Statistic, Values
 from inference.evaluation.spider import score_mask
 from schemas import masks
+from training.sft.tiny import save_tiny
 
 SIZE = (20, 30)
 COLUMNS = ("iou", "intersection", "union", "in_mask", "right", "no_answer")
@@ -132,3 +133,16 @@ class Scripted:
                 ("At the right.",), (masks.encode(half(False)),), (0.7,), ((0.75, 0.5),), seconds=1.0
             )
         return Reply(("right",), seconds=0.5)
+
+
+def save_talkative(folder: Path, family: str = "qwen2.5-vl") -> None:
+    """A tiny model that says something: its head isn't the embedding, which would repeat the last token."""
+    import torch
+    from transformers import AutoModelForImageTextToText
+
+    save_tiny(family, folder)
+    model: Any = AutoModelForImageTextToText.from_pretrained(folder, dtype="float32")
+    head = torch.randn(model.lm_head.weight.shape, generator=torch.Generator().manual_seed(0))
+    model.lm_head.weight = torch.nn.Parameter(head)
+    model.config.tie_word_embeddings = model.config.text_config.tie_word_embeddings = False
+    model.save_pretrained(folder)
