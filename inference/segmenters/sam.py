@@ -17,7 +17,7 @@ from annotation.regions import models
 from annotation.regions.automask.geometry import View
 from annotation.regions.automask.grid import Crop
 from annotation.regions.prompted import PromptedModel, one
-from annotation.regions.sam import automask, predictor
+from annotation.regions.sam import CPU_POINTS, automask, predictor
 from inference.answers import Encoded, Picture, Region, Segmented
 from inference.segmenters.proposed import named
 from inference.segmenters.recent import Recent
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import torch
 
 SETS_PER_BATCH = 64
-"""Sets of points in one forward of the decoder; out of memory halves it."""
+"""Sets of points in one forward of the decoder on a GPU; out of memory halves it."""
 AUTOMATIC = SamConfig()
 """How `regions` looks for masks: 32 points a side on the whole picture."""
 
@@ -73,6 +73,7 @@ class _SamEncoded:
         """
         pixels = [to_pixels(each, self.size) for each in points]
         answers: dict[int, Segmented] = {}
+        batch = CPU_POINTS if self._sam.where.device.type == "cpu" else SETS_PER_BATCH
         for count in sorted({len(each) for each in pixels}):
             alike = [index for index, each in enumerate(pixels) if len(each) == count]
 
@@ -80,7 +81,7 @@ class _SamEncoded:
                 stacked = np.stack([pixels[index] for index in part]).astype(np.float64)
                 return part, self._sam.prompt(self._embedding, self._view, stacked, multimask=count == 1)
 
-            for part, (logits, scores) in models.in_batches(alike, SETS_PER_BATCH, run):
+            for part, (logits, scores) in models.in_batches(alike, batch, run):
                 for row, index in enumerate(part):
                     masks = np.stack([enlarged(plane, self._view) for plane in logits[row]])
                     answers[index] = choose(masks, scores[row].cpu().numpy(), pixels[index])
