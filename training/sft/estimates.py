@@ -92,21 +92,21 @@ def operations(size: Size, shape: Shape, options: TrainOptions) -> float:
 
     A multiplied weight takes 2 a token forward and 2 for the gradient of its input; 2 more for its own where
     it trains, as in vision encoder and projector (LoRA's are left out: about a hundredth); with checkpointing
-    the layers are run forward once more. Attention takes 4 * width a pair of tokens forward, half the pairs
-    in the language model, all of them in the vision encoder.
+    the layers are run forward once more. Attention takes 4 * width a pair of tokens forward, twice that
+    backward; it looks at half the pairs in the language model, at all of them in the vision encoder (those
+    with windows look at fewer).
     """
     again = 1 if options.run.checkpointing else 0
     layers, width, _, _ = shape.language
     depth, vision_width, _ = shape.vision
-    language = shape.language_weights * size.tokens * 2 + 2.0 * layers * width * size.tokens**2
-    vision = shape.vision_weights * size.patches * 2 + 4.0 * depth * vision_width * size.patches**2
-    projector = shape.projector_weights * size.picture_tokens * 2
-    head = shape.head_weights * size.tokens * 2
+    sees = 3 + again if options.rates.vision else 1
     return (
-        language * (2 + again)
-        + vision * ((3 if options.rates.vision else 1) + again)
-        + projector * (3 if options.rates.projector else 2)
-        + head * 2
+        2.0 * shape.language_weights * size.tokens * (2 + again)
+        + 2.0 * layers * width * size.tokens**2 * (3 + again)
+        + 2.0 * shape.vision_weights * size.patches * sees
+        + 4.0 * depth * vision_width * size.patches**2 * sees
+        + 2.0 * shape.projector_weights * size.picture_tokens * (3 if options.rates.projector else 2)
+        + 2.0 * shape.head_weights * size.tokens * 2
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,16 +43,31 @@ def prepare(options: TrainOptions) -> Prepared:
 
     base = options.model.name
     if options.model.tiny is not None:
-        from training.sft.tiny import save_tiny
-
         folder = options.out / "base"
-        if not (folder / "config.json").is_file() and os.environ.get("RANK", "0") == "0":
-            save_tiny(options.model.tiny, folder, options.seed)
+        _make_tiny(options.model.tiny, folder, options.seed)
         base = str(folder)
     assert base is not None
     processor = load_processor(base, options.model.revision)
     _limit_pixels(processor, options)
     return Prepared(base, processor, marks_of(processor))
+
+
+def _make_tiny(family: str, folder: Path, seed: int) -> None:
+    """Have a tiny model in a folder: the main process makes it, whole at once, and others wait for it."""
+    from training.sft.tiny import save_tiny
+
+    if folder.is_dir():
+        return
+    if os.environ.get("RANK", "0") == "0":
+        unfinished = folder.with_name(".base.unfinished")
+        save_tiny(family, unfinished, seed)
+        unfinished.rename(folder)
+        return
+    end = time.monotonic() + 300
+    while not folder.is_dir():
+        if time.monotonic() > end:
+            raise InputError(f"{folder}: the main process made no model in five minutes; see what it says")
+        time.sleep(0.1)
 
 
 def _limit_pixels(processor: Any, options: TrainOptions) -> None:
