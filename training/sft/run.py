@@ -130,7 +130,7 @@ def train(options: TrainOptions) -> Trained:
     set_seed(options.seed)
     base = load_base(options.model, prepared.base, options.model.dtype)
     layout = layout_of(base)
-    model = adapted(base, options.lora, options.rates, float32=sharding is None)
+    model = adapted(base, options.lora, options.rates, sharding is None)
     if rank == 0:
         print(table(model, layout, options.rates), flush=True)
     feed = Feed(data, options.seed, processor, marks, run.max_tokens, rank, processes, place)

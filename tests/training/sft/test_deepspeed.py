@@ -1,4 +1,4 @@
-"""DeepSpeed's and accelerate's files load in accelerate and say what a run needs; weights' dtype and saving."""
+"""DeepSpeed's and accelerate's files load in accelerate and say what a run needs; weights as saved."""
 
 from __future__ import annotations
 
@@ -94,24 +94,29 @@ def test_a_run_tells_before_it_begins(
     assert not (tmp_path / "out").exists()
 
 
-def test_trained_weights_are_float32_or_the_models(tmp_path: Path) -> None:
-    save_tiny("qwen2.5-vl", tmp_path)
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny")
+    save_tiny("qwen2.5-vl", folder)
+    return folder
+
+
+def test_trained_weights_are_float32_or_the_models(tiny: Path) -> None:
     for float32, wanted in ((True, torch.float32), (False, torch.bfloat16)):
-        base = AutoModelForImageTextToText.from_pretrained(tmp_path, dtype="bfloat16")
+        base = AutoModelForImageTextToText.from_pretrained(tiny, dtype="bfloat16")
         model = groups.adapted(base, LoraOptions(rank=2, alpha=4), RatesConfig(), float32)
         dtypes = {value.requires_grad: value.dtype for value in model.parameters()}
         assert dtypes == {True: wanted, False: torch.bfloat16}
 
 
-def test_weights_gathered_from_processes_are_what_is_saved(tmp_path: Path) -> None:
-    save_tiny("qwen2.5-vl", tmp_path / "base")
-    base = AutoModelForImageTextToText.from_pretrained(tmp_path / "base", dtype="float32")
+def test_weights_gathered_from_processes_are_what_is_saved(tiny: Path, tmp_path: Path) -> None:
+    base = AutoModelForImageTextToText.from_pretrained(tiny, dtype="float32")
     model = groups.adapted(base, LoraOptions(rank=2, alpha=4), RatesConfig())
     gathered = {name: value.detach().clone() for name, value in model.state_dict().items()}
     trained = [value.numel() for value in model.parameters() if value.requires_grad]
     for part in model.parameters():
         part.data = torch.empty(0)
-    processor = saving.load_processor(str(tmp_path / "base"), None)
+    processor = saving.load_processor(str(tiny), None)
     saved = load_file(
         saving.save_trained(model, processor, tmp_path, {}, gathered) / "adapter_model.safetensors"
     )
