@@ -51,7 +51,7 @@ FAMILIES = {
     PHI: Family(
         r"phi-3(\.5)?-vision", "img_processor", ("img_projection",), False, False,
         "phi3_vision", "phi3_vision",
-        ("transformers==4.48.3", "trl==0.19.1", "peft==0.15.2", "accelerate==1.6.0"), None,
+        ("transformers==4.48.3", "trl==0.17.0", "peft==0.15.2"), None,
     ),
 }  # fmt: skip
 """By a configuration's `model_type`. The trainers' names: ms-swift 4.6 (swift/model/constant.py,
