@@ -16,14 +16,16 @@ from transformers import AutoModelForImageTextToText, Qwen2_5_VLConfig, Qwen2_5_
 from flows.cli import main
 from schemas.records import TASKS
 from tests.training.sft.small import FAMILIES, dataset, settings, written
+from training.backends.families import family_of
 from training.sft import estimates, groups
-from training.sft.options import BaseConfig, LoraOptions, RatesConfig, TrainOptions
+from training.sft.options import BaseConfig, LoraOptions, RatesConfig, TrainOptions, load_options
 from training.sft.page import seen_pictures
 from training.sft.rows import encoded, marks_of
 from training.sft.saving import empty_base, load_processor
 from training.sft.tiny import save_tiny
 
 PICTURE_TOKEN = 590
+CONFIGS = sorted((Path(__file__).parents[3] / "configs" / "train").glob("*.yaml"))
 
 
 def options(vision: float, checkpointing: bool = False) -> TrainOptions:
@@ -166,3 +168,20 @@ def test_the_check_measures_on_the_cpu_and_shows_each_task(
     tasks = {line.split()[0] for line in said.splitlines() if line.startswith(TASKS)}
     assert {part.split("</h2>")[0] for part in page.split("<h2>")[1:]} == tasks
     assert "&times;" in page
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_configuration_lets_rows_of_two_of_its_largest_pictures_through(path: Path) -> None:
+    chosen = load_options(path)
+    kind = family_of(chosen)
+    if kind == "phi3_v":
+        pytest.skip("no processor of it here says what a picture takes")
+    if kind == "internvl":
+        tokens = 13 * 256
+    else:
+        side = 32 if kind == "qwen3_vl" else 28
+        assert chosen.pixels.min is not None
+        assert chosen.pixels.max is not None
+        assert chosen.pixels.min % side**2 == chosen.pixels.max % side**2 == 0
+        tokens = chosen.pixels.max // side**2
+    assert 2 * tokens + 300 <= chosen.run.max_tokens
