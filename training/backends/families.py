@@ -17,7 +17,8 @@ class Family:
 
     `hub` is a pattern of its names on the hub; `vision` and `projectors` are the last parts of the paths of
     its modules in transformers 5; `pixels` says whether its processor has bounds of pixels. A trainer's name
-    is None where it doesn't train the family.
+    is None where it doesn't train the family; `llama_vision` is False where LLaMA-Factory's PEFT (0.18) can't
+    train its vision encoder whole, as it takes no named arguments through the module it wraps.
     """
 
     hub: str
@@ -29,6 +30,7 @@ class Family:
     swift_template: str
     swift_packages: tuple[str, ...]
     llama_template: str | None
+    llama_vision: bool = True
 
 
 _QWEN_PACKAGES = ("qwen_vl_utils>=0.0.14", "decord", "transformers<5.17", "trl<1.0")
@@ -44,12 +46,12 @@ FAMILIES = {
     ),
     "internvl": Family(
         r"internvl[\w.]*-\d+b-hf", "vision_tower", ("multi_modal_projector",), False, False,
-        "internvl", "internvl_hf", ("timm", "transformers<5.17", "trl<1.0"), "intern_vl",
+        "internvl", "internvl_hf", ("timm", "transformers<5.17", "trl<1.0"), "intern_vl", False,
     ),
     PHI: Family(
         r"phi-3(\.5)?-vision", "img_processor", ("img_projection",), False, False,
         "phi3_vision", "phi3_vision",
-        ("transformers==4.48.3", "trl==0.19.1", "peft==0.15.2", "accelerate==1.6.0"), None,
+        ("transformers==4.48.3", "trl==0.17.0", "peft==0.15.2"), None,
     ),
 }  # fmt: skip
 """By a configuration's `model_type`. The trainers' names: ms-swift 4.6 (swift/model/constant.py,

@@ -141,6 +141,10 @@ def _whole_modules(options: TrainOptions, family: Family) -> tuple[str, ...]:
     vision, projector = options.rates.vision > 0, options.rates.projector > 0
     if vision and not projector and family.projector_inside:
         raise InputError("LLaMA-Factory can't freeze a projector inside a trained vision encoder; set rates")
+    if vision and not family.llama_vision:
+        raise InputError(
+            "LLaMA-Factory can't train this model's vision encoder whole; give --backend ms-swift"
+        )
     parts: tuple[str, ...] = (family.vision,) if vision else ()
     if projector and not (vision and family.projector_inside):
         parts += family.projectors

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,16 +43,31 @@ def prepare(options: TrainOptions) -> Prepared:
 
     base = options.model.name
     if options.model.tiny is not None:
-        from training.sft.tiny import save_tiny
-
         folder = options.out / "base"
-        if not (folder / "config.json").is_file() and os.environ.get("RANK", "0") == "0":
-            save_tiny(options.model.tiny, folder, options.seed)
+        _make_tiny(options.model.tiny, folder, options.seed)
         base = str(folder)
     assert base is not None
     processor = load_processor(base, options.model.revision)
     _limit_pixels(processor, options)
     return Prepared(base, processor, marks_of(processor))
+
+
+def _make_tiny(family: str, folder: Path, seed: int) -> None:
+    """Have a tiny model in a folder: the main process makes it, whole at once, and others wait for it."""
+    from training.sft.tiny import save_tiny
+
+    if folder.is_dir():
+        return
+    if os.environ.get("RANK", "0") == "0":
+        unfinished = folder.with_name(".base.unfinished")
+        save_tiny(family, unfinished, seed)
+        unfinished.rename(folder)
+        return
+    end = time.monotonic() + 300
+    while not folder.is_dir():
+        if time.monotonic() > end:
+            raise InputError(f"{folder}: the main process made no model in five minutes; see what it says")
+        time.sleep(0.1)
 
 
 def _limit_pixels(processor: Any, options: TrainOptions) -> None:
@@ -75,12 +91,14 @@ def _limit_pixels(processor: Any, options: TrainOptions) -> None:
 
 def train(options: TrainOptions) -> Trained:
     """Train, or go on from the newest whole checkpoint in `options.out`, and save. Raises InputError."""
+    from training.sft.deepspeed import check_file, check_settings
     from training.sft.feed import EvalRows, Feed, Place, reader_of, saved_place
     from training.sft.groups import adapted, layout_of, table
     from training.sft.trainer import StageOne, arguments, newest_checkpoint, place_file
 
     rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     data, run = options.data, options.run
+    check_file(run)
     rows = reader_of(data, data.split, options.seed, 0, 1).rows
     readers = max(data.workers, 1)
     if rows < readers * processes:
@@ -100,6 +118,9 @@ def train(options: TrainOptions) -> Trained:
                 f"{data.dataset}: no row of the split {data.eval_split!r} fits; set data.eval_split"
             )
     arg = arguments(options, steps, held_out is not None)
+    sharding = arg.deepspeed_plugin
+    if sharding is not None:
+        check_settings(sharding.deepspeed_config, run.deepspeed or "DeepSpeed's settings")
     place = Place([(0, 0)] * readers)
     if checkpoint is not None:
         place = saved_place(checkpoint / place_file(rank), readers)
@@ -109,7 +130,7 @@ def train(options: TrainOptions) -> Trained:
     set_seed(options.seed)
     base = load_base(options.model, prepared.base, options.model.dtype)
     layout = layout_of(base)
-    model = adapted(base, options.lora, options.rates, float32=run.deepspeed is None)
+    model = adapted(base, options.lora, options.rates, sharding is None)
     if rank == 0:
         print(table(model, layout, options.rates), flush=True)
     feed = Feed(data, options.seed, processor, marks, run.max_tokens, rank, processes, place)

@@ -75,6 +75,21 @@ def load_base(base: BaseConfig, name: str, dtype: str) -> Any:
         raise InputError(f"model {name!r} can't be loaded: {_first_line(error)}") from error
 
 
+def empty_base(base: BaseConfig, name: str) -> Any:
+    """The model to begin from without its weights, on the meta device. Raises InputError."""
+    import torch
+    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    try:
+        config = AutoConfig.from_pretrained(name, revision=base.revision)
+        with torch.device("meta"):
+            return AutoModelForImageTextToText.from_config(  # type: ignore[no-untyped-call]
+                config, dtype=getattr(torch, base.dtype)
+            )
+    except (OSError, ValueError, ImportError) as error:
+        raise InputError(f"model {name!r} can't be read: {_first_line(error)}") from error
+
+
 def load_processor(name: str, revision: str | None) -> Any:
     """The processor of a model or of a saved adapter. Raises InputError."""
     from transformers import AutoProcessor

@@ -1,0 +1,45 @@
+"""What a DeepSpeed configuration must and must not say, checked before a run and not hours into it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from schemas.errors import InputError
+from training.sft.options import RunOptions
+
+REPLACED = ("optimizer", "scheduler")
+GATHER = "stage3_gather_16bit_weights_on_model_save"
+
+
+def check_file(run: RunOptions) -> None:
+    """Raise InputError when `run.deepspeed` can't be read or used, or DeepSpeed isn't there."""
+    path = run.deepspeed
+    if path is None:
+        return
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: run.deepspeed can't be read: {error}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: run.deepspeed must be an object; configs/train/deepspeed has two")
+    check_settings(values, path)
+    if run.device == "cpu":
+        raise InputError("run.device: cpu trains without DeepSpeed; leave run.deepspeed out")
+    if find_spec("deepspeed") is None:
+        raise InputError("run.deepspeed needs DeepSpeed; pip install 'deepspeed>=0.19.3'")
+
+
+def check_settings(values: Mapping[str, Any], where: Path | str) -> None:
+    """Raise InputError for settings that would undo what a run says, or leave it without its weights."""
+    for section in REPLACED:
+        if section in values:
+            raise InputError(
+                f"{where}: its {section!r} would replace the learning rates by group; take it out"
+            )
+    zero = values.get("zero_optimization") or {}
+    if zero.get("stage") == 3 and zero.get(GATHER) is not True:
+        raise InputError(f"{where}: ZeRO-3 without {GATHER}: true can't save the trained weights; set it")
