@@ -16,7 +16,7 @@ demo: $(VENV)/.core
 	$(VENV)/bin/iqa-spider build configs/demo.yaml
 
 test: $(VENV)/.dev
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .

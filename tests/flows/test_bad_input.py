@@ -197,9 +197,15 @@ def as_nobody() -> Iterator[None]:
         os.seteuid(0)
 
 
+def let_everyone_pass(place: Path) -> None:
+    """Folders of tests are their owner's alone; another user has to get through them."""
+    for path in (place, *place.parents):
+        if path.stat().st_mode & 0o555 != 0o555:
+            path.chmod(0o755)
+
+
 def test_unreadable_folder(place: Path, capfd: Captured) -> None:
-    for path in (place, *place.parents[:2]):
-        path.chmod(0o755)
+    let_everyone_pass(place)
     (place / "out").mkdir()
     (place / "out").chmod(0o777)
     (place / "images").chmod(0)
@@ -215,8 +221,7 @@ def test_unreadable_folder(place: Path, capfd: Captured) -> None:
 
 
 def test_output_without_permission(place: Path, capfd: Captured) -> None:
-    for path in (place, *place.parents[:2]):
-        path.chmod(0o755)
+    let_everyone_pass(place)
     with as_nobody():
         code, line = refused(capfd, place / "tiny.yaml")
     assert (code, "out: Permission denied; free space or choose another place" in line) == (1, True), line
