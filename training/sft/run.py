@@ -139,7 +139,9 @@ def train(options: TrainOptions) -> Trained:
     if rank == 0:
         print(table(model, layout, options.rates), flush=True)
     feed = Feed(data, options.seed, processor, marks, run.max_tokens, rank, processes, place)
-    trainer = StageOne(model, arg, processor, feed, held_out, place, layout, options.rates, run.keep)
+    trainer = StageOne(
+        model, arg, processor, feed, held_out, place, layout, options.rates, run.keep, checkpoint
+    )
     try:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     except SpiderError as error:

@@ -23,14 +23,18 @@ _LOWER = "lower the rates or run.clip; the same command goes on from the checkpo
 
 
 class StageOne(SFTTrainer):
-    """SFTTrainer whose batches come from a `Feed` and whose checkpoints say which rows were trained on."""
+    """SFTTrainer whose batches come from a `Feed` and whose checkpoints say which rows were trained on.
+
+    `begin` is the checkpoint that it goes on from. transformers restores the generators of random numbers,
+    which dropout draws from, only where it skips batches itself: here they are restored at the first step.
+    """
 
     def __init__(
         self, model: Any, args: SFTConfig, processor: Any, feed: Feed, held_out: EvalRows | None,
-        place: Place, layout: Layout, rates: RatesConfig, keep: int,
+        place: Place, layout: Layout, rates: RatesConfig, keep: int, begin: Path | None,
     ) -> None:  # fmt: skip
         self._feed, self._held_out, self._place = feed, held_out, place
-        self._layout, self._rates, self._keep = layout, rates, keep
+        self._layout, self._rates, self._keep, self._draws_of = layout, rates, keep, begin
         self._pad = int(processor.tokenizer.pad_token_id)
         seen_by_trl = datasets.IterableDataset.from_generator(_one_example)
         super().__init__(
@@ -72,6 +76,9 @@ class StageOne(SFTTrainer):
 
     def training_step(self, model: Any, inputs: dict[str, Any], *rest: Any, **named: Any) -> torch.Tensor:
         place = inputs.pop("place")
+        if self._draws_of is not None:
+            self._load_rng_state(str(self._draws_of))  # type: ignore[no-untyped-call]
+            self._draws_of = None
         loss: torch.Tensor = super().training_step(  # type: ignore[no-untyped-call]
             model, inputs, *rest, **named
         )
