@@ -155,7 +155,7 @@ def train(options: TrainOptions) -> Trained:
     if rank == 0:
         whole = trainer.accelerator.unwrap_model(trainer.model)
         said = {**said, "steps": step, "left_out": dict(unfit)}
-        save_trained(whole, processor, options.out, said, log, weights)
+        save_trained(whole, processor, options.out, said, weights, log)
     trainer.accelerator.wait_for_everyone()
     return Trained(folder, step, log, dict(unfit))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,8 @@ def save_trained(
     processor: Any,
     out: Path,
     said: dict[str, Any],
-    log: list[dict[str, float]],
     weights: dict[str, Any] | None = None,
+    log: Sequence[dict[str, float]] = (),
 ) -> Path:
     """Write `out/adapter`: LoRA, vision encoder and projector, the processor, training.json and log.json.
 
@@ -71,7 +72,7 @@ def save_trained(
     with staging_folder(folder) as staging:
         model.save_pretrained(staging, state_dict=weights)
         processor.save_pretrained(staging)
-        (staging / LOG).write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
+        (staging / LOG).write_text(json.dumps(list(log), indent=1) + "\n", encoding="utf-8")
         (staging / RECORD).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
         appear(staging, folder)
     return folder
@@ -117,13 +118,13 @@ def empty_base(base: BaseConfig, name: str) -> Any:
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     try:
-        config = AutoConfig.from_pretrained(name, revision=base.revision)
+        config = AutoConfig.from_pretrained(name, revision=base.revision, trust_remote_code=False)
         with torch.device("meta"):
             return AutoModelForImageTextToText.from_config(  # type: ignore[no-untyped-call]
                 config, dtype=getattr(torch, base.dtype)
             )
     except (OSError, ValueError, ImportError) as error:
-        raise InputError(f"model {name!r} can't be read: {_first_line(error)}") from error
+        raise InputError(f"model {name!r} can't be read: {_said(error)}") from error
 
 
 def load_processor(name: str, revision: str | None) -> Any:

@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from flows.cli import main
 from schemas.errors import BuildError
 from tests.training.sft.small import DIALOGUES, dataset, entries, entry, settings, written
-from training.sft import groups, run
-from training.sft.options import load_options
+from training.sft import groups, run, saving
+from training.sft.options import BaseConfig, load_options
 
 Base = Callable[[str], str]
 Told = Callable[..., str]
@@ -200,7 +200,7 @@ def with_own_code(weights: dict[str, torch.Tensor], folder: Path) -> None:
         (cut_short, "can't be loaded"),
         (without_one, "1 weights aren't in its files"),
         (of_another_size, "can't be loaded"),
-        (with_own_code, "which is never run"),
+        (with_own_code, "isn't of a family known here"),
     ],
 )
 def test_a_base_that_is_not_whole_or_not_safe(
@@ -210,6 +210,18 @@ def test_a_base_that_is_not_whole_or_not_safe(
     said = told(dataset(tmp_path / "data"), model=model)
     assert words in said
     assert model in said
+
+
+def test_code_of_a_base_is_never_run(base: Base, tmp_path: Path) -> None:
+    """Loading it would end the process."""
+    model = other_base(base("internvl"), tmp_path / "model", with_own_code)
+    for load in (
+        lambda: saving.load_base(BaseConfig(name=model), model, "float32"),
+        lambda: saving.empty_base(BaseConfig(name=model), model),
+        lambda: saving.load_processor(model, None),
+    ):
+        with pytest.raises(InputError, match="it needs code of its own, which is never run"):
+            load()
 
 
 def test_a_base_that_is_not_there(told: Told, tmp_path: Path) -> None:
