@@ -149,14 +149,16 @@ def markdown(found: Ablation) -> str:
         (f"Loss less that of {titles[0]}", "loss_difference"),
         ("Tokens foretold rightly", "accuracy"),
     ):
+        first = 1 if field == "loss_difference" else 0
+        shown = list(found.summaries.values())[first:]
         lines = [
             [
                 f"{task} ({summary.rows} rows, {summary.photographs} photographs)",
-                *(_cell(getattr(by_task[task], field)) for by_task in found.summaries.values()),
+                *(_cell(getattr(by_task[task], field)) for by_task in shown),
             ]
             for task, summary in found.summaries[FIRST].items()
         ]
-        parts.append(_table([title, *titles], lines))
+        parts.append(_table([title, *titles[first:]], lines))
     names = list(dict.fromkeys(name for scores in found.evaluations.values() for name in scores))
     if names:
         lines = [

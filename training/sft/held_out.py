@@ -180,6 +180,6 @@ def _sums(scores: Sequence[Score], names: list[str]) -> NDArray[np.float64]:
     return sums
 
 
-def _interval(values: NDArray[np.float64]) -> Interval:
+def _interval(values: NDArray[Any]) -> Interval:
     low, high = np.quantile(values[1:], (0.025, 0.975))
     return float(values[0]), float(low), float(high)

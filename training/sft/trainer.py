@@ -77,7 +77,7 @@ class StageOne(SFTTrainer):
     def training_step(self, model: Any, inputs: dict[str, Any], *rest: Any, **named: Any) -> torch.Tensor:
         place = inputs.pop("place")
         if self._draws_of is not None:
-            self._load_rng_state(str(self._draws_of))  # type: ignore[no-untyped-call]
+            self._load_rng_state(str(self._draws_of))
             self._draws_of = None
         loss: torch.Tensor = super().training_step(  # type: ignore[no-untyped-call]
             model, inputs, *rest, **named

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from flows.cli import main
-from schemas.errors import BuildError
+from schemas.errors import BuildError, InputError
 from tests.training.sft.small import DIALOGUES, dataset, entries, entry, settings, written
 from training.sft import groups, run, saving
 from training.sft.options import BaseConfig, load_options
@@ -218,10 +218,10 @@ def test_code_of_a_base_is_never_run(base: Base, tmp_path: Path) -> None:
     for load in (
         lambda: saving.load_base(BaseConfig(name=model), model, "float32"),
         lambda: saving.empty_base(BaseConfig(name=model), model),
-        lambda: saving.load_processor(model, None),
     ):
         with pytest.raises(InputError, match="it needs code of its own, which is never run"):
             load()
+    saving.load_processor(model, None)
 
 
 def test_a_base_that_is_not_there(told: Told, tmp_path: Path) -> None:
