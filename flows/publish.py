@@ -17,7 +17,6 @@ import yaml
 
 from distortions import catalog
 from flows.card import PublishedFile, croissant, dataset_card
-from flows.folders import make_durable
 from flows.jobs import Job
 from flows.merge import RowRef, config_hash, shard_rows
 from flows.merging.publishing import external_row
@@ -48,6 +47,7 @@ from schemas.dataset import (
     recipe_bytes,
 )
 from schemas.errors import StoreError
+from schemas.folders import make_durable
 from schemas.hashing import canonical_json, content_key
 from schemas.records import EXTERNAL_TASKS, SPLITS, TASKS, Quarantined, Row
 from schemas.shards import checked_file, commit_file, file_digest, read_items, read_picture

@@ -1,4 +1,4 @@
-"""The commands of training: train."""
+"""The commands of training: train, ablation."""
 
 from __future__ import annotations
 
@@ -37,6 +37,11 @@ def add_training_commands(commands: Any) -> None:
         help="the trainer (default: trl, in this process)",
     )
     train.set_defaults(run=_train)
+    ablation = commands.add_parser(
+        "ablation", help="train on ours, with each other source, with all; compare on held-out rows"
+    )
+    ablation.add_argument("config", metavar="CONFIG", type=Path, help="a run's YAML file, without sources")
+    ablation.set_defaults(run=_ablation)
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -48,11 +53,7 @@ def _train(options: argparse.Namespace) -> int:
     from training.backends import check_trains_here
 
     check_trains_here(run, options.config)
-    missing = [
-        name for name in ("torch", "transformers", "peft", "tensorboard", "trl") if find_spec(name) is None
-    ]
-    if missing:
-        raise InputError(f"training needs {', '.join(missing)}; pip install 'iqa-spider[train]'")
+    _check_installed()
     if options.check:
         from training.sft.checking import check
 
@@ -85,3 +86,29 @@ def _print(options: argparse.Namespace, run: TrainOptions) -> int:
         raise InputError(f"{backend} trains in an environment of its own; add --print and run what it prints")
     print(BACKENDS[backend](run, options.config), end="")
     return 0
+
+
+def _ablation(options: argparse.Namespace) -> int:
+    from training.sft.options import load_options
+
+    run = load_options(options.config)
+    from training.backends import check_trains_here
+
+    check_trains_here(run, options.config)
+    _check_installed()
+    from training.sft.ablation import RESULT, ablation, markdown
+
+    found = ablation(run)
+    if os.environ.get("RANK", "0") == "0":
+        print(markdown(found))
+        print(run.out / RESULT)
+    return 0
+
+
+def _check_installed() -> None:
+    """Raises InputError when a package that training needs isn't there."""
+    missing = [
+        name for name in ("torch", "transformers", "peft", "tensorboard", "trl") if find_spec(name) is None
+    ]
+    if missing:
+        raise InputError(f"training needs {', '.join(missing)}; pip install 'iqa-spider[train]'")

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from flows.folders import appear, staging_folder
 from schemas.errors import InputError
+from schemas.folders import appear, staging_folder
 
 _SAFE = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 

@@ -16,7 +16,6 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
-from flows.folders import appear, staging_folder
 from flows.progress import Progress
 from flows.publish import BuildFacts, describe
 from flows.published import PublishedFile
@@ -28,6 +27,7 @@ from schemas.arrow import row_digest
 from schemas.config import BuildConfig, ImagesConfig
 from schemas.dataset import RowWriter, first_problem
 from schemas.errors import BuildError, InputError
+from schemas.folders import appear, staging_folder
 from schemas.packs import PackedPicture, PackedRow, PackHead, read_pack, read_pack_head, read_packed_pictures
 from schemas.shards import file_digest
 

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from schemas.arrow import TEXT_COLUMNS
 from schemas.errors import InputError
+from schemas.store import write_atomically
 from training.sft.options import DataConfig
 from training.sft.rows import Marks, UnfitRow, collated, encoded
 from training.streaming import Choice, RowStream
@@ -36,23 +37,24 @@ class Place:
 
     def save(self, path: Path) -> None:
         """Write it at once or not at all."""
-        temporary = path.with_suffix(".part")
-        temporary.write_text(json.dumps(asdict(self)), encoding="utf-8")
-        temporary.replace(path)
+        write_atomically(path, json.dumps(asdict(self)).encode(), path.parent)
 
 
 def saved_place(path: Path, readers: int) -> Place:
     """Read a place. Raises InputError when it isn't there or is of another number of readers."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: can't be read, so training can't go on: {error}") from error
-    if len(found["readers"]) != readers:
-        was = len(found["readers"])
+        place = Place([(int(epoch), int(taken)) for epoch, taken in found["readers"]])
+        place.turn, place.unfit = int(found["turn"]), dict(found["unfit"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        what = f"{path}: can't be read ({type(error).__name__}), so training can't go on"
+        raise InputError(f"{what}; remove that checkpoint to go on from the one before") from error
+    if len(place.readers) != readers:
+        was = len(place.readers)
         raise InputError(
             f"{path}: saved with {was} readers a process, now {readers}; set data.workers to go on"
         )
-    return Place([(epoch, taken) for epoch, taken in found["readers"]], found["turn"], found["unfit"])
+    return place
 
 
 def reader_of(data: DataConfig, split: str, seed: int, number: int, of: int) -> RowStream:
@@ -95,6 +97,7 @@ class Feed(IterableDataset[dict[str, Any]]):
         rows.set_epoch(epoch)
         rows.load_state_dict({**rows.state_dict(), "taken": taken})
         unfit: Counter[str] = Counter()
+        last = "it has none"
         came = taken > 0
         while True:
             for row in rows:
@@ -103,13 +106,15 @@ class Feed(IterableDataset[dict[str, Any]]):
                     example = encoded(row, self._processor, self._marks, self._max_tokens)
                 except UnfitRow as error:
                     unfit[error.reason] += 1
+                    last = str(error)
                     continue
                 came = True
                 yield {**example, "place": (own, epoch, taken, dict(unfit))}
                 unfit.clear()
             if not came:
-                why = ", ".join(f"{count} {reason}" for reason, count in unfit.items()) or "it has none"
-                raise InputError(f"{self._data.dataset}: no row of reader {own} can be trained on: {why}")
+                counts = ", ".join(f"{count} {reason}" for reason, count in unfit.items()) or "no rows"
+                what = f"{self._data.dataset}: no row of reader {own} can be trained on"
+                raise InputError(f"{what}: {counts}, the last: {last:.300}")
             epoch, taken, came = epoch + 1, 0, False
             rows.set_epoch(epoch)
 

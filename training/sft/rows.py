@@ -39,7 +39,8 @@ def marks_of(processor: Any) -> Marks:
     tokenizer = processor.tokenizer
     header = tuple(tokenizer.encode("<|im_start|>assistant\n", add_special_tokens=False))
     end = tokenizer.encode("<|im_end|>", add_special_tokens=False)
-    if len(header) != 3 or len(end) != 1:
+    start = tokenizer.encode("<|im_start|>", add_special_tokens=False)
+    if len(start) != 1 or len(end) != 1 or header[0] != start[0]:
         raise InputError("the model's dialogues aren't ChatML (<|im_start|>role ... <|im_end|>)")
     special = [str(token) for token in tokenizer.added_tokens_encoder]
     return Marks(header, end[0], tuple(special))
@@ -61,8 +62,9 @@ def encoded(row: Mapping[str, Any], processor: Any, marks: Marks, max_tokens: in
     """A row as the model takes it, a batch of one, with `labels` (1, tokens).
 
     Raises UnfitRow: "special-token" for text that holds a word of the template's own, "no-answer" without an
-    assistant's words, "too-long" for more than `max_tokens` tokens, those of pictures counted, and "labels"
-    when the labels don't read as the assistant's words do.
+    assistant's words, "too-long" for more than `max_tokens` tokens, those of pictures counted, "processor"
+    for what the model's processor refuses (a picture 200 times as long as wide), and "labels" when the labels
+    don't read as the assistant's words do.
     """
     for message in row["messages"]:
         for word in marks.special:
@@ -71,13 +73,16 @@ def encoded(row: Mapping[str, Any], processor: Any, marks: Marks, max_tokens: in
     answers = [message["content"] for message in row["messages"] if message["role"] == "assistant"]
     if not any(answer.strip() for answer in answers):
         raise UnfitRow("no-answer", str(row.get("id")))
-    found = processor.apply_chat_template(
-        conversation(row),
-        tokenize=True,
-        return_dict=True,
-        return_tensors="pt",
-        processor_kwargs={"add_special_tokens": False},
-    )
+    try:
+        found = processor.apply_chat_template(
+            conversation(row),
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs={"add_special_tokens": False},
+        )
+    except ValueError as error:
+        raise UnfitRow("processor", f"{row.get('id')}: {error}") from error
     ids = found["input_ids"][0].tolist()
     if len(ids) > max_tokens:
         raise UnfitRow("too-long", f"{row.get('id')} has {len(ids)} tokens")

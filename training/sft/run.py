@@ -5,14 +5,24 @@ from __future__ import annotations
 import json
 import math
 import os
-import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from schemas.errors import InputError, SpiderError
+from schemas.store import write_atomically
 from training.sft.options import TrainOptions
-from training.sft.saving import load_base, load_processor, record, save_trained
+from training.sft.saving import (
+    ADAPTER,
+    LOG,
+    RECORD,
+    load_base,
+    load_processor,
+    record,
+    save_trained,
+    saved_record,
+)
 
 if TYPE_CHECKING:
     from training.sft.rows import Marks
@@ -43,31 +53,16 @@ def prepare(options: TrainOptions) -> Prepared:
 
     base = options.model.name
     if options.model.tiny is not None:
-        folder = options.out / "base"
-        _make_tiny(options.model.tiny, folder, options.seed)
+        from training.sft.tiny import save_tiny
+
+        folder = (options.out / "base").resolve()
+        if not (folder / "config.json").is_file():
+            save_tiny(options.model.tiny, folder, options.seed)
         base = str(folder)
     assert base is not None
     processor = load_processor(base, options.model.revision)
     _limit_pixels(processor, options)
     return Prepared(base, processor, marks_of(processor))
-
-
-def _make_tiny(family: str, folder: Path, seed: int) -> None:
-    """Have a tiny model in a folder: the main process makes it, whole at once, and others wait for it."""
-    from training.sft.tiny import save_tiny
-
-    if folder.is_dir():
-        return
-    if os.environ.get("RANK", "0") == "0":
-        unfinished = folder.with_name(".base.unfinished")
-        save_tiny(family, unfinished, seed)
-        unfinished.rename(folder)
-        return
-    end = time.monotonic() + 300
-    while not folder.is_dir():
-        if time.monotonic() > end:
-            raise InputError(f"{folder}: the main process made no model in five minutes; see what it says")
-        time.sleep(0.1)
 
 
 def _limit_pixels(processor: Any, options: TrainOptions) -> None:
@@ -91,10 +86,12 @@ def _limit_pixels(processor: Any, options: TrainOptions) -> None:
 
 def train(options: TrainOptions) -> Trained:
     """Train, or go on from the newest whole checkpoint in `options.out`, and save. Raises InputError."""
+    from accelerate.utils import gather_object
+
     from training.sft.deepspeed import check_file, check_settings
     from training.sft.feed import EvalRows, Feed, Place, reader_of, saved_place
     from training.sft.groups import adapted, layout_of, table
-    from training.sft.trainer import StageOne, arguments, newest_checkpoint, place_file
+    from training.sft.trainer import StageOne, arguments, newest_checkpoint, place_file, remove_unfinished
 
     rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     data, run = options.data, options.run
@@ -103,24 +100,32 @@ def train(options: TrainOptions) -> Trained:
     readers = max(data.workers, 1)
     if rows < readers * processes:
         raise InputError(f"{data.dataset}: {rows} rows for {readers * processes} readers; use fewer workers")
-    steps = run.steps or math.ceil(rows * (run.epochs or 0) / (run.batch * run.accumulation * processes))
-    prepared = prepare(options)
+    steps = steps_of(options, rows, processes)
+    arg = arguments(options, steps, data.eval_split is not None)
+    sharding = arg.deepspeed_plugin
+    if sharding is not None:
+        check_settings(sharding.deepspeed_config, run.deepspeed or "DeepSpeed's settings")
+    with arg.main_process_first(local=False):
+        prepared = prepare(options)
+        said = {**record(options, prepared.base), "processes": processes}
+        done = _finished(options, said, steps)
+        if done is not None:
+            return done
+        checkpoints = options.out / "checkpoints"
+        begun = _begun_by(options, processes)
+        checkpoint = newest_checkpoint(checkpoints, begun)
+        _hold_against(options, said, begun=checkpoint is not None, write=rank == 0)
+        if rank == 0:
+            remove_unfinished(checkpoints, begun)
     processor, marks = prepared.processor, prepared.marks
-    said = {**record(options, prepared.base), "processes": processes}
-    checkpoint = newest_checkpoint(options.out / "checkpoints", processes)
-    _hold_against(options, said, begun=checkpoint is not None, write=rank == 0)
 
     held_out = None
     if data.eval_split is not None:
         held_out = EvalRows(data, data.eval_split, processor, marks, run.max_tokens, rank, processes)
         if not held_out.rows:
-            raise InputError(
-                f"{data.dataset}: no row of the split {data.eval_split!r} fits; set data.eval_split"
-            )
-    arg = arguments(options, steps, held_out is not None)
-    sharding = arg.deepspeed_plugin
-    if sharding is not None:
-        check_settings(sharding.deepspeed_config, run.deepspeed or "DeepSpeed's settings")
+            counts = ", ".join(f"{count} {reason}" for reason, count in held_out.unfit.items())
+            what = f"{data.dataset}: no row of the split {data.eval_split!r} fits: {counts or 'too few'}"
+            raise InputError(f"{what}; set data.eval_split")
     place = Place([(0, 0)] * readers)
     if checkpoint is not None:
         place = saved_place(checkpoint / place_file(rank), readers)
@@ -134,18 +139,50 @@ def train(options: TrainOptions) -> Trained:
     if rank == 0:
         print(table(model, layout, options.rates), flush=True)
     feed = Feed(data, options.seed, processor, marks, run.max_tokens, rank, processes, place)
-    trainer = StageOne(model, arg, processor, feed, held_out, place, layout, options.rates)
+    trainer = StageOne(
+        model, arg, processor, feed, held_out, place, layout, options.rates, run.keep, checkpoint
+    )
     try:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     except SpiderError as error:
         raise _one_line(error) from error
-    folder = options.out / "adapter"
+    folder = options.out / ADAPTER
     weights = trainer.gathered()
+    unfit: Counter[str] = Counter()
+    for counts in gather_object([place.unfit]):
+        unfit.update(counts)
+    step, log = trainer.state.global_step, trainer.state.log_history
     if rank == 0:
-        said = {**said, "steps": trainer.state.global_step, "left_out": place.unfit}
         whole = trainer.accelerator.unwrap_model(trainer.model)
-        save_trained(whole, processor, options.out, said, weights)
-    return Trained(folder, trainer.state.global_step, trainer.state.log_history, place.unfit)
+        said = {**said, "steps": step, "left_out": dict(unfit)}
+        save_trained(whole, processor, options.out, said, weights, log)
+    trainer.accelerator.wait_for_everyone()
+    return Trained(folder, step, log, dict(unfit))
+
+
+def steps_of(options: TrainOptions, rows: int, processes: int) -> int:
+    """How many steps a run takes over so many rows an epoch; rows that are left out count."""
+    run = options.run
+    return run.steps or math.ceil(rows * (run.epochs or 0) / (run.batch * run.accumulation * processes))
+
+
+def _finished(options: TrainOptions, said: dict[str, Any], steps: int) -> Trained | None:
+    """What is saved in `options.out` when it is just the run that is asked for; None to train."""
+    folder = options.out / ADAPTER
+    if not (folder / RECORD).is_file():
+        return None
+    saved = saved_record(folder)
+    wanted = {name: said[name] for name in ("base", "options", "dataset", "processes")} | {"steps": steps}
+    if any(saved.get(name) != value for name, value in wanted.items()):
+        return None
+    log = json.loads((folder / LOG).read_text(encoding="utf-8"))
+    return Trained(folder, steps, log, saved["left_out"])
+
+
+def _begun_by(options: TrainOptions, processes: int) -> int:
+    """By how many processes the run in `options.out` was begun; `processes` when there is none."""
+    path = options.out / "run.json"
+    return int(json.loads(path.read_text(encoding="utf-8"))["processes"]) if path.is_file() else processes
 
 
 def _hold_against(options: TrainOptions, said: dict[str, Any], begun: bool, write: bool) -> None:
@@ -160,7 +197,7 @@ def _hold_against(options: TrainOptions, said: dict[str, Any], begun: bool, writ
                 raise InputError(f"{was}; give another 'out' to begin anew")
     if write:
         options.out.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+        write_atomically(path, (json.dumps(said, indent=2) + "\n").encode(), options.out)
 
 
 def _deciding(said: dict[str, Any]) -> dict[str, Any]:

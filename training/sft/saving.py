@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from schemas.dataset import load_manifest
 from schemas.errors import InputError
+from schemas.folders import appear, staging_folder
 from training.sft.options import BaseConfig, TrainOptions
 
 RECORD = "training.json"
+LOG = "log.json"
 ADAPTER = "adapter"
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate")
 
@@ -50,29 +54,62 @@ def _git_state() -> dict[str, Any] | None:
 
 
 def save_trained(
-    model: Any, processor: Any, out: Path, said: dict[str, Any], weights: dict[str, Any] | None = None
+    model: Any,
+    processor: Any,
+    out: Path,
+    said: dict[str, Any],
+    weights: dict[str, Any] | None = None,
+    log: Sequence[dict[str, float]] = (),
 ) -> Path:
-    """Write `out/adapter`: LoRA, vision encoder and projector, the processor, and training.json.
+    """Write `out/adapter`: LoRA, vision encoder and projector, the processor, training.json and log.json.
 
-    `weights` are all of the model's by name, where its own are spread over processes.
+    It appears whole; one that is there, of the run before it was made longer, goes. `weights` are all of the
+    model's by name, where its own are spread over processes.
     """
     folder = out / ADAPTER
-    model.save_pretrained(folder, state_dict=weights)
-    processor.save_pretrained(folder)
-    (folder / RECORD).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+    if folder.exists():
+        shutil.rmtree(folder)
+    with staging_folder(folder) as staging:
+        model.save_pretrained(staging, state_dict=weights)
+        processor.save_pretrained(staging)
+        (staging / LOG).write_text(json.dumps(list(log), indent=1) + "\n", encoding="utf-8")
+        (staging / RECORD).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+        appear(staging, folder)
     return folder
 
 
+def saved_record(folder: Path) -> dict[str, Any]:
+    """What training.json says of a saved adapter. Raises InputError when none is saved there."""
+    try:
+        said = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder}: no trained model is saved here; `iqa-spider train` makes one") from error
+    if not isinstance(said, dict) or not {"base", "options", "dataset", "steps"} <= said.keys():
+        raise InputError(f"{folder / RECORD}: not the record of a training run; train again")
+    return said
+
+
 def load_base(base: BaseConfig, name: str, dtype: str) -> Any:
-    """The model to begin from. Raises InputError when it isn't there or isn't one."""
+    """The model to begin from, all its weights from safetensors files and no code of its own run.
+
+    Raises InputError when it isn't there, isn't one, has only pickled weights or not all of them.
+    """
+    from safetensors import SafetensorError
     from transformers import AutoModelForImageTextToText
 
+    kind: Any = AutoModelForImageTextToText
     try:
-        return AutoModelForImageTextToText.from_pretrained(
-            name, revision=base.revision, dtype=dtype, attn_implementation=base.attention
-        )
-    except (OSError, ValueError, ImportError) as error:
-        raise InputError(f"model {name!r} can't be loaded: {_first_line(error)}") from error
+        model, found = kind.from_pretrained(
+            name, revision=base.revision, dtype=dtype, attn_implementation=base.attention,
+            use_safetensors=True, trust_remote_code=False, output_loading_info=True,
+        )  # fmt: skip
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
+        raise InputError(f"model {name!r} can't be loaded: {_said(error)}") from error
+    missing = sorted(found["missing_keys"])
+    if missing:
+        what = f"{len(missing)} weights aren't in its files, {missing[0]} among them"
+        raise InputError(f"model {name!r}: {what}; give a complete vision-language checkpoint")
+    return model
 
 
 def empty_base(base: BaseConfig, name: str) -> Any:
@@ -81,13 +118,13 @@ def empty_base(base: BaseConfig, name: str) -> Any:
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     try:
-        config = AutoConfig.from_pretrained(name, revision=base.revision)
+        config = AutoConfig.from_pretrained(name, revision=base.revision, trust_remote_code=False)
         with torch.device("meta"):
             return AutoModelForImageTextToText.from_config(  # type: ignore[no-untyped-call]
                 config, dtype=getattr(torch, base.dtype)
             )
     except (OSError, ValueError, ImportError) as error:
-        raise InputError(f"model {name!r} can't be read: {_first_line(error)}") from error
+        raise InputError(f"model {name!r} can't be read: {_said(error)}") from error
 
 
 def load_processor(name: str, revision: str | None) -> Any:
@@ -96,40 +133,47 @@ def load_processor(name: str, revision: str | None) -> Any:
 
     try:
         return AutoProcessor.from_pretrained(  # type: ignore[no-untyped-call]
-            name, revision=revision
+            name, revision=revision, trust_remote_code=False
         )
     except (OSError, ValueError, ImportError) as error:
-        raise InputError(f"the processor of {name!r} can't be loaded: {_first_line(error)}") from error
+        raise InputError(f"the processor of {name!r} can't be loaded: {_said(error)}") from error
 
 
 def load_trained(folder: Path, dtype: str = "float32") -> Any:
     """A saved adapter on its base model, for inference, all weights of one dtype. Raises InputError."""
     from peft import PeftModel
+    from safetensors import SafetensorError
 
+    said = saved_record(folder)
+    weights = folder / "adapter_model.safetensors"
+    if not weights.is_file():
+        raise InputError(f"{weights}: isn't there; train again")
+    model = load_base(BaseConfig.model_validate(said["options"]["model"]), said["base"], dtype)
     try:
-        said = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: no trained model is saved here: {error}") from error
-    base = BaseConfig.model_validate(said["options"]["model"])
-    model = load_base(base, said["base"], dtype)
-    return PeftModel.from_pretrained(model, folder).to(dtype=model.dtype).eval()
+        trained = PeftModel.from_pretrained(model, folder)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise InputError(f"{folder}: the adapter can't be loaded: {_said(error)}") from error
+    return trained.to(dtype=model.dtype).eval()
 
 
 def merge(folder: Path, out: Path, dtype: str = "float32") -> None:
     """Write a plain checkpoint, loadable with AutoModelForImageTextToText, of a saved adapter and its base.
 
-    The sums are taken in float32 and stored as `dtype`. Raises InputError.
+    The sums are taken in float32 and stored as `dtype`; the folder appears whole. Raises InputError.
     """
     import torch
 
-    if out.exists():
-        raise InputError(f"{out}: is there already; give a folder that doesn't exist")
-    model = load_trained(folder, "float32").merge_and_unload()
-    model = model.to(dtype=getattr(torch, dtype))
-    model.save_pretrained(out)
-    load_processor(str(folder), None).save_pretrained(out)
-    (out / RECORD).write_bytes((folder / RECORD).read_bytes())
+    with staging_folder(out) as staging:
+        model = load_trained(folder, "float32").merge_and_unload()
+        model = model.to(dtype=getattr(torch, dtype))
+        model.save_pretrained(staging)
+        load_processor(str(folder), None).save_pretrained(staging)
+        (staging / RECORD).write_bytes((folder / RECORD).read_bytes())
+        appear(staging, out)
 
 
-def _first_line(error: BaseException) -> str:
+def _said(error: BaseException) -> str:
+    """An error's first line; of code that a model brings along, that it isn't run."""
+    if "trust_remote_code" in str(error):
+        return "it needs code of its own, which is never run; give a model that transformers has"
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,20 +13,28 @@ from torch.utils.data import DataLoader
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
+from schemas.errors import BuildError
+from schemas.folders import make_durable
 from training.sft.feed import Collate, EvalRows, Feed, Place, train_loader
 from training.sft.groups import Layout, grouped
 from training.sft.options import RatesConfig, TrainOptions
 
+_LOWER = "lower the rates or run.clip; the same command goes on from the checkpoint before"
+
 
 class StageOne(SFTTrainer):
-    """SFTTrainer whose batches come from a `Feed` and whose checkpoints say which rows were trained on."""
+    """SFTTrainer whose batches come from a `Feed` and whose checkpoints say which rows were trained on.
+
+    `begin` is the checkpoint that it goes on from. transformers restores the generators of random numbers,
+    which dropout draws from, only where it skips batches itself: here they are restored at the first step.
+    """
 
     def __init__(
         self, model: Any, args: SFTConfig, processor: Any, feed: Feed, held_out: EvalRows | None,
-        place: Place, layout: Layout, rates: RatesConfig,
+        place: Place, layout: Layout, rates: RatesConfig, keep: int, begin: Path | None,
     ) -> None:  # fmt: skip
         self._feed, self._held_out, self._place = feed, held_out, place
-        self._layout, self._rates = layout, rates
+        self._layout, self._rates, self._keep, self._draws_of = layout, rates, keep, begin
         self._pad = int(processor.tokenizer.pad_token_id)
         seen_by_trl = datasets.IterableDataset.from_generator(_one_example)
         super().__init__(
@@ -67,17 +76,36 @@ class StageOne(SFTTrainer):
 
     def training_step(self, model: Any, inputs: dict[str, Any], *rest: Any, **named: Any) -> torch.Tensor:
         place = inputs.pop("place")
+        if self._draws_of is not None:
+            self._load_rng_state(str(self._draws_of))
+            self._draws_of = None
         loss: torch.Tensor = super().training_step(  # type: ignore[no-untyped-call]
             model, inputs, *rest, **named
         )
+        if not torch.isfinite(loss):
+            raise BuildError(f"the loss of step {self.state.global_step + 1} is {float(loss)}; {_LOWER}")
         self._place.follow(*place)
         return loss
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Everything, then on the disk, then each process's place; then older checkpoints may go."""
+        step = self.state.global_step
+        trained: Any = self.model
+        for name, parameter in trained.named_parameters():
+            if parameter.requires_grad and not torch.isfinite(parameter).all():
+                raise BuildError(f"{name} isn't finite after step {step}; {_LOWER}")
         super()._save_checkpoint(model, trial)  # type: ignore[no-untyped-call]
-        folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+        checkpoints = Path(str(self.args.output_dir))
+        folder = checkpoints / f"checkpoint-{step}"
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            make_durable(folder)
         self.accelerator.wait_for_everyone()
         self._place.save(folder / place_file(self.args.process_index))
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            for old in sorted(_steps(checkpoints).items())[: -self._keep]:
+                shutil.rmtree(old[1])
 
     def gathered(self) -> dict[str, Any] | None:
         """All weights by name where DeepSpeed spreads them over processes, else None.
@@ -108,13 +136,25 @@ def place_file(rank: int) -> str:
 
 def newest_checkpoint(folder: Path, processes: int) -> Path | None:
     """The last checkpoint that is whole: each process's place is written after everything else."""
-    whole = [
-        (int(path.name.removeprefix("checkpoint-")), path)
-        for path in folder.glob("checkpoint-*")
-        if path.name.removeprefix("checkpoint-").isdigit()
-        and all((path / place_file(rank)).is_file() for rank in range(processes))
-    ]
-    return max(whole)[1] if whole else None
+    whole = {step: path for step, path in _steps(folder).items() if _is_whole(path, processes)}
+    return whole[max(whole)] if whole else None
+
+
+def remove_unfinished(folder: Path, processes: int) -> None:
+    """Remove the checkpoints that a run was killed in the middle of."""
+    for path in _steps(folder).values():
+        if not _is_whole(path, processes):
+            shutil.rmtree(path)
+
+
+def _steps(folder: Path) -> dict[int, Path]:
+    """The checkpoints in a folder by their step."""
+    named = {path.name.removeprefix("checkpoint-"): path for path in folder.glob("checkpoint-*")}
+    return {int(name): path for name, path in named.items() if name.isdigit()}
+
+
+def _is_whole(path: Path, processes: int) -> bool:
+    return all((path / place_file(rank)).is_file() for rank in range(processes))
 
 
 def arguments(options: TrainOptions, steps: int, evaluate: bool) -> SFTConfig:
@@ -135,7 +175,6 @@ def arguments(options: TrainOptions, steps: int, evaluate: bool) -> SFTConfig:
         gradient_checkpointing=run.checkpointing,
         logging_steps=run.log_every,
         save_steps=run.save_every,
-        save_total_limit=run.keep,
         eval_strategy="steps" if evaluate else "no",
         eval_steps=run.eval_every,
         prediction_loss_only=True,

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from schemas.dataset import MANIFEST, load_manifest
 from schemas.pictures import encode
 from schemas.records import Message
 from tests.schemas import rows as make
@@ -45,15 +46,23 @@ def entries(count: int = 12) -> list[Entry]:
     ]
 
 
-def dataset(folder: Path, rows: list[Entry] | None = None) -> Path:
-    return publish(folder, rows or entries(), files=2, rows_per_group=4)
+def dataset(folder: Path, rows: list[Entry] | None = None, held_out: list[Entry] | None = None) -> Path:
+    """A published dataset of these rows, and of those held out as its split test."""
+    publish(folder, rows or entries(), files=2, rows_per_group=4)
+    if held_out:
+        manifest = load_manifest(folder)
+        publish(folder, held_out, files=1, rows_per_group=4, split="test")
+        files = {**manifest.files, **load_manifest(folder).files}
+        text = manifest.model_copy(update={"files": files}).model_dump_json()
+        (folder / MANIFEST).write_text(text, encoding="utf-8")
+    return folder
 
 
-def settings(out: Path, data: Path, family: str, **run: Any) -> dict[str, Any]:
-    """The options of a short run on the CPU, as a YAML file has them."""
+def settings(out: Path, data: Path, model: str, **run: Any) -> dict[str, Any]:
+    """The options of a short run on the CPU, as a YAML file has them; `model` is a family or a folder."""
     return {
         "name": "small", "out": str(out), "seed": 3,
-        "model": {"tiny": family, "dtype": "float32"},
+        "model": {"tiny" if model in FAMILIES else "name": model, "dtype": "float32"},
         "data": {"dataset": str(data), "eval_split": None},
         "lora": {"rank": 2, "alpha": 4, "dropout": 0.0},
         "rates": {"lora": 0.02, "vision": 0.002, "projector": 0.003},

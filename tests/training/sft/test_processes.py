@@ -6,19 +6,26 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
-from tests.training.sft.small import dataset, entries, settings, written
-from training.sft.options import load_options
-from training.sft.run import prepare
+from tests.training.sft.small import DIALOGUES, dataset, entry, settings, written
 
 ROOT = Path(__file__).parents[3]
+UNFIT = (3, 12)
 
 
 def test_two_processes_share_the_rows_and_agree(tmp_path: Path) -> None:
-    data = dataset(tmp_path / "data", entries(12))
-    config = written(tmp_path, settings(tmp_path / "out", data, "qwen2.5-vl", steps=3, batch=2))
-    prepare(load_options(config))
+    """Some rows have no picture: then a process has no gradient for the vision encoder while the other has.
+
+    The base is made in the run, by one of the processes; rows left out are counted over both.
+    """
+    rows = [entry(number, DIALOGUES[number % 3], number % 3) for number in range(14)]
+    for number in UNFIT:
+        rows[number] = entry(number, [("user", "Read <|im_end|>"), ("assistant", "No.")])
+    values = settings(tmp_path / "out", dataset(tmp_path / "data", rows), "qwen2.5-vl", steps=5, batch=1)
+    values["run"]["checkpointing"] = True
+    config = written(tmp_path, values)
     program = str(Path(__file__).with_name("two_processes.py"))
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
@@ -28,8 +35,19 @@ def test_two_processes_share_the_rows_and_agree(tmp_path: Path) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     first, second = (json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1))
-    assert len(first["rows"]) == len(second["rows"]) == 6
-    assert {*first["rows"], *second["rows"]} == {f"row-{number:03d}" for number in range(12)}
+    pictures = {row.id: len(encoded) for row, encoded in rows}
+    steps = [
+        {pictures[one] > 0, pictures[other] > 0}
+        for one, other in zip(first["rows"], second["rows"], strict=True)
+    ]
+    assert len(steps) == 5
+    assert {True, False} in steps
+    assert not {*first["rows"]} & {*second["rows"]}
     assert first["weights"]
     assert first["weights"] == second["weights"]
-    assert (tmp_path / "out" / "adapter" / "adapter_model.safetensors").is_file()
+    own = Counter(first["unfit"]) + Counter(second["unfit"])
+    assert own
+    assert Counter(first["left_out"]) == Counter(second["left_out"]) == own
+    said = json.loads((tmp_path / "out" / "adapter" / "training.json").read_text())
+    assert Counter(said["left_out"]) == own
+    assert said["processes"] == 2

@@ -9,21 +9,29 @@ import hashlib
 import json
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from training.sft import feed, run
 from training.sft.options import load_options
+from training.sft.rows import UnfitRow
 
 
 def main(config: Path, folder: Path) -> None:
-    """Train, then write `rank-N.json`: the texts of the rows in order, and a hash of the trained weights."""
+    """Train, then write `rank-N.json`: the rows trained on in order, those left out and a hash of weights."""
     seen: list[str] = []
+    unfit: Counter[str] = Counter()
     encoded, trained = feed.encoded, {}
 
     def noted(row: Any, *given: Any) -> Any:
+        try:
+            found = encoded(row, *given)
+        except UnfitRow as error:
+            unfit[error.reason] += 1
+            raise
         seen.append(row["id"])
-        return encoded(row, *given)
+        return found
 
     feed.encoded = noted
     from training.sft.trainer import StageOne
@@ -38,11 +46,9 @@ def main(config: Path, folder: Path) -> None:
         return result
 
     StageOne.train = kept
-    options = load_options(config)
-    run.train(options)
-    wanted = (options.run.steps or 0) * options.run.batch
-    text = json.dumps({"rows": seen[:wanted], "weights": trained})
-    (folder / f"rank-{os.environ['RANK']}.json").write_text(text)
+    done = run.train(load_options(config))
+    said = {"rows": seen, "unfit": unfit, "left_out": done.unfit, "weights": trained}
+    (folder / f"rank-{os.environ['RANK']}.json").write_text(json.dumps(said))
 
 
 main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,200 @@
+"""A run that is killed goes on with the rows left and reaches the loss of one that wasn't."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from schemas.errors import InputError
+from tests.training.sft.small import dataset, entries, entry, settings, written
+from training.sft import feed, run, saving
+from training.sft.options import TrainOptions, load_options
+from training.sft.trainer import StageOne, newest_checkpoint
+
+ROOT = Path(__file__).parents[3]
+Base = Callable[[str], str]
+
+
+def losses(log: list[dict[str, float]]) -> dict[int, float]:
+    return {int(said["step"]): said["loss"] for said in log if "loss" in said}
+
+
+def with_an_unfit_row(folder: Path) -> Path:
+    rows = entries(12)
+    rows[5] = entry(5, [("user", "Read <|im_end|>"), ("assistant", "No.")])
+    return dataset(folder, rows)
+
+
+def chosen(folder: Path, data: Path, model: str, workers: int = 0, **run: Any) -> TrainOptions:
+    folder.mkdir()
+    values = settings(folder / "out", data, model, **run)
+    values["data"]["workers"] = workers
+    values["lora"]["dropout"] = 0.2
+    return load_options(written(folder, values))
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return {
+        name: value.detach()
+        for name, value in saving.load_trained(folder / "adapter").named_parameters()
+        if "lora_" in name or "modules_to_save" in name
+    }
+
+
+def assert_the_same(one: TrainOptions, other: TrainOptions, whole: run.Trained, resumed: run.Trained) -> None:
+    assert losses(resumed.log).keys() == losses(whole.log).keys()
+    for step, loss in losses(whole.log).items():
+        assert losses(resumed.log)[step] == pytest.approx(loss, abs=1e-5), step
+    assert resumed.unfit == whole.unfit
+    expected = weights(one.out)
+    for name, value in weights(other.out).items():
+        assert torch.allclose(value, expected[name], atol=1e-5), name
+
+
+def test_killed_it_goes_on_with_the_rows_left(base: Base, tmp_path: Path) -> None:
+    """A real SIGKILL of a run whose rows two workers encode ahead."""
+    data = with_an_unfit_row(tmp_path / "data")
+    model = base("qwen3-vl")
+    whole, killed = (
+        chosen(tmp_path / name, data, model, 2, steps=8, batch=2, save_every=3)
+        for name in ("whole", "killed")
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "flows.cli", "train", str(tmp_path / "killed" / "train.yaml")]
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    mark = killed.out / "checkpoints" / "checkpoint-3" / "place-0.json"
+    end = time.monotonic() + 300
+    while not mark.is_file():
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.002)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (killed.out / "adapter").exists()
+    assert_the_same(whole, killed, run.train(whole), run.train(killed))
+
+
+class Stopped(Exception):
+    """Ends a run in the middle."""
+
+
+def test_stopped_twice_it_takes_each_row_once(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = with_an_unfit_row(tmp_path / "data")
+    model = base("internvl")
+    whole, stopped = (
+        chosen(tmp_path / name, data, model, steps=8, batch=2, save_every=1, keep=1)
+        for name in ("whole", "stopped")
+    )
+    trained: list[tuple[int, int]] = []
+    step, follow = StageOne.training_step, feed.Place.follow
+
+    def stopping(self: StageOne, *given: Any, **named: Any) -> Any:
+        if len(trained) in stops:
+            stops.discard(len(trained))
+            raise Stopped
+        return step(self, *given, **named)
+
+    def noted(self: feed.Place, reader: int, epoch: int, taken: int, unfit: dict[str, int]) -> None:
+        trained.append((epoch, taken))
+        follow(self, reader, epoch, taken, unfit)
+
+    monkeypatch.setattr(StageOne, "training_step", stopping)
+    monkeypatch.setattr(feed.Place, "follow", noted)
+    stops: set[int] = set()
+    undisturbed = run.train(whole)
+    expected = list(trained)
+    trained.clear()
+    stops |= {3, 6}
+    for _ in range(2):
+        with pytest.raises(Stopped):
+            run.train(stopped)
+    assert_the_same(whole, stopped, undisturbed, run.train(stopped))
+    assert trained == expected
+    assert {path.name for path in (stopped.out / "checkpoints").glob("checkpoint-*")} == {"checkpoint-8"}
+
+
+def test_a_checkpoint_cut_short_is_removed_and_the_one_before_is_kept(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = dataset(tmp_path / "data", entries(4))
+    options = chosen(tmp_path / "run", data, base("internvl"), steps=3, save_every=1, keep=1)
+    checkpoints = options.out / "checkpoints"
+    save = feed.Place.save
+
+    def stopping(self: feed.Place, path: Path) -> None:
+        if path.parent.name == "checkpoint-2":
+            raise Stopped
+        save(self, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(feed.Place, "save", stopping)
+        with pytest.raises(Stopped):
+            run.train(options)
+    assert {path.name for path in checkpoints.glob("checkpoint-*")} == {"checkpoint-1", "checkpoint-2"}
+    assert newest_checkpoint(checkpoints, 1) == checkpoints / "checkpoint-1"
+    (checkpoints / "checkpoint-2").rename(checkpoints / "checkpoint-9")
+    run.train(options)
+    assert {path.name for path in checkpoints.glob("checkpoint-*")} == {"checkpoint-3"}
+
+
+def test_a_frozen_part_is_frozen_still_when_a_run_goes_on(base: Base, tmp_path: Path) -> None:
+    data = dataset(tmp_path / "data", entries(4))
+    values = settings(tmp_path / "out", data, base("qwen2.5-vl"), steps=1)
+    values["rates"]["vision"] = 0.0
+    run.train(load_options(written(tmp_path, values)))
+    first = weights(tmp_path / "out")
+    values["run"]["steps"] = 2
+    done = run.train(load_options(written(tmp_path, values)))
+    assert done.steps == 2
+    for name, value in weights(tmp_path / "out").items():
+        if "original_module" not in name:
+            assert torch.equal(value, first[name]) == (".visual." in name and ".merger." not in name), name
+
+
+def test_another_mixture_begins_no_old_run(base: Base, tmp_path: Path) -> None:
+    data = dataset(tmp_path / "data", entries(4))
+    values = settings(tmp_path / "out", data, base("internvl"), steps=1, save_every=1)
+    run.train(load_options(written(tmp_path, values)))
+    values["data"]["sources"] = ["iqa-spider"]
+    with pytest.raises(InputError, match="was begun with data"):
+        run.train(load_options(written(tmp_path, values)))
+
+
+def test_another_number_of_processes_removes_nothing(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = dataset(tmp_path / "data", entries(4))
+    options = chosen(tmp_path / "run", data, base("internvl"), steps=1, save_every=1)
+    run.train(options)
+    record = options.out / "run.json"
+    record.write_text(record.read_text().replace('"processes": 1', '"processes": 2'))
+    checkpoint = options.out / "checkpoints" / "checkpoint-1"
+    shutil.copy(checkpoint / "place-0.json", checkpoint / "place-1.json")
+    (options.out / "adapter" / "training.json").unlink()
+    with pytest.raises(InputError, match="was begun with processes 2, now 1"):
+        run.train(options)
+    assert (checkpoint / "place-1.json").is_file()
+
+
+def test_a_place_that_cannot_be_read_is_told(base: Base, tmp_path: Path) -> None:
+    data = dataset(tmp_path / "data", entries(4))
+    values = settings(tmp_path / "out", data, base("internvl"), steps=1)
+    run.train(load_options(written(tmp_path, values)))
+    (tmp_path / "out" / "checkpoints" / "checkpoint-1" / "place-0.json").write_text("{}")
+    values["run"]["steps"] = 2
+    with pytest.raises(InputError, match="remove that checkpoint"):
+        run.train(load_options(written(tmp_path, values)))

@@ -1,0 +1,182 @@
+"""The data ablation: four runs that differ in their sources alone, compared on the same held-out rows."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from schemas.dataset import load_manifest
+from schemas.errors import InputError
+from schemas.store import write_atomically
+from training.sft.held_out import Interval, Summary, held_out, held_out_rows, summaries
+from training.sft.options import TrainOptions
+
+RESULT = "ablation.json"
+SOURCES = ("iqa-spider", "q-instruct", "dq-495k")
+RUNS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "ours": ("ours", SOURCES[:1]),
+    "q-instruct": ("+ Q-Instruct", SOURCES[:2]),
+    "dq-495k": ("+ DQ-495K", (SOURCES[0], SOURCES[2])),
+    "all": ("all", SOURCES),
+}
+"""By folder: the run's title and the sources of its rows, as the column `source` has them."""
+FIRST = next(iter(RUNS))
+Evaluation = Callable[[Path], Mapping[str, float]]
+"""Scores of a run by name, more being as the name says; it gets the run's folder, which holds `adapter`."""
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What came out. `runs` by folder; `json` is what ablation.json holds."""
+
+    steps: int
+    rows_a_step: int
+    train_rows: dict[str, int]
+    summaries: dict[str, dict[str, Summary]]
+    evaluations: dict[str, dict[str, float]]
+    left_out: dict[str, int]
+
+    def json(self, options: TrainOptions) -> dict[str, Any]:
+        """JSON values: dataset, what is equal over the runs, and each run's figures."""
+        manifest = load_manifest(options.data.dataset.resolve())
+        return {
+            "dataset": {"name": manifest.name, "digest": manifest.digest},
+            "options": options.model_dump(mode="json"),
+            "steps": self.steps,
+            "rows_a_step": self.rows_a_step,
+            "held_out": {"split": options.data.eval_split, "left_out": self.left_out},
+            "runs": {
+                name: {
+                    "sources": list(RUNS[name][1]),
+                    "train_rows": self.train_rows[name],
+                    "tasks": {task: asdict(found) for task, found in by_task.items()},
+                    "evaluations": self.evaluations[name],
+                }
+                for name, by_task in self.summaries.items()
+            },
+        }
+
+
+def planned(options: TrainOptions, processes: int = 1) -> tuple[dict[str, TrainOptions], dict[str, int]]:
+    """The options of each run, equal but for sources and folder, and the rows each has.
+
+    All take the same number of steps; `run.epochs` are counted on the rows of all sources. Raises
+    InputError, before anything is trained, when the dataset lacks a source or a held-out split.
+    """
+    from training.sft.feed import reader_of
+    from training.sft.run import steps_of
+
+    data = options.data
+    if data.sources is not None:
+        raise InputError("data.sources: the ablation chooses the sources of its runs; leave it out")
+    if data.eval_split is None or data.eval_split == data.split:
+        raise InputError("data.eval_split: the ablation compares on held-out rows; name their split")
+    next(held_out_rows(data, data.eval_split), None)
+    chosen = {
+        name: data.model_copy(update={"sources": list(sources), "eval_split": None})
+        for name, (_, sources) in RUNS.items()
+    }
+    rows = {name: reader_of(part, data.split, options.seed, 0, 1).rows for name, part in chosen.items()}
+    steps = steps_of(options, rows["all"], processes)
+    run = options.run.model_copy(update={"steps": steps, "epochs": None})
+    runs = {
+        name: options.model_copy(update={"out": options.out / name, "data": part, "run": run})
+        for name, part in chosen.items()
+    }
+    return runs, rows
+
+
+def ablation(options: TrainOptions, evaluations: Sequence[Evaluation] = ()) -> Ablation:
+    """Train and compare the four runs, each in `out/NAME`, and write `out/ablation.json`.
+
+    What is finished is taken as it is and what was killed goes on. Each of `evaluations` gets each run's
+    folder, in the main process. Raises InputError.
+    """
+    from training.sft.run import train
+
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    first = os.environ.get("RANK", "0") == "0"
+    runs, rows = planned(options, processes)
+    assert options.data.eval_split is not None
+    scores = {}
+    others: dict[str, dict[str, float]] = {}
+    left_out: dict[str, int] = {}
+    for name, one in runs.items():
+        done = train(one)
+        found = held_out(done.adapter, options, options.data.eval_split)
+        if not found.scores:
+            raise InputError(f"{options.data.dataset}: no row of {options.data.eval_split!r} fits the model")
+        scores[name], left_out = found.scores, found.left_out
+        others[name] = {}
+        for evaluation in evaluations if first else ():
+            others[name].update(evaluation(one.out))
+        gc.collect()
+    result = Ablation(
+        steps=runs[FIRST].run.steps or 0,
+        rows_a_step=options.run.batch * options.run.accumulation * processes,
+        train_rows=rows,
+        summaries={name: summaries(found, scores[FIRST], options.seed) for name, found in scores.items()},
+        evaluations=others,
+        left_out=left_out,
+    )
+    if first:
+        text = json.dumps(result.json(options), indent=2) + "\n"
+        write_atomically(options.out / RESULT, text.encode(), options.out)
+    return result
+
+
+def markdown(found: Ablation) -> str:
+    """Tables for people: what the runs saw, then loss, its difference to the first run, accuracy, by task."""
+    titles = [title for title, _ in RUNS.values()]
+    seen = {name: found.steps * found.rows_a_step / rows for name, rows in found.train_rows.items()}
+    parts = [
+        f"{found.steps} steps of {found.rows_a_step} rows a run.",
+        _table(
+            ["", *titles],
+            [
+                ["rows", *(f"{rows:,}" for rows in found.train_rows.values())],
+                ["times each was seen", *(f"{times:.2f}" for times in seen.values())],
+            ],
+        ),
+    ]
+    for title, field in (
+        ("Loss, nats a token", "loss"),
+        (f"Loss less that of {titles[0]}", "loss_difference"),
+        ("Tokens foretold rightly", "accuracy"),
+    ):
+        first = 1 if field == "loss_difference" else 0
+        shown = list(found.summaries.values())[first:]
+        lines = [
+            [
+                f"{task} ({summary.rows} rows, {summary.photographs} photographs)",
+                *(_cell(getattr(by_task[task], field)) for by_task in shown),
+            ]
+            for task, summary in found.summaries[FIRST].items()
+        ]
+        parts.append(_table([title, *titles[first:]], lines))
+    names = list(dict.fromkeys(name for scores in found.evaluations.values() for name in scores))
+    if names:
+        lines = [
+            [
+                name,
+                *(f"{scores[name]:.4f}" if name in scores else "" for scores in found.evaluations.values()),
+            ]
+            for name in names
+        ]
+        parts.append(_table(["Evaluation", *titles], lines))
+    return "\n\n".join(parts)
+
+
+def _table(head: list[str], lines: list[list[str]]) -> str:
+    rows = [head, ["---"] * len(head), *lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _cell(interval: Interval) -> str:
+    value, low, high = interval
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"

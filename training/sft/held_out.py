@@ -1,0 +1,185 @@
+"""How well a trained model foretells held-out answers: loss and accuracy a token, by task, with intervals."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.dataset import split_files
+from schemas.hashing import rng
+from schemas.reading import row_labels
+from schemas.store import write_atomically
+from training.mixture import Mixture
+from training.sft.options import DataConfig, TrainOptions
+from training.sft.saving import load_trained
+from training.streaming import stream
+
+SCORES = "held-out.json"
+OVERALL = "all"
+RESAMPLES = 1000
+_COLUMNS = ("id", "task", "source", "messages", "source_image")
+
+
+@dataclass(frozen=True)
+class Score:
+    """One row: the sum of its answers' tokens' losses in nats, how many tokens, how many foretold rightly.
+
+    `photograph` is the hash of the source picture, or the row's id where its dataset doesn't name one.
+    """
+
+    row_id: str
+    task: str
+    source: str
+    photograph: str
+    loss: float
+    tokens: int
+    right: int
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The scores of all held-out rows that fit, and how many don't, by reason."""
+
+    scores: list[Score]
+    left_out: dict[str, int]
+
+
+def held_out_rows(data: DataConfig, split: str) -> Iterator[dict[str, Any]]:
+    """`data.eval_rows` rows of the split, shared equally by its tasks, whatever the run's sources are.
+
+    The same rows for the same dataset and options. Raises InputError.
+    """
+    folder = data.dataset.resolve()
+    labels = row_labels(path for path, _ in split_files(folder, split))
+    tasks = {task for task, _ in labels.names if data.tasks is None or task in data.tasks}
+    each = max(data.eval_rows // max(len(tasks), 1), 1)
+    caps = Mixture(task_caps=dict.fromkeys(sorted(tasks), each))
+    return iter(stream(folder, split, columns=_COLUMNS, tasks=data.tasks, mixture=caps))
+
+
+def held_out(adapter: Path, options: TrainOptions, split: str) -> HeldOut:
+    """The scores of a saved adapter, from `held-out.json` beside it when they are there.
+
+    Under torchrun processes share the rows and each gets all scores. Raises InputError.
+    """
+    from accelerate import PartialState
+    from accelerate.utils import gather_object
+
+    said = {"split": split, "rows": options.data.eval_rows, "tasks": options.data.tasks}
+    said |= {"max_tokens": options.run.max_tokens, "pixels": options.pixels.model_dump()}
+    path = adapter / SCORES
+    if path.is_file():
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["of"] == said:
+            return HeldOut([Score(**score) for score in found["scores"]], found["left_out"])
+    scores, left_out = _scored(adapter, options, split)
+    scores = sorted(gather_object(scores), key=lambda score: score.row_id)
+    result = HeldOut(scores, left_out)
+    if PartialState().is_main_process:
+        write_atomically(path, json.dumps({"of": said, **asdict(result)}).encode(), adapter)
+    return result
+
+
+def _scored(adapter: Path, options: TrainOptions, split: str) -> tuple[list[Score], dict[str, int]]:
+    """This process's share of the scores, and the counts of all rows left out."""
+    import torch
+    from accelerate import PartialState
+
+    from training.sft.rows import UnfitRow, encoded
+    from training.sft.run import prepare
+
+    state = PartialState(cpu=options.run.device == "cpu")
+    prepared = prepare(options)
+    model = load_trained(adapter, options.model.dtype).to(state.device)
+    scores = []
+    left_out: Counter[str] = Counter()
+    for number, row in enumerate(held_out_rows(options.data, split)):
+        try:
+            example = encoded(row, prepared.processor, prepared.marks, options.run.max_tokens)
+        except UnfitRow as error:
+            left_out[error.reason] += 1
+            continue
+        if number % state.num_processes == state.process_index:
+            given = {name: value.to(state.device) for name, value in example.items()}
+            with torch.no_grad():
+                loss, tokens, right = _foretold(model, given)
+            photograph = (row["source_image"] or {}).get("sha256") or row["id"]
+            scores.append(Score(row["id"], row["task"], row["source"], photograph, loss, tokens, right))
+    return scores, dict(left_out)
+
+
+def _foretold(model: Any, example: dict[str, Any]) -> tuple[float, int, int]:
+    """Loss (sum, nats), tokens, tokens foretold rightly of one row's labels; only their logits are made."""
+    from torch.nn.functional import cross_entropy
+
+    from training.sft.rows import IGNORED
+
+    labels = example.pop("labels")[0]
+    at = (labels != IGNORED).nonzero()[:, 0]
+    logits = model(**example, logits_to_keep=at - 1, use_cache=False).logits[0].float()
+    wanted = labels[at]
+    right = int((logits.argmax(-1) == wanted).sum())
+    return float(cross_entropy(logits, wanted, reduction="sum")), len(at), right
+
+
+Interval = tuple[float, float, float]
+"""A value and the 2.5 and 97.5% points of its bootstrap; three times the value with one photograph."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The rows of a task: `loss` in nats a token, `accuracy` the share of tokens foretold rightly.
+
+    `loss_difference` is this loss less that of the run compared with, on the same resampled photographs.
+    """
+
+    rows: int
+    photographs: int
+    loss: Interval
+    accuracy: Interval
+    loss_difference: Interval
+
+
+def summaries(scores: Sequence[Score], compared: Sequence[Score], seed: int) -> dict[str, Summary]:
+    """By task, "all" first. Photographs, not rows, are resampled: rows of one photograph aren't independent.
+
+    `compared` are another model's scores of the same rows. Percentile bootstrap (Efron 1979).
+    """
+    found = {}
+    for task in (OVERALL, *sorted({score.task for score in scores})):
+        own, other = (
+            [score for score in given if task in (OVERALL, score.task)] for given in (scores, compared)
+        )
+        names = sorted({score.photograph for score in own})
+        sums, other_sums = _sums(own, names), _sums(other, names)
+        count = len(names)
+        draws = rng(seed, "bootstrap", task).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
+        weights = np.concatenate((np.ones((1, count)), draws))
+        totals, other_totals = weights @ sums, weights @ other_sums
+        loss, accuracy = totals[:, 0] / totals[:, 1], totals[:, 2] / totals[:, 1]
+        difference = loss - other_totals[:, 0] / other_totals[:, 1]
+        found[task] = Summary(
+            len(own), count, _interval(loss), _interval(accuracy), _interval(difference)
+        )  # fmt: skip
+    return found
+
+
+def _sums(scores: Sequence[Score], names: list[str]) -> NDArray[np.float64]:
+    """(photographs, 3): loss, tokens, right tokens of each photograph's rows."""
+    places = {name: place for place, name in enumerate(names)}
+    sums = np.zeros((len(names), 3))
+    for score in scores:
+        sums[places[score.photograph]] += (score.loss, score.tokens, score.right)
+    return sums
+
+
+def _interval(values: NDArray[Any]) -> Interval:
+    low, high = np.quantile(values[1:], (0.025, 0.975))
+    return float(values[0]), float(low), float(high)
