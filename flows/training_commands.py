@@ -1,4 +1,4 @@
-"""The commands of training: train."""
+"""The commands of training: train, proof."""
 
 from __future__ import annotations
 
@@ -23,16 +23,19 @@ def add_training_commands(commands: Any) -> None:
     )
     train.set_defaults(run=_train)
 
+    proof = commands.add_parser(
+        "proof", help="build, train a tiny model and measure its points on photographs held back"
+    )
+    proof.add_argument("config", metavar="CONFIG", type=Path, help="the proof's YAML file")
+    proof.add_argument("--out", metavar="DIR", type=Path, help="put everything in this folder")
+    proof.set_defaults(run=_proof)
+
 
 def _train(options: argparse.Namespace) -> int:
     from training.sft.options import load_options
 
     run = load_options(options.config)
-    missing = [
-        name for name in ("torch", "transformers", "peft", "tensorboard", "trl") if find_spec(name) is None
-    ]
-    if missing:
-        raise InputError(f"training needs {', '.join(missing)}; pip install 'iqa-spider[train]'")
+    _need_packages()
     if options.check:
         from training.sft.checking import check
 
@@ -51,3 +54,26 @@ def _train(options: argparse.Namespace) -> int:
     print(f"{done.steps} steps, rows left out: {left_out}")
     print(done.adapter)
     return 0
+
+
+def _proof(options: argparse.Namespace) -> int:
+    from flows.proof.options import load_proof
+
+    proof = load_proof(options.config)
+    _need_packages()
+    if options.out is not None:
+        proof = proof.model_copy(update={"out": options.out})
+    from flows.proof.run import RESULT, lines, run_proof
+
+    result = run_proof(proof)
+    print("\n".join(lines(result)))
+    print(proof.out / RESULT)
+    return 0 if result["proved"] else 1
+
+
+def _need_packages() -> None:
+    missing = [
+        name for name in ("torch", "transformers", "peft", "tensorboard", "trl") if find_spec(name) is None
+    ]
+    if missing:
+        raise InputError(f"training needs {', '.join(missing)}; pip install 'iqa-spider[train]'")
