@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from schemas.store import write_atomically
 from schemas.errors import InputError
 from schemas.hashing import content_key, rng
+from schemas.store import write_atomically
 
 Side = Literal["train", "test"]
 
@@ -102,5 +102,3 @@ def crop(image: Image.Image, pixels: int, random: np.random.Generator) -> Image.
 def photograph_of(uri: str) -> str:
     """The photograph that a row's source picture was cut from."""
     return uri.split("/", 1)[0]
-
-

@@ -13,11 +13,11 @@ from typing import Any
 
 import yaml
 
-from schemas.store import write_atomically
 from flows.proof.options import ProofOptions
 from flows.proof.photographs import Side, cut, photograph_of
 from flows.proof.reading import point_of
 from schemas.config import BuildConfig, ImagesConfig, load_config
+from schemas.store import write_atomically
 from training.proof.scores import CENTRE, Point, Score, apart, judged, score, target_of
 from training.sft.options import TrainOptions, load_options
 
@@ -171,4 +171,3 @@ def lines(result: dict[str, Any]) -> list[str]:
     proved = "every seed beats" if result["proved"] else "not every seed beats"
     told.append(f"{proved} the untrained model and the centre, intervals apart")
     return told
-

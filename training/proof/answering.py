@@ -54,7 +54,11 @@ def answers(
         )  # fmt: skip
         with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
             found = model.generate(
-                **given, max_new_tokens=most, do_sample=False, output_logits=True, return_dict_in_generate=True
+                **given,
+                max_new_tokens=most,
+                do_sample=False,
+                output_logits=True,
+                return_dict_in_generate=True,
             )
         begun = given["input_ids"].shape[1]
         logits = torch.stack(found.logits, dim=1)[:, :, columns].float().numpy()

@@ -106,7 +106,9 @@ def prove(options: TrainOptions, base: BaseSteps, test: Path, split: str, most: 
 def _side(rows: Sequence[dict[str, Any]]) -> int:
     sides = {side for row in rows for side in row["images"][0].size}
     if len(sides) != 1 or (side := sides.pop()) % 16:
-        raise InputError(f"the proof's pictures are squares of one size, a multiple of 16 pixels, not {sides}")
+        raise InputError(
+            f"the proof's pictures are squares of one size, a multiple of 16 pixels, not {sides}"
+        )
     return int(side)
 
 

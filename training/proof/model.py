@@ -132,9 +132,7 @@ def sine_cosine(cells: int, width: int) -> NDArray[np.float32]:
     return np.concatenate([np.sin(x), np.cos(x), np.sin(y), np.cos(y)], axis=1).astype(np.float32)
 
 
-def components(
-    pixels: NDArray[np.float32], count: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def components(pixels: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(count, 3, PATCH, PATCH) principal components of the patches of (N, 3, H, W) pictures, and (count,)
     offsets: together a convolution whose outputs have mean 0 and, capped, about equal variances.
     """

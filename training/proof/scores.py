@@ -55,9 +55,7 @@ def judged(point: Point | None, mask: BoolMask) -> tuple[bool, float]:
     return point is not None and bool(inside), error
 
 
-def score(
-    hits: Sequence[bool], errors: Sequence[float], photographs: Sequence[str], seed: int = 0
-) -> Score:
+def score(hits: Sequence[bool], errors: Sequence[float], photographs: Sequence[str], seed: int = 0) -> Score:
     """Means over rows; intervals by drawing whole photographs with replacement, 2.5% to 97.5% of the means."""
     names = sorted(set(photographs))
     member = [np.flatnonzero([name == photograph for photograph in photographs]) for name in names]
