@@ -41,8 +41,8 @@ class ProofOptions(Section):
     build: Place
     stage_one: Place
     crops: CropsConfig
-    phrases: dict[str, list[str]] = {}
-    places: dict[str, list[str]] = {}
+    phrases: dict[str, list[str]] = Field(default_factory=dict)
+    places: dict[str, list[str]] = Field(default_factory=dict)
     base: BaseOptions
     seeds: Annotated[list[StrictInt], Field(min_length=1, max_length=20)]
     test_rows: Count

@@ -31,7 +31,7 @@ class Photograph:
         return Path(self.file).stem
 
     def path(self) -> Path:
-        """Where the file lies; the package is located, not imported. Raises InputError when it isn't there."""
+        """Where the file lies; its package is located, not imported. Raises InputError when it's missing."""
         spec = importlib.util.find_spec(self.package)
         if spec is None or spec.origin is None:
             raise InputError(f"the proof's photographs need the package {self.package}; install it")

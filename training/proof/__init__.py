@@ -1,1 +1,1 @@
-"""The learning proof: a tiny model from scratch, stage one on built rows, points read from what it generates."""
+"""The learning proof: a tiny model from scratch, stage one on built rows, and what it then generates."""

@@ -37,7 +37,7 @@ def watched(vocabulary: Mapping[str, int]) -> list[int]:
 def answers(
     model: Any, reader: Any, rows: Sequence[Mapping[str, Any]], batch: int, most: int = 24
 ) -> Iterator[Generated]:
-    """The greedy answer to each row's first question, in order; of the row only picture and question are read.
+    """The greedy answer to each row's first question, in order; only picture and question are read.
 
     `most` bounds the tokens of an answer.
     """

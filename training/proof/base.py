@@ -1,4 +1,4 @@
-"""The base of the proof: trained on the form of the dialogues alone, with answers that belong to other pictures."""
+"""The base of the proof: trained on the form of dialogues alone, with answers about other pictures."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def _side(rows: Sequence[dict[str, Any]]) -> int:
     sides = {side for row in rows for side in row["images"][0].size}
     if len(sides) != 1 or (side := sides.pop()) % 16:
         raise InputError(
-            f"the proof's pictures are squares of one size, a multiple of 16 pixels, not {sides}"
+            f"the proof's pictures are squares of one size, a multiple of 16, not {sides}"
         )
     return int(side)
 

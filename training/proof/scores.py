@@ -56,7 +56,7 @@ def judged(point: Point | None, mask: BoolMask) -> tuple[bool, float]:
 
 
 def score(hits: Sequence[bool], errors: Sequence[float], photographs: Sequence[str], seed: int = 0) -> Score:
-    """Means over rows; intervals by drawing whole photographs with replacement, 2.5% to 97.5% of the means."""
+    """Means over rows; intervals by drawing whole photographs with replacement, 2.5% to 97.5%."""
     names = sorted(set(photographs))
     member = [np.flatnonzero([name == photograph for photograph in photographs]) for name in names]
     values = np.stack([np.asarray(hits, dtype=float), np.asarray(errors, dtype=float)])

@@ -1,4 +1,4 @@
-"""The proof's pieces: words and pictures of the tiny model, shuffled rows, scores by hand, a short real run."""
+"""The proof's pieces: words and first layer of the tiny model, shuffled rows, scores, a short real run."""
 
 from __future__ import annotations
 
