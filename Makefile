@@ -10,13 +10,16 @@ VLM_PORT ?= 23333
 VLM_VENV ?= .venv-lmdeploy
 VLM_OPTIONS ?= --session-len 16384 --vision-max-batch-size 8 --enable-prefix-caching --trust-remote-code
 
-.PHONY: demo test lint bench bench-reading clean vlm-server
+.PHONY: demo test proof lint bench bench-reading clean vlm-server
 
 demo: $(VENV)/.core
 	$(VENV)/bin/iqa-spider build configs/demo.yaml
 
 test: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile
+
+proof: $(VENV)/.train
+	OMP_NUM_THREADS=1 $(VENV)/bin/iqa-spider proof configs/proof.yaml
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
@@ -56,6 +59,10 @@ $(VLM_VENV)/.lmdeploy:
 
 $(VENV)/.core: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) -e .
+	touch $@
+
+$(VENV)/.train: $(VENV)/.core
+	$(PIP) -e '.[train]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core

@@ -1,4 +1,4 @@
-"""The commands of training: train, ablation."""
+"""The commands of training: train, ablation, proof."""
 
 from __future__ import annotations
 
@@ -42,6 +42,13 @@ def add_training_commands(commands: Any) -> None:
     )
     ablation.add_argument("config", metavar="CONFIG", type=Path, help="a run's YAML file, without sources")
     ablation.set_defaults(run=_ablation)
+
+    proof = commands.add_parser(
+        "proof", help="build, train a tiny model and measure its points on photographs held back"
+    )
+    proof.add_argument("config", metavar="CONFIG", type=Path, help="the proof's YAML file")
+    proof.add_argument("--out", metavar="DIR", type=Path, help="put everything in this folder")
+    proof.set_defaults(run=_proof)
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -103,6 +110,21 @@ def _ablation(options: argparse.Namespace) -> int:
         print(markdown(found))
         print(run.out / RESULT)
     return 0
+
+
+def _proof(options: argparse.Namespace) -> int:
+    from flows.proof.options import load_proof
+
+    proof = load_proof(options.config)
+    _check_installed()
+    if options.out is not None:
+        proof = proof.model_copy(update={"out": options.out})
+    from flows.proof.run import RESULT, lines, run_proof
+
+    result = run_proof(proof)
+    print("\n".join(lines(result)))
+    print(proof.out / RESULT)
+    return 0 if result["proved"] else 1
 
 
 def _check_installed() -> None:

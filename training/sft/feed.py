@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,15 @@ def reader_of(data: DataConfig, split: str, seed: int, number: int, of: int) -> 
     return RowStream(data.dataset.resolve(), choice, number, of)
 
 
+def held_against_question(row: Mapping[str, Any], data: DataConfig) -> None:
+    """Raises UnfitRow ("other-question") when the row's first question doesn't match `data.question`."""
+    if data.question is None:
+        return
+    asked = next((m["content"] for m in row["messages"] if m["role"] == "user"), "")
+    if re.search(data.question, asked) is None:
+        raise UnfitRow("other-question", str(row.get("id")))
+
+
 class Feed(IterableDataset[dict[str, Any]]):
     """Encoded rows, epoch after epoch; each says its reader, epoch, place and the rows left out before it.
 
@@ -103,6 +113,7 @@ class Feed(IterableDataset[dict[str, Any]]):
             for row in rows:
                 taken += 1
                 try:
+                    held_against_question(row, self._data)
                     example = encoded(row, self._processor, self._marks, self._max_tokens)
                 except UnfitRow as error:
                     unfit[error.reason] += 1
@@ -159,6 +170,7 @@ class EvalRows(IterableDataset[dict[str, Any]]):
             if sum(self._fits) == data.eval_rows:
                 break
             try:
+                held_against_question(row, self._data)
                 encoded(row, processor, marks, max_tokens)
             except UnfitRow as error:
                 self.unfit[error.reason] += 1

@@ -17,13 +17,13 @@ SPECIAL = (
     "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>",
 )  # fmt: skip
 """Qwen2.5's special tokens from 151643 on (tokenizer_config.json of Qwen2.5-VL)."""
-_INTERNVL_TOKENS = {
+INTERNVL_TOKENS = {
     "start_image_token": "<img>",
     "end_image_token": "</img>",
     "context_image_token": "<IMG_CONTEXT>",
     "video_token": "<video>",
 }
-_INTERNVL_TEMPLATE = (
+INTERNVL_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
     "{% for part in message['content'] %}{% if part['type'] == 'image' %}<IMG_CONTEXT>\n"
     "{% else %}{{ part['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
@@ -202,7 +202,7 @@ def _internvl(ranks: int) -> tuple[Any, Any]:
         InternVLVideoProcessor,
     )
 
-    tokenizer = qwen_tokenizer(ranks, _INTERNVL_TOKENS)
+    tokenizer = qwen_tokenizer(ranks, INTERNVL_TOKENS)
     config = InternVLConfig(
         text_config={**_text(ranks), "model_type": "qwen2"},
         vision_config={
@@ -219,6 +219,6 @@ def _internvl(ranks: int) -> tuple[Any, Any]:
         tokenizer=tokenizer,
         video_processor=InternVLVideoProcessor(),
         image_seq_length=4,
-        chat_template=_INTERNVL_TEMPLATE,
+        chat_template=INTERNVL_TEMPLATE,
     )
     return InternVLForConditionalGeneration(config), processor

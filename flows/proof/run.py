@@ -1,0 +1,173 @@
+"""The learning proof from photographs to figures: crops, two builds, a base and stage one a seed, points."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from flows.proof.options import ProofOptions
+from flows.proof.photographs import Side, cut, photograph_of
+from flows.proof.reading import point_of
+from schemas.config import BuildConfig, ImagesConfig, load_config
+from schemas.store import write_atomically
+from training.proof.scores import CENTRE, Point, Score, apart, judged, score, target_of
+from training.sft.options import TrainOptions, load_options
+
+RESULT = "result.json"
+
+
+def run_proof(options: ProofOptions) -> dict[str, Any]:
+    """Make what is missing, measure, write `out/result.json` and return it.
+
+    Datasets that stand are reused, trained seeds aren't. Raises InputError and BuildError.
+    """
+    begun = time.perf_counter()
+    train, test = _built(options, "train"), _built(options, "test")
+    built = time.perf_counter()
+    stage_one = load_options(options.stage_one)
+    jobs = [(options, _of_seed(stage_one, options, seed, train), test) for seed in options.seeds]
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(options.workers, len(jobs)), mp_context=spawn) as pool:
+        seeds = list(pool.map(_seed, jobs))
+    result = {
+        **summary(seeds),
+        "datasets": {"train": str(train), "test": str(test)},
+        "seconds": {"data": round(built - begun, 1), "training": round(time.perf_counter() - built, 1)},
+    }
+    write_atomically(options.out / RESULT, (json.dumps(result, indent=2) + "\n").encode(), options.out)
+    return result
+
+
+def _built(options: ProofOptions, side: Side) -> Path:
+    """The dataset of one side of the split, all its rows in the split of that name."""
+    from flows.build import build
+
+    options.out.mkdir(parents=True, exist_ok=True)
+    crops = options.crops
+    count = crops.train if side == "train" else crops.test
+    pictures = cut(options.out / "crops", side, count, crops.pixels, crops.seed)
+    config = build_config(options, load_config(options.build), side, pictures)
+    return build(config).dataset.resolve()
+
+
+def build_config(options: ProofOptions, config: BuildConfig, side: Side, pictures: Path) -> BuildConfig:
+    """The build of one side: its crops, its folder, and a split that all of its pictures are in."""
+    wording = options.out / "wording.yaml"
+    write_atomically(wording, reworded(options.phrases, options.places).encode(), options.out)
+    return config.model_copy(
+        update={
+            "name": f"{config.name}-{side}",
+            "images": ImagesConfig(folder=pictures),
+            "out": options.out / side,
+            "annotate": config.annotate.model_copy(update={"wording": wording}),
+            "merge": config.merge.model_copy(update={"test_share": 1.0 if side == "test" else 0.0}),
+        }
+    )
+
+
+def reworded(phrases: dict[str, list[str]], places: dict[str, list[str]]) -> str:
+    """The packaged wording file as YAML, some of its entries replaced."""
+    from annotation.qa.wording import WORDING_FILE
+
+    wording = yaml.safe_load(WORDING_FILE.read_text(encoding="utf-8"))
+    wording["phrases"].update(phrases)
+    wording["places"].update(places)
+    return str(yaml.safe_dump(wording, sort_keys=True, width=110))
+
+
+def _of_seed(stage_one: TrainOptions, options: ProofOptions, seed: int, train: Path) -> TrainOptions:
+    """Stage one with this seed, in a new folder of its own."""
+    out = options.out / "runs" / f"{time.strftime('%Y%m%d-%H%M%S')}-seed{seed}"
+    data = stage_one.data.model_copy(update={"dataset": train})
+    return stage_one.model_copy(update={"seed": seed, "out": out, "data": data})
+
+
+def _seed(job: tuple[ProofOptions, TrainOptions, Path]) -> dict[str, Any]:
+    """Train one seed and judge its points; in a process of its own, on one thread."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    from training.proof.chain import BaseSteps, prove, rows_of
+    from training.sft.saving import load_processor
+
+    options, stage_one, test = job
+    base = BaseSteps(options.base.steps, options.base.batch, options.base.rate)
+    proved = prove(stage_one, base, test, "test", options.test_rows)
+    rows = rows_of(test, "test", stage_one.data.question, options.test_rows)
+    vocabulary = load_processor(str(stage_one.out / "base"), None).tokenizer.get_vocab()
+    points = {
+        "untrained": [point_of(answer, vocabulary) for answer in proved.before],
+        "trained": [point_of(answer, vocabulary) for answer in proved.after],
+        "centre": [CENTRE] * len(rows),
+    }
+    return {
+        "seed": proved.seed,
+        "seconds": proved.seconds,
+        "loss": proved.loss,
+        "rows": [
+            {
+                "id": row["id"],
+                "photograph": photograph_of(row["source_image"]["uri"]),
+                "answer": {"untrained": before.text, "trained": after.text},
+                **{who: _told(points[who][number], row) for who in points},
+            }
+            for number, (row, before, after) in enumerate(zip(rows, proved.before, proved.after, strict=True))
+        ],
+    }
+
+
+def _told(point: Point | None, row: dict[str, Any]) -> dict[str, Any]:
+    hit, error = judged(point, target_of(row))
+    return {"point": point, "hit": hit, "error": error}
+
+
+WHO = ("trained", "untrained", "centre")
+
+
+def summary(seeds: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Scores of each seed, and whether each seed's training beats both others with intervals apart."""
+    told = []
+    for seed in seeds:
+        scores = {who: _scored(seed["rows"], who) for who in WHO}
+        trained = scores["trained"]
+        beats = {
+            other: trained.hit > scores[other].hit
+            and apart(trained.hit_interval, scores[other].hit_interval)
+            and trained.error < scores[other].error
+            and apart(trained.error_interval, scores[other].error_interval)
+            for other in WHO[1:]
+        }
+        told.append({**seed, "scores": {who: found.told() for who, found in scores.items()}, "beats": beats})
+    return {"seeds": told, "proved": all(all(seed["beats"].values()) for seed in told)}
+
+
+def _scored(rows: Sequence[dict[str, Any]], who: str) -> Score:
+    return score(
+        [row[who]["hit"] for row in rows],
+        [row[who]["error"] for row in rows],
+        [row["photograph"] for row in rows],
+    )
+
+
+def lines(result: dict[str, Any]) -> list[str]:
+    """The figures for people."""
+    told = [f"{'seed':<5} {'points':<10} {'rows':>5}  {'hit rate':<22} {'error':<22}"]
+    for seed in result["seeds"]:
+        for who in WHO:
+            found = seed["scores"][who]
+            hit, error = (
+                f"{found[name]:.3f} [{found[f'{name}_interval'][0]:.3f}, {found[f'{name}_interval'][1]:.3f}]"
+                for name in ("hit", "error")
+            )
+            told.append(f"{seed['seed']:<5} {who:<10} {found['rows']:>5}  {hit:<22} {error:<22}")
+    seconds = result["seconds"]
+    told.append(f"{seconds['data']:.0f} s for the data, {seconds['training']:.0f} s for training and answers")
+    proved = "every seed beats" if result["proved"] else "not every seed beats"
+    told.append(f"{proved} the untrained model and the centre, intervals apart")
+    return told

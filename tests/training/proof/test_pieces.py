@@ -1,0 +1,165 @@
+"""The proof's pieces: words and first layer of the tiny model, shuffled rows, scores, a short real run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from skimage import data
+
+from schemas import masks
+from schemas.errors import InputError
+from schemas.pictures import encode
+from schemas.records import Message
+from tests.schemas import rows as make
+from tests.training.published import Entry, publish
+from training.proof.base import shuffled
+from training.proof.scores import apart, judged, score, target_of
+
+ANSWERS = ("The red area in the top left.", "It is the blue area in the bottom.", "The salt-and-pepper one.")
+
+
+def entries(count: int) -> list[Entry]:
+    """Rows about 64 x 64 parts of a real photograph; every third asks for the weakest."""
+    cat, made = data.chelsea(), []
+    for number in range(count):
+        question = "Where is the noise " + ("weakest?" if number % 3 == 2 else "strongest?")
+        told = [question, ANSWERS[number % len(ANSWERS)], "How do you know?", "It shows severe noise."]
+        messages = [
+            Message(role="assistant" if place % 2 else "user", content=text)
+            for place, text in enumerate(told)
+        ]
+        region = make.region(size=(64, 64))
+        row = make.row(f"row-{number:03d}").model_copy(
+            update={"messages": messages, "regions": [region], "task": "grounding_sid"}
+        )
+        made.append((row, [encode(np.ascontiguousarray(cat[number : number + 64, 100:164]))]))
+    return made
+
+
+def test_the_tokenizer_writes_back_what_it_reads_and_knows_no_other_word() -> None:
+    pytest.importorskip("transformers")
+    from training.proof.model import tokenizer
+    from training.sft.rows import marks_of
+
+    words = tokenizer(ANSWERS)
+    for text in ANSWERS:
+        ids = words.encode(text, add_special_tokens=False)
+        assert words.decode(ids, clean_up_tokenization_spaces=False) == text
+        assert words.unk_token_id not in ids
+    assert words.unk_token_id in words.encode("a zebra", add_special_tokens=False)
+    pieces = words.convert_ids_to_tokens(
+        words.encode(ANSWERS[0] + " " + ANSWERS[2], add_special_tokens=False)
+    )
+    assert {" top", " left", "-pepper"} <= set(pieces)
+
+    class Reader:
+        tokenizer = words
+
+    assert len(marks_of(Reader()).header) == 3
+
+
+def test_the_position_embeddings_tell_every_cell_apart() -> None:
+    from training.proof.model import sine_cosine
+
+    grid = sine_cosine(8, 128)
+    assert grid.shape == (64, 128)
+    assert np.abs(grid).max() <= 1
+    apart_by = np.linalg.norm(grid[:, None] - grid[None], axis=2)
+    assert apart_by[~np.eye(64, dtype=bool)].min() > 0.5
+
+
+def test_the_first_layer_keeps_what_differs_between_patches() -> None:
+    from training.proof.model import components
+
+    pixels = np.random.default_rng(0).normal(size=(20, 3, 64, 64)).astype(np.float32) + 3
+    filters, offset = components(pixels, 128)
+    assert filters.shape == (128, 3, 8, 8)
+    patches = pixels.reshape(20, 3, 8, 8, 8, 8).transpose(0, 2, 4, 1, 3, 5).reshape(-1, 192)
+    out = patches @ filters.reshape(128, 192).T + offset
+    assert np.abs(out.mean(axis=0)).max() < 1e-2
+    assert 0.8 < out.std(axis=0).min() <= out.std(axis=0).max() < 1.2
+
+
+def test_no_shuffled_row_keeps_its_picture() -> None:
+    rows = [{"id": number, "images": [number], "messages": [number]} for number in range(50)]
+    moved = shuffled(rows, 0)
+    assert all(row["images"] != [row["id"]] for row in moved)
+    assert sorted(row["images"][0] for row in moved) == list(range(50))
+    assert [row["messages"] for row in moved] == [row["messages"] for row in rows]
+
+
+def test_a_point_is_judged_by_the_region_it_lies_in() -> None:
+    mask = np.zeros((10, 20), dtype=bool)
+    mask[:, 10:] = True
+    assert judged((0.75, 0.5), mask) == (True, 0.0)
+    hit, error = judged((0.25, 0.5), mask)
+    assert not hit
+    assert error == pytest.approx(0.5 / np.sqrt(2))
+    assert judged((1.0, 1.0), mask)[0]
+    assert judged(None, mask) == (False, pytest.approx(0.25 / np.sqrt(2)))
+    row = {
+        "target_region_ids": ["r1"],
+        "regions": [{"region_id": "r1", "mask": masks.encode(mask).model_dump()}],
+    }
+    assert (target_of(row) == mask).all()
+
+
+def test_intervals_are_over_photographs_and_not_over_rows() -> None:
+    hits = [True] * 50 + [False] * 50
+    many = score(hits, [0.0] * 100, [str(number) for number in range(100)])
+    two = score(hits, [0.0] * 100, ["a"] * 50 + ["b"] * 50)
+    assert many.hit == two.hit == 0.5
+    assert many.hit_interval[1] - many.hit_interval[0] < 0.25
+    assert two.hit_interval == (0.0, 1.0)
+    assert score([True, True], [0.1, 0.3], ["a", "b"]).error == pytest.approx(0.2)
+    assert apart((0.4, 0.5), (0.1, 0.3))
+    assert not apart((0.2, 0.5), (0.1, 0.3))
+
+
+def test_two_steps_of_the_real_path(tmp_path: Path) -> None:
+    pytest.importorskip("trl")
+    import torch
+
+    from training.proof.chain import BaseSteps, prove, rows_of
+    from training.sft.options import TrainOptions
+
+    held = publish(tmp_path / "test", entries(6), files=1, split="test")
+    known = publish(tmp_path / "train", entries(24), files=1)
+    options: dict[str, Any] = {
+        "name": "proof", "out": str(tmp_path / "run"),
+        "model": {"name": "none", "dtype": "bfloat16"},
+        "data": {"dataset": str(known), "eval_split": None, "question": "strongest"},
+        "lora": {"rank": 4, "alpha": 8, "dropout": 0.0},
+        "rates": {"lora": 0.01, "vision": 0.01, "projector": 0.01},
+        "run": {
+            "steps": 2, "batch": 4, "accumulation": 1, "checkpointing": False, "log_every": 1,
+            "save_every": 1000, "device": "cpu",
+        },
+    }  # fmt: skip
+    threads = torch.get_num_threads()
+    try:
+        proved = prove(TrainOptions.model_validate(options), BaseSteps(3, 4, 1e-3), held, "test", 3)
+    finally:
+        torch.set_num_threads(threads)
+    rows = rows_of(held, "test", "strongest", 3)
+    assert len(proved.before) == len(proved.after) == len(rows) == 3
+    assert all("strongest" in row["messages"][0]["content"] for row in rows)
+    first = proved.after[0]
+    assert first.logits.shape == (len(first.ids), len(first.columns))
+    assert first.logits.dtype == np.float32
+    assert first.offsets[-1][1] == len(first.text)
+    assert not np.array_equal(proved.before[0].logits[0], first.logits[0])
+    said = json.loads((tmp_path / "run" / "adapter" / "training.json").read_text())
+    assert said["left_out"]["other-question"] > 0
+
+
+def test_a_question_that_no_row_asks_is_told(tmp_path: Path) -> None:
+    from training.proof.chain import rows_of
+
+    known = publish(tmp_path / "train", entries(3), files=1)
+    with pytest.raises(InputError, match="asks for 'sharpest'"):
+        rows_of(known, "train", "sharpest")
