@@ -1,4 +1,4 @@
-"""The commands of inference: ground, describe, refer, demo, calibrate; evaluate stands in a module of its own."""
+"""The commands of inference: ground, describe, refer, demo, calibrate; `evaluate` has a module of its own."""
 
 from __future__ import annotations
 
