@@ -1,4 +1,4 @@
-"""DeepSpeed's and accelerate's files load in accelerate and say what a run needs; weights as saved."""
+"""DeepSpeed's and accelerate's files load in accelerate and say what a run needs; dtypes and saving."""
 
 from __future__ import annotations
 
