@@ -202,7 +202,7 @@ def steps_of(options: TrainOptions, rows: int, processes: int) -> int:
 def _finished(options: TrainOptions, said: dict[str, Any], steps: int) -> Trained | None:
     """What is saved in `options.out` when it is just the run that is asked for; None to train."""
     folder = options.out / ADAPTER
-    if not (folder / RECORD).is_file():
+    if not all((folder / name).is_file() for name in (RECORD, LOG)):
         return None
     saved = saved_record(folder)
     wanted = {name: said[name] for name in ("base", "options", "dataset", "processes")} | {"steps": steps}
