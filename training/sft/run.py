@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import math
 import os
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from schemas.errors import InputError, SpiderError
-from schemas.store import write_atomically
+from schemas.errors import BuildError, InputError, SpiderError
+from schemas.store import named_disk_errors, write_atomically
 from training.sft.options import TrainOptions
 from training.sft.saving import (
     ADAPTER,
@@ -85,7 +89,36 @@ def _limit_pixels(processor: Any, options: TrainOptions) -> None:
 
 
 def train(options: TrainOptions) -> Trained:
-    """Train, or go on from the newest whole checkpoint in `options.out`, and save. Raises InputError."""
+    """Train, or go on from the newest whole checkpoint in `options.out`, and save.
+
+    A run that is finished is taken as it is. Raises InputError, and BuildError when another process trains in
+    `options.out` or a loss or weight is no number.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        return _train(options)
+    with _held(options.out):
+        return _train(options)
+
+
+@contextmanager
+def _held(out: Path) -> Iterator[None]:
+    """Hold a run's folder for this process; the lock ends with it and isn't its children's (POSIX)."""
+    with named_disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        lock = (out / ".lock").open("ab")
+    with lock:
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                raise
+            raise BuildError(
+                f"{out}: another process trains here; wait for it, or give another 'out'"
+            ) from error
+        yield
+
+
+def _train(options: TrainOptions) -> Trained:
     from accelerate.utils import gather_object
 
     from training.sft.deepspeed import check_file, check_settings
@@ -169,7 +202,7 @@ def steps_of(options: TrainOptions, rows: int, processes: int) -> int:
 def _finished(options: TrainOptions, said: dict[str, Any], steps: int) -> Trained | None:
     """What is saved in `options.out` when it is just the run that is asked for; None to train."""
     folder = options.out / ADAPTER
-    if not (folder / RECORD).is_file():
+    if not all((folder / name).is_file() for name in (RECORD, LOG)):
         return None
     saved = saved_record(folder)
     wanted = {name: said[name] for name in ("base", "options", "dataset", "processes")} | {"steps": steps}

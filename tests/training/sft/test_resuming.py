@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from schemas.errors import InputError
+from schemas.errors import BuildError, InputError
 from tests.training.sft.small import dataset, entries, entry, settings, written
 from training.sft import feed, run, saving
 from training.sft.options import TrainOptions, load_options
@@ -188,6 +188,32 @@ def test_another_number_of_processes_removes_nothing(
     with pytest.raises(InputError, match="was begun with processes 2, now 1"):
         run.train(options)
     assert (checkpoint / "place-1.json").is_file()
+
+
+def test_two_runs_do_not_share_a_folder(base: Base, tmp_path: Path) -> None:
+    data = dataset(tmp_path / "data", entries(4))
+    options = chosen(tmp_path / "run", data, base("internvl"), steps=1)
+    options.out.mkdir()
+    program = (
+        "import fcntl, sys; lock = open(sys.argv[1], 'ab'); fcntl.lockf(lock, fcntl.LOCK_EX); "
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program, str(options.out / ".lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(BuildError, match="another process trains here"):
+            run.train(options)
+        other.communicate("")
+    assert run.train(options).steps == 1
+
+
+def test_an_output_that_cannot_be_a_folder(base: Base, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    data = dataset(tmp_path / "data", entries(4))
+    values = settings(tmp_path / "file" / "out", data, base("internvl"))
+    with pytest.raises(InputError, match="Not a directory; choose another place"):
+        run.train(load_options(written(tmp_path, values)))
 
 
 def test_a_place_that_cannot_be_read_is_told(base: Base, tmp_path: Path) -> None:

@@ -229,7 +229,8 @@ def test_the_check_shows_a_row_and_its_trained_words(
     path = written(tmp_path, settings(tmp_path / "out", data, "qwen3-vl"))
     assert main(["train", str(path), "--check"]) == 0
     page = (tmp_path / "out" / "check.html").read_text()
-    marked = [part.split("</mark>")[0] for part in page.split("<mark>")[1:]]
+    legend, *marked = [part.split("</mark>")[0] for part in page.split("<mark>")[1:]]
+    assert legend == "Marked"
     assert marked
     answers = {text for turns in DIALOGUES for role, text in turns if role == "assistant"}
     assert all(html.unescape(text).removesuffix("<|im_end|>") in answers for text in marked)
