@@ -14,7 +14,7 @@ import inference
 from benchmarks.strategies import oracle_answer
 from inference.answers import Answer, Region
 from inference.points import ANCHORS, SIDE_POINTS, Temperatures, text_to_point
-from inference.proposals import centroid_cell, choose_region, interior_point, spread_map
+from inference.proposals import centroid_cell, choose_region, interior_point
 from inference.vocabulary import Vocabulary
 from schemas.hashing import rng
 from schemas.masks import BoolMask, position
@@ -217,7 +217,7 @@ def test_wrong_use(qwen: Any, vocabulary: Vocabulary) -> None:
         interior_point(np.zeros((4, 4), bool))
 
 
-def test_masks_and_maps() -> None:
+def test_points_and_cells_of_masks() -> None:
     ring = block(10, 10, 60, 60) & ~block(20, 20, 40, 40)
     x, y = interior_point(ring)
     assert ring[int(y * 90), int(x * 120)]
@@ -231,9 +231,6 @@ def test_masks_and_maps() -> None:
         names = position(mask).split()
         assert (row == 0, row == 2) == ("top" in names, "bottom" in names)
         assert (column == 0, column == 2) == ("left" in names, "right" in names)
-    spread = spread_map(np.outer([0.8, 0.1, 0.1], [0.1, 0.1, 0.8]), (30, 60))
-    assert spread.sum() == pytest.approx(1)
-    assert spread[0, -1] == spread.max()
 
 
 def test_the_package_gives_it() -> None:
