@@ -125,6 +125,7 @@ def test_the_page_works_in_a_browser(address: str, tmp_path: Path) -> None:
     with api.sync_playwright() as browsers:
         browser = browsers.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": 1280, "height": 1200})
+        tab.set_default_timeout(90_000)
         asked: list[str] = []
         wrong: list[str] = []
         tab.on("request", lambda request: asked.append(request.url))
