@@ -14,6 +14,7 @@ from training.sft.options import TrainOptions
 from training.sft.saving import load_base, load_processor, record, save_trained
 
 if TYPE_CHECKING:
+    from training.sft.feed import Change
     from training.sft.rows import Marks
 
 
@@ -73,9 +74,12 @@ def _limit_pixels(processor: Any, options: TrainOptions) -> None:
         raise InputError(f"pixels: the processor's bounds become {images.size}; give min and max")
 
 
-def train(options: TrainOptions) -> Trained:
-    """Train, or go on from the newest whole checkpoint in `options.out`, and save. Raises InputError."""
-    from training.sft.feed import EvalRows, Feed, Place, reader_of, saved_place
+def train(options: TrainOptions, change: Change | None = None) -> Trained:
+    """Train, or go on from the newest whole checkpoint in `options.out`, and save. Raises InputError.
+
+    `change` is made of each training row before it is encoded.
+    """
+    from training.sft.feed import EvalRows, Feed, Place, reader_of, saved_place, unchanged
     from training.sft.groups import adapted, layout_of, table
     from training.sft.trainer import StageOne, arguments, newest_checkpoint, place_file
 
@@ -112,7 +116,9 @@ def train(options: TrainOptions) -> Trained:
     model = adapted(base, options.lora, options.rates)
     if rank == 0:
         print(table(model, layout, options.rates), flush=True)
-    feed = Feed(data, options.seed, processor, marks, run.max_tokens, rank, processes, place)
+    feed = Feed(
+        data, options.seed, processor, marks, run.max_tokens, rank, processes, place, change or unchanged
+    )
     trainer = StageOne(model, arg, processor, feed, held_out, place, layout, options.rates)
     try:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
