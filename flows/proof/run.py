@@ -102,10 +102,10 @@ def _seed(job: tuple[ProofOptions, TrainOptions, Path]) -> dict[str, Any]:
     proved = prove(stage_one, base, test, "test", options.test_rows)
     rows = rows_of(test, "test", options.test_rows)
     vocabulary = load_processor(str(stage_one.out / "base"), None).tokenizer.get_vocab()
-    points = {
+    points: dict[str, list[Point | None]] = {
         "untrained": [point_of(answer, vocabulary) for answer in proved.before],
         "trained": [point_of(answer, vocabulary) for answer in proved.after],
-        "centre": [CENTRE] * len(rows),
+        "centre": [CENTRE for _ in rows],
     }
     return {
         "seed": proved.seed,
@@ -133,7 +133,7 @@ WHO = ("trained", "untrained", "centre")
 
 def summary(seeds: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Scores of each seed, and whether each seed's training beats both others with intervals apart."""
-    told = []
+    told: list[dict[str, Any]] = []
     for seed in seeds:
         scores = {who: _scored(seed["rows"], who) for who in WHO}
         trained = scores["trained"]

@@ -12,7 +12,7 @@ import numpy as np
 
 from schemas.errors import InputError
 from training.proof.answering import Generated, answers
-from training.proof.base import form
+from training.proof.base import base_rows, form
 from training.proof.model import new_model, processor, save
 from training.proof.rows import pointed, rows_of
 from training.sft.options import TrainOptions
@@ -62,9 +62,10 @@ def prove(options: TrainOptions, base: BaseSteps, test: Path, split: str, most: 
     folder = out / "base"
 
     begun = time.process_time()
-    reader = processor((m["content"] for row in rows for m in row["messages"]), _side(rows))
+    first = base_rows(rows, seed)
+    reader = processor((m["content"] for row in [*rows, *first] for m in row["messages"]), _side(rows))
     model = new_model(reader, [np.asarray(row["images"][0]) for row in rows[:_PICTURES]], seed)
-    formed = form(model, reader, rows, base.steps, base.batch, base.rate, seed)
+    formed = form(model, reader, first, base.steps, base.batch, base.rate, seed)
     save(model, reader, folder)
     print(f"seed {seed}: base, loss {formed.loss:.3f}", flush=True)
     begun = _passed(seconds, "base", begun)

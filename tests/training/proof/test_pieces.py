@@ -16,7 +16,6 @@ from schemas.pictures import encode
 from schemas.records import Message
 from tests.schemas import rows as make
 from tests.training.published import Entry, publish
-from training.proof.base import shuffled
 from training.proof.scores import apart, judged, score, target_of
 
 ANSWERS = ("The red area in the top left.", "It is the blue area in the bottom.", "The salt-and-pepper one.")
@@ -82,14 +81,6 @@ def test_the_first_layer_keeps_what_differs_between_patches() -> None:
     out = patches @ filters.reshape(128, 192).T + offset
     assert np.abs(out.mean(axis=0)).max() < 1e-2
     assert 0.8 < out.std(axis=0).min() <= out.std(axis=0).max() < 1.2
-
-
-def test_no_shuffled_row_keeps_its_picture() -> None:
-    rows = [{"id": number, "images": [number], "messages": [number]} for number in range(50)]
-    moved = shuffled(rows, 0)
-    assert all(row["images"] != [row["id"]] for row in moved)
-    assert sorted(row["images"][0] for row in moved) == list(range(50))
-    assert [row["messages"] for row in moved] == [row["messages"] for row in rows]
 
 
 def test_a_point_is_judged_by_the_region_it_lies_in() -> None:
@@ -186,3 +177,18 @@ def test_a_dataset_without_the_question_is_told(tmp_path: Path) -> None:
     known = publish(tmp_path / "train", entries(6)[2::3], files=1)
     with pytest.raises(InputError, match="asks where something is strongest"):
         rows_of(known, "train")
+
+
+def test_a_base_asks_for_regions_by_names_that_no_other_has() -> None:
+    from training.proof.base import base_rows
+
+    regions = [
+        {"region_id": "r1", "label": "grey area", "position": "top"},
+        {"region_id": "r2", "label": "grey area", "position": "left"},
+        {"region_id": "r3", "label": "red area", "position": "bottom right"},
+    ]
+    rows = [{"id": "a", "regions": regions}, {"id": "b", "regions": regions[:2]}]
+    (made,) = base_rows(rows, 0)
+    assert [message["content"] for message in made["messages"]] == [
+        "Where is the red area?", "At the bottom right.",
+    ]  # fmt: skip
