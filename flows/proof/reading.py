@@ -20,27 +20,22 @@ _WORD = re.compile(r"[^A-Za-z]*(top|bottom|left|right|center)", re.IGNORECASE)
 def point_of(answer: Generated, vocabulary: Mapping[str, int]) -> Point | None:
     """The point of the first place an answer names, None when it names none.
 
-    "top" and "bottom" are a row, "left" and "right" a column, a column right after a row the second word of
-    the place. Each axis that is named is the mean of its three cell centres, weighted by the probabilities of
-    its three words at the step that chose the word; one that isn't is the middle.
+    Of two place words in a row the first is the row's and the second the column's; of one alone, "left" and
+    "right" are a column and others a row. Each axis that is named is the mean of its three cell centres,
+    weighted by the probabilities of its three words at the step that chose the word; one that isn't is the
+    middle.
     """
     texts = {number: token for token, number in vocabulary.items()}
     words = [_WORD.fullmatch(texts.get(int(number), "")) for number in answer.ids]
     first = next((step for step, match in enumerate(words) if match is not None), None)
     if first is None:
         return None
-    x, y = CENTRE
-    for step in (first, first + 1):
-        match = words[step] if step < len(words) else None
-        word = match[1].lower() if match is not None else None
-        if word in ("top", "bottom") and step == first:
-            y = _mean(answer, step, ROW, texts)
-        elif word in ("left", "right"):
-            x = _mean(answer, step, COLUMN, texts)
-            break
-        else:
-            break
-    return x, y
+    if first + 1 < len(words) and words[first + 1] is not None:
+        return _mean(answer, first + 1, COLUMN, texts), _mean(answer, first, ROW, texts)
+    alone = words[first]
+    if alone is not None and alone[1].lower() in ("left", "right"):
+        return _mean(answer, first, COLUMN, texts), CENTRE[1]
+    return CENTRE[0], _mean(answer, first, ROW, texts)
 
 
 def _mean(answer: Generated, step: int, classes: tuple[str, ...], texts: Mapping[int, str]) -> float:

@@ -55,7 +55,7 @@ def _built(options: ProofOptions, side: Side) -> Path:
     count = crops.train if side == "train" else crops.test
     pictures = cut(options.out / "crops", side, count, crops.pixels, crops.seed)
     config = build_config(options, load_config(options.build), side, pictures)
-    return build(config).dataset.resolve()
+    return build(config).folder.resolve()
 
 
 def build_config(options: ProofOptions, config: BuildConfig, side: Side, pictures: Path) -> BuildConfig:
@@ -93,18 +93,19 @@ def _of_seed(stage_one: TrainOptions, options: ProofOptions, seed: int, train: P
 def _seed(job: tuple[ProofOptions, TrainOptions, Path]) -> dict[str, Any]:
     """Train one seed and judge its points; in a process of its own, on one thread."""
     os.environ["OMP_NUM_THREADS"] = "1"
-    from training.proof.chain import BaseSteps, prove, rows_of
+    from training.proof.chain import BaseSteps, prove
+    from training.proof.rows import rows_of
     from training.sft.saving import load_processor
 
     options, stage_one, test = job
     base = BaseSteps(options.base.steps, options.base.batch, options.base.rate)
     proved = prove(stage_one, base, test, "test", options.test_rows)
-    rows = rows_of(test, "test", stage_one.data.question, options.test_rows)
+    rows = rows_of(test, "test", options.test_rows)
     vocabulary = load_processor(str(stage_one.out / "base"), None).tokenizer.get_vocab()
-    points = {
+    points: dict[str, list[Point | None]] = {
         "untrained": [point_of(answer, vocabulary) for answer in proved.before],
         "trained": [point_of(answer, vocabulary) for answer in proved.after],
-        "centre": [CENTRE] * len(rows),
+        "centre": [CENTRE for _ in rows],
     }
     return {
         "seed": proved.seed,
@@ -132,7 +133,7 @@ WHO = ("trained", "untrained", "centre")
 
 def summary(seeds: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Scores of each seed, and whether each seed's training beats both others with intervals apart."""
-    told = []
+    told: list[dict[str, Any]] = []
     for seed in seeds:
         scores = {who: _scored(seed["rows"], who) for who in WHO}
         trained = scores["trained"]

@@ -1,4 +1,4 @@
-"""The base of the proof: trained on the form of dialogues alone, with answers about other pictures."""
+"""The base of the proof: it knows words, colours and places, and nothing of distortions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schemas.hashing import rng
+from training.proof.rows import named
 from training.sft.rows import UnfitRow, collated, encoded, marks_of
 
 
@@ -19,22 +20,26 @@ class Formed:
     loss: float
 
 
-def shuffled(rows: Sequence[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
-    """The rows with every dialogue under another row's picture, drawn at random: none fits but by chance."""
-    order = rng(seed, "proof", "shuffled").permutation(len(rows))
-    moved = dict(zip(order.tolist(), [*order[1:].tolist(), order[0].item()], strict=True))
-    return [{**row, "images": rows[moved[number]]["images"]} for number, row in enumerate(rows)]
+def base_rows(rows: Sequence[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    """What a base learns from: rows that ask where a named region of the picture is, and nothing else.
+
+    It learns the form of the answer, to look for colours and textures and to say where they are; no question
+    and no answer of its training is about a distortion.
+    """
+    random = rng(seed, "proof", "named")
+    asked = (named(row, random) for row in rows)
+    return [row for row in asked if row is not None]
 
 
 def form(
     model: Any, reader: Any, rows: Sequence[dict[str, Any]], steps: int, batch: int, rate: float, seed: int
 ) -> Formed:
-    """Train all weights of a new model on shuffled rows: it learns to speak, and nothing about pictures."""
+    """Train all weights of a new model on `rows`, each with its picture."""
     import torch
 
     marks = marks_of(reader)
     examples = []
-    for row in shuffled(rows, seed):
+    for row in rows:
         try:
             examples.append(encoded(row, reader, marks, 4096))
         except UnfitRow:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +11,13 @@ from typing import Any
 import numpy as np
 
 from schemas.errors import InputError
-from schemas.hashing import rng
 from training.proof.answering import Generated, answers
-from training.proof.base import form
+from training.proof.base import base_rows, form
 from training.proof.model import new_model, processor, save
+from training.proof.rows import pointed, rows_of
 from training.sft.options import TrainOptions
 from training.sft.run import train
 from training.sft.saving import load_base, load_processor, load_trained
-from training.streaming import stream
 
 _PICTURES = 1000
 """Training pictures whose patches give the first layer's filters."""
@@ -49,25 +47,6 @@ class Proved:
     loss: list[tuple[int, float]]
 
 
-def rows_of(dataset: Path, split: str, question: str | None, most: int | None = None) -> list[dict[str, Any]]:
-    """Rows of a split whose first question matches, with their pictures, at most `most` drawn at random.
-
-    In an order of the dataset's alone. Raises InputError when none does.
-    """
-    found = [
-        row
-        for row in stream(dataset, split=split, seed=0)
-        if question is None or re.search(question, row["messages"][0]["content"])
-    ]
-    if not found:
-        raise InputError(f"{dataset}: no row of the split {split!r} asks for {question!r}")
-    found.sort(key=lambda row: str(row["id"]))
-    if most is not None and len(found) > most:
-        chosen = rng(0, "proof", "rows", split).permutation(len(found))[:most]
-        found = [found[number] for number in sorted(chosen.tolist())]
-    return found
-
-
 def prove(options: TrainOptions, base: BaseSteps, test: Path, split: str, most: int) -> Proved:
     """Train a base and, from it, stage one by `options`, whose `model` is replaced by the base.
 
@@ -78,20 +57,21 @@ def prove(options: TrainOptions, base: BaseSteps, test: Path, split: str, most: 
     torch.set_num_threads(1)
     seed, out = options.seed, options.out
     seconds: dict[str, float] = {}
-    rows = rows_of(options.data.dataset.resolve(), options.data.split, options.data.question)
-    held_back = rows_of(test.resolve(), split, options.data.question, most)
+    rows = rows_of(options.data.dataset.resolve(), options.data.split)
+    held_back = rows_of(test.resolve(), split, most)
     folder = out / "base"
 
     begun = time.process_time()
-    reader = processor((m["content"] for row in rows for m in row["messages"]), _side(rows))
+    first = base_rows(rows, seed)
+    reader = processor((m["content"] for row in [*rows, *first] for m in row["messages"]), _side(rows))
     model = new_model(reader, [np.asarray(row["images"][0]) for row in rows[:_PICTURES]], seed)
-    formed = form(model, reader, rows, base.steps, base.batch, base.rate, seed)
+    formed = form(model, reader, first, base.steps, base.batch, base.rate, seed)
     save(model, reader, folder)
     print(f"seed {seed}: base, loss {formed.loss:.3f}", flush=True)
     begun = _passed(seconds, "base", begun)
 
     named = options.model.model_copy(update={"name": str(folder), "tiny": None})
-    done = train(options.model_copy(update={"model": named}))
+    done = train(options.model_copy(update={"model": named}), pointed)
     loss = [(int(entry["step"]), float(entry["loss"])) for entry in done.log if "loss" in entry]
     begun = _passed(seconds, "stage one", begun)
 

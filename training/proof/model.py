@@ -22,8 +22,6 @@ _PIECE = r"[^A-Za-z0-9\s]?[A-Za-z]+| ?[A-Za-z]+|\d| ?[^A-Za-z0-9\s]|\s"
 """How text falls into tokens: a word with the space or sign before it, as in Qwen's vocabulary."""
 _SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|unknown|>", *INTERNVL_TOKENS.values())
 _AMPLITUDE, _SPREAD = 0.5, 0.05
-_CONTENT = 0.4
-"""Standard deviation of a patch's embedding before training: below the positions', which it would drown."""
 
 
 def pieces(texts: Iterable[str]) -> list[str]:
@@ -144,7 +142,7 @@ def components(pixels: NDArray[np.float32], count: int) -> tuple[NDArray[np.floa
     mean = patches.mean(axis=0)
     values, vectors = np.linalg.eigh(np.cov((patches - mean).T))
     order = np.argsort(values)[::-1][:count]
-    scale = _CONTENT / np.sqrt(values[order] + 0.01 * values.mean())
+    scale = 1.0 / np.sqrt(values[order] + 0.01 * values.mean())
     filters = (vectors[:, order] * scale).T
     offset = -(filters @ mean)
     shape = (count, channels, PATCH, PATCH)

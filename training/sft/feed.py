@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,10 +57,12 @@ def saved_place(path: Path, readers: int) -> Place:
     return place
 
 
-def reader_of(data: DataConfig, split: str, seed: int, number: int, of: int) -> RowStream:
+def reader_of(
+    data: DataConfig, split: str, seed: int, number: int, of: int, columns: Collection[str] = COLUMNS
+) -> RowStream:
     """One of `of` readers that share a split's rows."""
     choice = Choice(
-        split=split, seed=seed, pictures="pil", columns=tuple(c for c in TEXT_COLUMNS if c in COLUMNS),
+        split=split, seed=seed, pictures="pil", columns=tuple(c for c in TEXT_COLUMNS if c in columns),
         tasks=None if data.tasks is None else tuple(data.tasks),
         sources=None if data.sources is None else tuple(data.sources),
         mixture=data.mixture.mixture(), buffer_rows=data.buffer_rows, buffer_bytes=128_000_000,
@@ -70,17 +71,19 @@ def reader_of(data: DataConfig, split: str, seed: int, number: int, of: int) -> 
     return RowStream(data.dataset.resolve(), choice, number, of)
 
 
-def held_against_question(row: Mapping[str, Any], data: DataConfig) -> None:
-    """Raises UnfitRow ("other-question") when the row's first question doesn't match `data.question`."""
-    if data.question is None:
-        return
-    asked = next((m["content"] for m in row["messages"] if m["role"] == "user"), "")
-    if re.search(data.question, asked) is None:
-        raise UnfitRow("other-question", str(row.get("id")))
+Change = Callable[[dict[str, Any]], dict[str, Any]]
+"""What is made of a row before it is encoded; raises UnfitRow for a row to leave out."""
+
+
+def unchanged(row: dict[str, Any]) -> dict[str, Any]:
+    """The row as it was published."""
+    return row
 
 
 class Feed(IterableDataset[dict[str, Any]]):
     """Encoded rows, epoch after epoch; each says its reader, epoch, place and the rows left out before it.
+
+    `change` is applied to each row, which then has all its columns, before it is encoded.
 
     Every worker of every process is a reader with rows of its own. A loader takes batches from its workers in
     turn, starting with the first: to go on with another reader's turn, workers take the readers' parts in
@@ -89,9 +92,10 @@ class Feed(IterableDataset[dict[str, Any]]):
 
     def __init__(
         self, data: DataConfig, seed: int, processor: Any, marks: Marks, max_tokens: int,
-        rank: int, world_size: int, place: Place,
+        rank: int, world_size: int, place: Place, change: Change = unchanged,
     ) -> None:  # fmt: skip
         super().__init__()
+        self._change = change
         self._data, self._seed, self._processor = data, seed, processor
         self._marks, self._max_tokens = marks, max_tokens
         self._rank, self._world_size, self._place = rank, world_size, place
@@ -102,8 +106,9 @@ class Feed(IterableDataset[dict[str, Any]]):
         own = ((0 if info is None else info.id) + self._place.turn) % readers
         epoch, taken = self._place.readers[own]
         rows = reader_of(
-            self._data, self._data.split, self._seed, self._rank * readers + own, self._world_size * readers
-        )
+            self._data, self._data.split, self._seed, self._rank * readers + own, self._world_size * readers,
+            COLUMNS if self._change is unchanged else TEXT_COLUMNS,
+        )  # fmt: skip
         rows.set_epoch(epoch)
         rows.load_state_dict({**rows.state_dict(), "taken": taken})
         unfit: Counter[str] = Counter()
@@ -113,8 +118,7 @@ class Feed(IterableDataset[dict[str, Any]]):
             for row in rows:
                 taken += 1
                 try:
-                    held_against_question(row, self._data)
-                    example = encoded(row, self._processor, self._marks, self._max_tokens)
+                    example = encoded(self._change(row), self._processor, self._marks, self._max_tokens)
                 except UnfitRow as error:
                     unfit[error.reason] += 1
                     last = str(error)
@@ -170,7 +174,6 @@ class EvalRows(IterableDataset[dict[str, Any]]):
             if sum(self._fits) == data.eval_rows:
                 break
             try:
-                held_against_question(row, self._data)
                 encoded(row, processor, marks, max_tokens)
             except UnfitRow as error:
                 self.unfit[error.reason] += 1

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StrictInt, model_validator
+from pydantic import Field, StrictInt, model_validator
 
 from schemas.config import ModelName, Place, Section, load_section
 from schemas.errors import InputError
@@ -59,19 +58,10 @@ class MixtureConfig(Section):
         return Mixture(self.tasks, self.sources, self.task_caps, self.source_caps)
 
 
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from error
-    return text
-
-
 class DataConfig(Section):
     """Which rows of a published dataset: splits, tasks, sources (default: all), mixture, shuffling window.
 
-    `eval_split` is read every `run.eval_every` steps; None for no evaluation. `question` is a regular
-    expression: rows whose first question holds no match are left out, and counted.
+    `eval_split` is read every `run.eval_every` steps; None for no evaluation.
     """
 
     dataset: Place
@@ -80,7 +70,6 @@ class DataConfig(Section):
     eval_rows: Count = 512
     tasks: list[str] | None = None
     sources: list[str] | None = None
-    question: Annotated[str, AfterValidator(_pattern)] | None = None
     mixture: MixtureConfig = MixtureConfig()
     buffer_rows: Count = 2048
     workers: Annotated[StrictInt, Field(ge=0, le=64)] = 0

@@ -29,6 +29,7 @@ from training.sft.saving import (
 )
 
 if TYPE_CHECKING:
+    from training.sft.feed import Change
     from training.sft.rows import Marks
 
 
@@ -88,6 +89,7 @@ def _limit_pixels(processor: Any, options: TrainOptions) -> None:
         raise InputError(f"pixels: the processor's bounds become {images.size}; give min and max")
 
 
+<<<<<<< HEAD
 def train(options: TrainOptions) -> Trained:
     """Train, or go on from the newest whole checkpoint in `options.out`, and save.
 
@@ -123,6 +125,14 @@ def _train(options: TrainOptions) -> Trained:
 
     from training.sft.deepspeed import check_file, check_settings
     from training.sft.feed import EvalRows, Feed, Place, reader_of, saved_place
+=======
+def train(options: TrainOptions, change: Change | None = None) -> Trained:
+    """Train, or go on from the newest whole checkpoint in `options.out`, and save. Raises InputError.
+
+    `change` is made of each training row before it is encoded.
+    """
+    from training.sft.feed import EvalRows, Feed, Place, reader_of, saved_place, unchanged
+>>>>>>> 54110ebae056a8529fd20e9afd45ac7f9f5af609
     from training.sft.groups import adapted, layout_of, table
     from training.sft.trainer import StageOne, arguments, newest_checkpoint, place_file, remove_unfinished
 
@@ -171,10 +181,17 @@ def _train(options: TrainOptions) -> Trained:
     model = adapted(base, options.lora, options.rates, sharding is None)
     if rank == 0:
         print(table(model, layout, options.rates), flush=True)
+<<<<<<< HEAD
     feed = Feed(data, options.seed, processor, marks, run.max_tokens, rank, processes, place)
     trainer = StageOne(
         model, arg, processor, feed, held_out, place, layout, options.rates, run.keep, checkpoint
     )
+=======
+    feed = Feed(
+        data, options.seed, processor, marks, run.max_tokens, rank, processes, place, change or unchanged
+    )
+    trainer = StageOne(model, arg, processor, feed, held_out, place, layout, options.rates)
+>>>>>>> 54110ebae056a8529fd20e9afd45ac7f9f5af609
     try:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     except SpiderError as error:

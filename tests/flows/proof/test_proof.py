@@ -65,7 +65,7 @@ def test_both_builds_keep_to_their_side(tmp_path: Path) -> None:
     assert train.annotate.wording is not None
     wording = load_wording(train.annotate.wording)
     assert wording.phrases["sid_strongest_ask"] == ["Where is the {bare} strongest?"]
-    assert load_options(ROOT / options.stage_one).data.question == "strongest"
+    assert load_options(ROOT / options.stage_one).data.tasks == ["grounding_sid"]
 
 
 VOCABULARY = {"The": 0, " top": 1, " left": 2, " bottom": 3, " right": 4, " center": 5, "-left": 6, ".": 7}

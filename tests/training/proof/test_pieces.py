@@ -16,7 +16,6 @@ from schemas.pictures import encode
 from schemas.records import Message
 from tests.schemas import rows as make
 from tests.training.published import Entry, publish
-from training.proof.base import shuffled
 from training.proof.scores import apart, judged, score, target_of
 
 ANSWERS = ("The red area in the top left.", "It is the blue area in the bottom.", "The salt-and-pepper one.")
@@ -84,14 +83,6 @@ def test_the_first_layer_keeps_what_differs_between_patches() -> None:
     assert 0.8 < out.std(axis=0).min() <= out.std(axis=0).max() < 1.2
 
 
-def test_no_shuffled_row_keeps_its_picture() -> None:
-    rows = [{"id": number, "images": [number], "messages": [number]} for number in range(50)]
-    moved = shuffled(rows, 0)
-    assert all(row["images"] != [row["id"]] for row in moved)
-    assert sorted(row["images"][0] for row in moved) == list(range(50))
-    assert [row["messages"] for row in moved] == [row["messages"] for row in rows]
-
-
 def test_a_point_is_judged_by_the_region_it_lies_in() -> None:
     mask = np.zeros((10, 20), dtype=bool)
     mask[:, 10:] = True
@@ -124,7 +115,8 @@ def test_two_steps_of_the_real_path(tmp_path: Path) -> None:
     pytest.importorskip("trl")
     import torch
 
-    from training.proof.chain import BaseSteps, prove, rows_of
+    from training.proof.chain import BaseSteps, prove
+    from training.proof.rows import rows_of
     from training.sft.options import TrainOptions
 
     held = publish(tmp_path / "test", entries(6), files=1, split="test")
@@ -132,7 +124,7 @@ def test_two_steps_of_the_real_path(tmp_path: Path) -> None:
     options: dict[str, Any] = {
         "name": "proof", "out": str(tmp_path / "run"),
         "model": {"name": "none", "dtype": "bfloat16"},
-        "data": {"dataset": str(known), "eval_split": None, "question": "strongest"},
+        "data": {"dataset": str(known), "eval_split": None},
         "lora": {"rank": 4, "alpha": 8, "dropout": 0.0},
         "rates": {"lora": 0.01, "vision": 0.01, "projector": 0.01},
         "run": {
@@ -145,7 +137,7 @@ def test_two_steps_of_the_real_path(tmp_path: Path) -> None:
         proved = prove(TrainOptions.model_validate(options), BaseSteps(3, 4, 1e-3), held, "test", 3)
     finally:
         torch.set_num_threads(threads)
-    rows = rows_of(held, "test", "strongest", 3)
+    rows = rows_of(held, "test", 3)
     assert len(proved.before) == len(proved.after) == len(rows) == 3
     assert all("strongest" in row["messages"][0]["content"] for row in rows)
     first = proved.after[0]
@@ -157,9 +149,46 @@ def test_two_steps_of_the_real_path(tmp_path: Path) -> None:
     assert said["left_out"]["other-question"] > 0
 
 
-def test_a_question_that_no_row_asks_is_told(tmp_path: Path) -> None:
-    from training.proof.chain import rows_of
+@pytest.mark.parametrize(
+    ("position", "answer"),
+    [("top left", "At the top left."), ("bottom", "At the bottom center."), ("right", "At the center right."),
+     ("center", "At the center center.")],
+)  # fmt: skip
+def test_the_answer_of_a_fixed_form_is_the_target_s_position(position: str, answer: str) -> None:
+    from training.proof.rows import pointed
+    from training.sft.rows import UnfitRow
 
-    known = publish(tmp_path / "train", entries(3), files=1)
-    with pytest.raises(InputError, match="asks for 'sharpest'"):
-        rows_of(known, "train", "sharpest")
+    asked = {"role": "user", "content": "Where is the Gaussian noise strongest?"}
+    row = {
+        "id": "a",
+        "messages": [asked, {"role": "assistant", "content": "The red area."}, asked, asked],
+        "regions": [{"region_id": "r1", "position": "top"}, {"region_id": "r2", "position": position}],
+        "target_region_ids": ["r2"],
+    }
+    assert pointed(row)["messages"] == [asked, {"role": "assistant", "content": answer}]
+    other = {**asked, "content": "Where is the Gaussian noise weakest?"}
+    with pytest.raises(UnfitRow, match="other-question"):
+        pointed({**row, "messages": [other, asked]})
+
+
+def test_a_dataset_without_the_question_is_told(tmp_path: Path) -> None:
+    from training.proof.rows import rows_of
+
+    known = publish(tmp_path / "train", entries(6)[2::3], files=1)
+    with pytest.raises(InputError, match="asks where something is strongest"):
+        rows_of(known, "train")
+
+
+def test_a_base_asks_for_regions_by_names_that_no_other_has() -> None:
+    from training.proof.base import base_rows
+
+    regions = [
+        {"region_id": "r1", "label": "grey area", "position": "top"},
+        {"region_id": "r2", "label": "grey area", "position": "left"},
+        {"region_id": "r3", "label": "red area", "position": "bottom right"},
+    ]
+    rows = [{"id": "a", "regions": regions}, {"id": "b", "regions": regions[:2]}]
+    (made,) = base_rows(rows, 0)
+    assert [message["content"] for message in made["messages"]] == [
+        "Where is the red area?", "At the bottom right.",
+    ]  # fmt: skip
