@@ -89,17 +89,16 @@ def _limit_pixels(processor: Any, options: TrainOptions) -> None:
         raise InputError(f"pixels: the processor's bounds become {images.size}; give min and max")
 
 
-<<<<<<< HEAD
-def train(options: TrainOptions) -> Trained:
+def train(options: TrainOptions, change: Change | None = None) -> Trained:
     """Train, or go on from the newest whole checkpoint in `options.out`, and save.
 
     A run that is finished is taken as it is. Raises InputError, and BuildError when another process trains in
     `options.out` or a loss or weight is no number.
     """
     if os.environ.get("RANK", "0") != "0":
-        return _train(options)
+        return _train(options, change)
     with _held(options.out):
-        return _train(options)
+        return _train(options, change)
 
 
 @contextmanager
@@ -120,19 +119,11 @@ def _held(out: Path) -> Iterator[None]:
         yield
 
 
-def _train(options: TrainOptions) -> Trained:
+def _train(options: TrainOptions, change: Change | None) -> Trained:
     from accelerate.utils import gather_object
 
     from training.sft.deepspeed import check_file, check_settings
-    from training.sft.feed import EvalRows, Feed, Place, reader_of, saved_place
-=======
-def train(options: TrainOptions, change: Change | None = None) -> Trained:
-    """Train, or go on from the newest whole checkpoint in `options.out`, and save. Raises InputError.
-
-    `change` is made of each training row before it is encoded.
-    """
     from training.sft.feed import EvalRows, Feed, Place, reader_of, saved_place, unchanged
->>>>>>> 54110ebae056a8529fd20e9afd45ac7f9f5af609
     from training.sft.groups import adapted, layout_of, table
     from training.sft.trainer import StageOne, arguments, newest_checkpoint, place_file, remove_unfinished
 
@@ -181,17 +172,12 @@ def train(options: TrainOptions, change: Change | None = None) -> Trained:
     model = adapted(base, options.lora, options.rates, sharding is None)
     if rank == 0:
         print(table(model, layout, options.rates), flush=True)
-<<<<<<< HEAD
-    feed = Feed(data, options.seed, processor, marks, run.max_tokens, rank, processes, place)
-    trainer = StageOne(
-        model, arg, processor, feed, held_out, place, layout, options.rates, run.keep, checkpoint
-    )
-=======
     feed = Feed(
         data, options.seed, processor, marks, run.max_tokens, rank, processes, place, change or unchanged
     )
-    trainer = StageOne(model, arg, processor, feed, held_out, place, layout, options.rates)
->>>>>>> 54110ebae056a8529fd20e9afd45ac7f9f5af609
+    trainer = StageOne(
+        model, arg, processor, feed, held_out, place, layout, options.rates, run.keep, checkpoint
+    )
     try:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     except SpiderError as error:
