@@ -30,6 +30,7 @@ bench: $(VENV)/.dev
 	$(VENV)/bin/python -m benchmarks.regions
 	$(VENV)/bin/python -m benchmarks.dialogues
 	$(VENV)/bin/python -m benchmarks.importing
+	$(VENV)/bin/python -m benchmarks.grounding
 
 # Reading against peers that want older versions of NumPy and transformers: in an environment of its own.
 bench-reading: demo

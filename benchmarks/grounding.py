@@ -111,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     print(f"reading {watched} logits adds {100 * (ratio - 1):+.2f}% (at most 2% wanted)")
     passes, first, others = encoding(5)
-    print(f"5 questions about a picture: {passes} pass of the encoder, {first:.3f} s, the other 4 {others:.3f} s")
+    print(f"5 questions, 1 picture: encoder passes {passes}, first {first:.3f} s, the other 4 {others:.3f} s")
 
 
 if __name__ == "__main__":

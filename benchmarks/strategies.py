@@ -7,8 +7,9 @@ names this region's place. Their logits are made up, and this is how: tokens are
 place word its token has log p, and each other class of the axis log((1 - p) / 2) on the token of the same
 spelling, everything else -20. So `paper`, which knows two words an axis, sees the uttered one with
 p / (p + (1 - p) / 2). Scored is the answer's first place against the mask of the row's region: the share of
-points inside the mask ("any": the share of answers with one at least), the IoU of the `graph` segmenter's mask
-from these points, for `proposal` the IoU of the chosen region. No model is trained or asked: figures are upper bounds of the second stage.
+points inside the mask, the share of answers with one inside at least ("any"), the IoU of the `graph`
+segmenter's mask from these points, for `proposal` the IoU of the chosen region. No model is trained or asked:
+figures are upper bounds of the second stage.
 """
 
 from __future__ import annotations

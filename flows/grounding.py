@@ -50,26 +50,46 @@ def open_spider(
     max_tokens: int,
     device: str,
     dtype: Dtype,
+    calibration: Path | None = None,
 ) -> Spider:
     """The model that the command line names, in front of a segmenter. Raises InputError."""
-    from inference.reading import Sampling
+    from inference.calibration import load
+    from inference.points import ONE
+    from inference.reading import PROMPT, Sampling
+    from inference.sources import named
     from inference.spider import Spider
 
     sampling = Sampling(max_new_tokens=max_tokens)
+    temperatures = ONE
+    if calibration is not None:
+        way: Literal["paper", "grid"] = "paper" if strategy == "paper" else "grid"
+        temperatures = load(calibration, named(model, revision), PROMPT, way).temperatures
     if server is None:
         return Spider(
-            model, segmenter, strategy, sampling=sampling, revision=revision, dtype=dtype, device=device
+            model,
+            segmenter,
+            strategy,
+            temperatures=temperatures,
+            sampling=sampling,
+            revision=revision,
+            dtype=dtype,
+            device=device,
         )
     from inference.server import ServerSource
 
-    return Spider(ServerSource(server, model, sampling), segmenter, strategy)
+    return Spider(ServerSource(server, model, sampling), segmenter, strategy, temperatures=temperatures)
 
 
 def open_segmenter(name: str, device: str) -> Segmenter:
-    """The segmenter that the command line names. Raises InputError.
+    """The segmenter that the command line names. Raises InputError."""
+    quiet_models()
+    from inference.segmenters import make_segmenter
 
-    From here on transformers shows no progress bars and gives no advice: errors are one line.
-    """
+    return make_segmenter(name, device)
+
+
+def quiet_models() -> None:
+    """From here on transformers shows no progress bars and gives no advice: errors are one line."""
     if find_spec("transformers") is not None:
         from transformers.utils import logging as told
 
@@ -77,9 +97,6 @@ def open_segmenter(name: str, device: str) -> Segmenter:
         logging: Any = told
         logging.set_verbosity_error()
         logging.disable_progress_bar()
-    from inference.segmenters import make_segmenter
-
-    return make_segmenter(name, device)
 
 
 def open_picture(path: Path) -> RgbImage:

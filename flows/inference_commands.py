@@ -1,4 +1,4 @@
-"""The commands of inference: ground, describe, refer, demo; evaluate stands in a module of its own."""
+"""The commands of inference: ground, describe, refer, demo, calibrate; evaluate has a module of its own."""
 
 from __future__ import annotations
 
@@ -52,14 +52,30 @@ def add_inference_commands(commands: Any) -> None:
     _add_model(demo)
     demo.set_defaults(run=_demo)
 
+    calibrate = commands.add_parser("calibrate", help="fit the temperatures of place words on held-out rows")
+    calibrate.add_argument("dataset", metavar="DATASET", type=Path)
+    calibrate.add_argument("--split", default="test", help="rows that the model wasn't trained on")
+    calibrate.add_argument("--limit", metavar="N", type=_positive, help="grounding rows at most")
+    _add_local(calibrate)
+    calibrate.add_argument("--strategy", choices=STRATEGIES[:2], default="grid", help="that reads them")
+    calibrate.add_argument("--out", metavar="FILE", type=Path, required=True, help="for --calibration")
+    calibrate.set_defaults(run=_calibrate)
+
     add_evaluate(commands)
 
 
-def _add_model(parser: argparse.ArgumentParser) -> None:
+def _add_local(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", metavar="M", required=True, help="hub name, folder, or folder of a trained adapter"
     )
     parser.add_argument("--revision", metavar="REV", help="of the model on the hub")
+    parser.add_argument("--max-tokens", metavar="N", type=_positive, default=256, help="of an answer")
+    parser.add_argument("--device", metavar="D", default="auto", help="cpu, cuda, cuda:1 (default: a GPU)")
+    parser.add_argument("--dtype", choices=DTYPES, default="auto", help="of the model's weights")
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    _add_local(parser)
     parser.add_argument(
         "--server", metavar="URL", help="ask the model behind this OpenAI-compatible server (.../v1) instead"
     )
@@ -67,9 +83,9 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         "--segmenter", metavar="S", default="graph", help="graph, or hub name or folder of a SAM"
     )
     parser.add_argument("--strategy", choices=STRATEGIES, default="grid", help="from words to points")
-    parser.add_argument("--max-tokens", metavar="N", type=_positive, default=256, help="of an answer")
-    parser.add_argument("--device", metavar="D", default="auto", help="cpu, cuda, cuda:1 (default: a GPU)")
-    parser.add_argument("--dtype", choices=DTYPES, default="auto", help="of the model's weights")
+    parser.add_argument(
+        "--calibration", metavar="FILE", type=Path, help="temperatures that `calibrate` found for this model"
+    )
 
 
 def _add_name(parser: argparse.ArgumentParser) -> None:
@@ -113,6 +129,7 @@ def _spider(options: argparse.Namespace, segmenter: Segmenter) -> Spider:
         max_tokens=options.max_tokens,
         device=options.device,
         dtype=options.dtype,
+        calibration=options.calibration,
     )
 
 
@@ -154,6 +171,24 @@ def _refer(options: argparse.Namespace) -> int:
     question = worded_for("long" if options.long else "short", picture, asked, options.name)
     result = _spider(options, segmenter).ask(picture, question)
     tell(picture, result, asked, options.json, options.out)
+    return 0
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from flows.calibrating import fit_temperatures
+
+    fit_temperatures(
+        options.dataset,
+        options.split,
+        options.limit,
+        options.out,
+        model=options.model,
+        revision=options.revision,
+        strategy=options.strategy,
+        max_tokens=options.max_tokens,
+        device=options.device,
+        dtype=options.dtype,
+    )
     return 0
 
 

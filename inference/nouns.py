@@ -23,6 +23,7 @@ _AFTER = re.compile(
     re.IGNORECASE,
 )
 _MOST_WORDS = 8
+_SHORTENED = re.compile(r"(?:n['’]t|['’]s|s['’])\Z")
 _STOP = re.compile(r"[.;:!?()\n]")
 _WORD = re.compile(r"[^\W_]+")
 
@@ -63,12 +64,18 @@ def _leading(phrase: str) -> str | None:
 def _bound(told: list[str]) -> list[int]:
     """Where words stand that no noun phrase holds."""
     ends = words().lists["followers"] - words().lists["qualities"]
-    return [at for at, word in enumerate(told) if word.strip("\"'*_,") in ends or not word[0].isalnum()]
+    bare = [word.strip("\"'*_,") for word in told]
+    return [
+        at
+        for at, word in enumerate(bare)
+        if word in ends or not word[:1].isalnum() or _SHORTENED.search(word)
+    ]
 
 
 def _thing(phrase: str) -> str | None:
     """The phrase, or None when all it says is "area"."""
-    rest = [word for word in _WORD.findall(phrase) if word not in words().lists["no_things"]]
+    empty = words().lists["no_things"] | words().lists["superlatives"]
+    rest = [word for word in _WORD.findall(phrase) if word not in empty]
     return phrase if rest else None
 
 

@@ -155,7 +155,7 @@ def answer_html(result: Result) -> str:
             mark = owner[begin]
             parts.append(said if mark is None else f"<mark style='background:{_colour(mark)}'>{said}</mark>")
             begin = place
-    body = "".join(parts) or "<span class='empty'>The model says nothing.</span>"
+    body = "".join(parts) if text.strip() else "<span class='empty'>The model says nothing.</span>"
     return f"<p class='answer'>{body}</p>"
 
 

@@ -22,7 +22,7 @@ from inference.words import CLASSES, AxisName
 
 ANCHORS = np.array([0.1, 0.5, 0.9])
 """Where the point of each class of an axis stands, in unit coordinates. Not the cells' centres 1/6, 1/2, 5/6,
-nor the expected coordinate, which lies between cells: regions that are called "left" reach the picture's border
+nor the expected coordinate, which lies between cells: regions called "left" reach the picture's border
 more often than the centre of its left third (docs/grounding.md has the figures).
 """
 SIDE_POINTS = np.array([0.4, 0.5, 0.6])

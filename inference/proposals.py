@@ -20,24 +20,16 @@ def choose_region(map_: NDArray[np.float64], noun: str | None, regions: Sequence
     """The region with the highest `score * P(cell of its centroid) * label match`, None when all are 0.
 
     The cell of the centroid is what place words mean in the dataset (`schemas.masks.position`), so P of it is
-    how likely the words are for this region. Ties go to the region with the higher mean of P over its mask.
+    how likely the words are for this region. Ties go to the larger region.
     Raises ValueError for masks of different sizes.
     """
     if not regions:
         return None
     if len({region.mask.shape for region in regions}) > 1:
         raise ValueError("the regions' masks differ in size")
-    spread = spread_map(map_, regions[0].mask.shape)
-    scores = [_fit(map_, spread, noun, region) for region in regions]
+    scores = [(_fit(map_, noun, region), int(region.mask.sum())) for region in regions]
     best = max(range(len(scores)), key=scores.__getitem__)
     return regions[best] if scores[best][0] > 0 else None
-
-
-def spread_map(map_: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """A (3, 3) map over (H, W) pixels, summing to 1: linear between centres of cells, level outside."""
-    rows, columns = (_weights(length) for length in shape[:2])
-    spread = rows @ map_ @ columns.T
-    return np.asarray(spread / spread.sum())
 
 
 def interior_point(mask: BoolMask) -> NDArray[np.float64]:
@@ -53,16 +45,14 @@ def interior_point(mask: BoolMask) -> NDArray[np.float64]:
     return np.array([(x + 0.5) / width, (y + 0.5) / height])
 
 
-def _fit(
-    map_: NDArray[np.float64], spread: NDArray[np.float64], noun: str | None, region: Region
-) -> tuple[float, float]:
+def _fit(map_: NDArray[np.float64], noun: str | None, region: Region) -> float:
     if not region.mask.any():
-        return 0.0, 0.0
+        return 0.0
     match = 1.0
     if noun is not None and region.label is not None:
         match = STRANGER + (1 - STRANGER) * likeness(noun, region.label)
     row, column = centroid_cell(region.mask)
-    return float(region.score * map_[row, column] * match), float(spread[region.mask].mean())
+    return float(region.score * map_[row, column] * match)
 
 
 def centroid_cell(mask: BoolMask) -> tuple[int, int]:
@@ -73,9 +63,3 @@ def centroid_cell(mask: BoolMask) -> tuple[int, int]:
         mean = (float(counts @ np.arange(length)) / float(counts.sum()) + 0.5) / length
         found.append(min(int(mean * 3), 2))
     return found[0], found[1]
-
-
-def _weights(length: int) -> NDArray[np.float64]:
-    """(length, 3) weights of the three cells at each pixel of an axis."""
-    at = np.clip((np.arange(length) + 0.5) / length * 3 - 0.5, 0, 2)
-    return np.asarray(np.maximum(0.0, 1 - np.abs(at[:, None] - np.arange(3))), np.float64)

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from inference.answers import Answer, Picture
 from schemas.errors import InputError
 
+PROMPT = "picture, question; the template's own system message"
+"""How questions are put, for records: it changes when `conversation` does."""
+
 
 @dataclass(frozen=True)
 class Sampling:

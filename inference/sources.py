@@ -14,6 +14,11 @@ Spoken = tuple[Answer, Vocabulary, tuple[str, ...]]
 """An answer, the vocabulary its token ids belong to, and notes on what weakens its logits."""
 
 
+def named(model: str, revision: str | None) -> str:
+    """A model as records name it: "Qwen/Qwen2.5-VL-7B-Instruct@main"."""
+    return f"{model}@{revision}" if revision else model
+
+
 class Source(Protocol):
     """Answers questions about pictures and says with which logits."""
 
@@ -38,7 +43,7 @@ class ModelSource:
     @property
     def name(self) -> str:
         """The model's name and revision."""
-        return self.loaded.name + (f"@{self.loaded.revision}" if self.loaded.revision else "")
+        return named(self.loaded.name, self.loaded.revision)
 
     def answers(self, pictures: Sequence[Picture], questions: Sequence[str]) -> list[Spoken]:
         """As `inference.reading.answers`, in one batch. Raises InputError as it does."""

@@ -163,12 +163,14 @@ def _class_names() -> dict[str, str]:
 def _starts(tokenizer: Any, texts: Mapping[int, str]) -> dict[int, str]:
     """First tokens of words that take several ("cent" of "centre"), by id, with their class.
 
-    A first token counts when it has three letters or more, is no word of the table, and begins words of one
-    class only. "leftmost" needs nothing of the kind: it begins with "left".
+    A first token counts when it has three letters or more, is no word of the table nor one that English has
+    beside ("low" of "lower"), and begins words of one class only. Rivals have to be whole tokens. "leftmost"
+    needs nothing of the kind: it begins with "left".
     """
     names = _class_names()
     found: dict[int, str] = {}
-    for word, name in names.items():
+    searched = [word for listed in words().classes.values() for word in listed]
+    for word, name in ((word, names[word]) for word in searched):
         for context in _CONTEXTS:
             written = context.format(word if context != "{}" else word.title())
             number = _token_at(tokenizer, written, len(written) - len(word))
@@ -177,7 +179,9 @@ def _starts(tokenizer: Any, texts: Mapping[int, str]) -> dict[int, str]:
                 continue
             begun = read[0].casefold()
             classes = {n for w, n in names.items() if w.startswith(begun)}
-            if len(begun) >= _LEAST_START and begun not in names and classes == {name}:
+            if len(begun) < _LEAST_START or begun in names or begun in words().lists["not_starts"]:
+                continue
+            if classes == {name}:
                 found[number] = name
     return found
 
