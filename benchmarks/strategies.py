@@ -1,14 +1,14 @@
 """Text to point with oracle answers: how far each strategy gets when the words are right.
 
-Run: python -m benchmarks.strategies DATASET [--split test|train|all] [--json FILE] [--draw ROW=FILE ...]
+Run: python -m benchmarks.strategies DATASET [--split test|train|all] [--segmenter S] [--json F] [--draw ...]
 
 Answers are the published rows' own, written from the truth: the first of every row about one region that
 names this region's place. Their logits are made up, and this is how: tokens are Qwen2.5's; at the step of a
 place word its token has log p, and each other class of the axis log((1 - p) / 2) on the token of the same
 spelling, everything else -20. So `paper`, which knows two words an axis, sees the uttered one with
 p / (p + (1 - p) / 2). Scored is the answer's first place against the mask of the row's region: the share of
-points inside the mask, the share of answers with one inside at least ("any"), the IoU of the `graph`
-segmenter's mask from these points, for `proposal` the IoU of the chosen region. No model is trained or asked:
+points inside the mask, the share of answers with one inside at least ("any"), the IoU of the segmenter's
+mask from these points, for `proposal` the IoU of the chosen region. No model is trained or asked:
 figures are upper bounds of the second stage.
 """
 
@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.answers import Answer, Encoded, Grounding, Picture, Strategy
+from inference.answers import Answer, Encoded, Grounding, Picture, Segmenter, Strategy
 from inference.points import readable, text_to_point
 from inference.positions import Position, find_positions
-from inference.segmenters.graph import GraphSegmenter
+from inference.segmenters import make_segmenter
 from inference.vocabulary import Vocabulary
 from inference.words import CLASSES, AxisName
 from schemas import masks
@@ -135,11 +135,10 @@ def cases(dataset: Path, split: str) -> Iterator[Case]:
             yield Case(row["id"], row["task"], text, region["position"], picture, truth)
 
 
-def outcomes(found: list[Case]) -> list[Outcome]:
+def outcomes(found: list[Case], segmenter: Segmenter) -> list[Outcome]:
     """All cases at all confidences by all strategies."""
     tokenizer = qwen_tokenizer()
     vocabulary = Vocabulary.of(tokenizer)
-    segmenter = GraphSegmenter()
     done = []
     for case in found:
         encoded = segmenter.encode(case.picture)
@@ -246,11 +245,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--split", choices=("test", "train", "all"), default="test")
+    parser.add_argument("--segmenter", default="graph", help="graph, or a SAM by hub name or folder")
     parser.add_argument("--draw", nargs="*", default=[], metavar="ROW=FILE")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     splits = ("train", "test") if given.split == "all" else (given.split,)
-    done = outcomes([case for split in splits for case in cases(given.dataset, split)])
+    found = [case for split in splits for case in cases(given.dataset, split)]
+    done = outcomes(found, make_segmenter(given.segmenter))
     lines, places = table(done), by_place(done, 0.8)
     for line in [*lines, *places]:
         print("  ".join(f"{key} {value}" for key, value in line.items()))

@@ -31,7 +31,7 @@ def done() -> list[Outcome]:
             )
             asked = noisy.clip(0, 255).astype(np.uint8)
             found.append(Case(f"{name}-{k}", "grounding_hyd", text, place, asked, region.mask))
-    return outcomes(found)
+    return outcomes(found, GraphSegmenter())
 
 
 def test_looking_at_the_picture_beats_the_paper_by_ten_points(done: list[Outcome]) -> None:
