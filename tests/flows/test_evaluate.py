@@ -219,10 +219,16 @@ def test_an_adapter_is_compared_with_its_base(tmp_path: Path) -> None:
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "org/base"}))
-    wanted = wiring.Wanted("spider", str(adapter), tmp_path, tmp_path, Setup(), None, True)
-    assert wiring.models_of(wanted) == [str(adapter), "org/base", "centre", "whole", "random", "noun"]
-    assert wiring.models_of(replace(wanted, baselines=False)) == [str(adapter)]
-    assert wiring.models_of(replace(wanted, model="noun")) == ["noun", "centre", "whole", "random"]
+    setup = Setup(calibration=tmp_path / "found.json")
+    wanted = wiring.Wanted("spider", str(adapter), tmp_path, tmp_path, setup, None, True)
+    (own, base, *others) = wiring.models_of(wanted)
+    assert own == (str(adapter), setup)
+    assert base == ("org/base", Setup())
+    assert [name for name, _ in others] == ["centre", "whole", "random", "noun"]
+    assert wiring.models_of(replace(wanted, baselines=False)) == [own]
+    assert [name for name, _ in wiring.models_of(replace(wanted, model="noun"))] == [
+        "noun", "centre", "whole", "random",
+    ]  # fmt: skip
 
 
 def test_other_weights_are_another_model(tmp_path: Path) -> None:
