@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from annotation.qa.lexicon import load_lexicon
-from annotation.qa.reading import LabelMask, Mention, read
+from annotation.qa.orders import contradicts, order_claims
+from annotation.qa.reading import LabelMask, Mention, Reading, read
+from annotation.qa.truth import in_order
 from inference.evaluation.claims import Claim, ClaimReader, Claims
 from schemas.records import Row
 
@@ -31,7 +34,22 @@ def read_claims(row: Row, texts: Sequence[str]) -> Claims:
         tuple(m.regions for m in mentions if m.kind == "clean" or (m.kind == "generic" and m.negated)),
         any(m.kind == "generic" and not m.negated for m in mentions),
         tuple(r.regions for reading in readings for r in reading.references() if r.labelled),
+        sum(_disorders(row, reading, labels, subject) for reading in readings),
     )
+
+
+def _disorders(row: Row, reading: Reading, labels: LabelMask, subject: int | None) -> int:
+    """Sentences, each about one region, that contradict the order of application there."""
+    found = 0
+    for sentence in reading.sentences():
+        marks = set(re.findall("[\ue000-\uf8ff]", sentence))
+        about = frozenset({subject}) if subject is not None else frozenset[int]()
+        if subject is None and len(marks) == 1:
+            about, _ = labels.holders(marks.pop())
+        if len(about) == 1:
+            order = in_order(row.regions[next(iter(about))])
+            found += any(contradicts(claim, order) for claim in order_claims(sentence))
+    return found
 
 
 def _claims(mentions: Sequence[Mention]) -> Iterator[Claim]:

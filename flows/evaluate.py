@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +62,8 @@ def run(wanted: Wanted, judge: Judge | None = None) -> list[Done]:
     benchmark = named(wanted.benchmark)
     opened = benchmark.open(wanted.data, wanted.limit)
     done = []
-    for name in models_of(wanted):
-        model = tested.named(name, wanted.setup, opened)
+    for name, setup in models_of(wanted):
+        model = tested.named(name, setup, opened)
         task = Task(benchmark, opened, model, wanted.limit, judge, wanted.setup.seed)
         progress = Progress(task.model.name[-24:], opened.count, 0, "items")
         done.append(evaluate(task, wanted.out, progress.step))
@@ -71,12 +71,15 @@ def run(wanted: Wanted, judge: Judge | None = None) -> list[Done]:
     return done
 
 
-def models_of(wanted: Wanted) -> list[str]:
-    """The models and baselines to run, in order."""
-    if not wanted.baselines:
-        return [wanted.model]
-    base = tested.untrained(wanted.model)
-    return list(dict.fromkeys([wanted.model, *([base] if base else []), *tested.COMPARED]))
+def models_of(wanted: Wanted) -> list[tuple[str, Setup]]:
+    """The models and baselines to run, in order; an adapter's base without the adapter's temperatures."""
+    found = [(wanted.model, wanted.setup)]
+    if wanted.baselines:
+        base = tested.untrained(wanted.model)
+        if base is not None:
+            found.append((base[0], replace(wanted.setup, revision=base[1], calibration=None)))
+        found += [(name, wanted.setup) for name in tested.COMPARED if name != wanted.model]
+    return found
 
 
 def print_done(done: list[Done], as_json: bool) -> None:

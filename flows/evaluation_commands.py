@@ -43,6 +43,8 @@ def _add_setup(parser: argparse.ArgumentParser) -> None:
     add("--data", metavar="DIR", type=Path, required=True, help="the benchmark's files")
     add("--segmenter", metavar="S", default="graph", help="graph, or hub name or folder of a SAM")
     add("--strategy", choices=STRATEGIES, default="grid", help="from words to points")
+    add("--revision", metavar="REV", help="of the model on the hub")
+    add("--calibration", metavar="FILE", type=Path, help="temperatures that `calibrate` found for the model")
     add("--limit", metavar="N", type=_positive, help="ask only the first N items")
     add("--baselines", action="store_true", help="run the baselines too, in one table")
     add("--out", metavar="DIR", type=Path, default=Path("evaluations"), help="results go in here")
@@ -67,7 +69,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     setup = Setup(
         options.segmenter, options.strategy, options.max_tokens, options.device, options.dtype,
-        options.batch, options.seed,
+        options.batch, options.seed, options.revision, options.calibration,
     )  # fmt: skip
     wanted = Wanted(
         options.benchmark, options.model, options.data, options.out, setup, options.limit, options.baselines

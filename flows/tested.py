@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from flows.grounding import open_segmenter
+from flows.grounding import open_segmenter, open_spider
 from inference.answers import Strategy
 from inference.evaluation import baselines
 from inference.evaluation.interface import Model, Opened
@@ -21,7 +21,8 @@ _ENDS = 1 << 20
 @dataclass(frozen=True)
 class Setup:
     """How models are run: the segmenter's name, from words to points, the most tokens of an answer, where and
-    in which precision, how many questions together, and the seed of chance.
+    in which precision, how many questions together, the seed of chance, the model's revision on the hub, and
+    the file of its temperatures.
     """
 
     segmenter: str = "graph"
@@ -31,6 +32,8 @@ class Setup:
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     at_once: int = 8
     seed: int = 0
+    revision: str | None = None
+    calibration: Path | None = None
 
 
 def named(name: str, setup: Setup, opened: Opened) -> Model:
@@ -52,22 +55,32 @@ def named(name: str, setup: Setup, opened: Opened) -> Model:
 def language_model(name: str, setup: Setup) -> Model:
     """A model of transformers, or an adapter of ours, with its answers grounded. Raises InputError."""
     from inference.evaluation.models import LanguageModel
-    from inference.models import load_model
-    from inference.reading import Sampling
     from inference.sources import ModelSource
-    from inference.spider import Spider
 
-    segmenter = open_segmenter(setup.segmenter, setup.device)
-    loaded = load_model(name, dtype=setup.dtype, device=setup.device)
-    source = ModelSource(loaded, Sampling(max_new_tokens=setup.max_tokens))
-    spider = Spider(source, segmenter, setup.strategy, batch=setup.at_once)
+    spider = open_spider(
+        name,
+        revision=setup.revision,
+        server=None,
+        segmenter=open_segmenter(setup.segmenter, setup.device),
+        strategy=setup.strategy,
+        max_tokens=setup.max_tokens,
+        device=setup.device,
+        dtype=setup.dtype,
+        calibration=setup.calibration,
+    )
+    spider.batch = setup.at_once
+    if not isinstance(spider.source, ModelSource):
+        raise TypeError(f"{name} was opened as {type(spider.source).__name__}")
+    loaded = spider.source.loaded
     settings: dict[str, Any] = {
         "model": name,
+        "revision": setup.revision,
         "files": fingerprint(Path(name)),
         "commit": getattr(loaded.model.config, "_commit_hash", None),
         "dtype": str(loaded.model.dtype),
         "segmenter": setup.segmenter,
         "strategy": setup.strategy,
+        "temperatures": [spider.temperatures.horizontal, spider.temperatures.vertical],
     }
     return LanguageModel(
         name, settings, loaded.model, loaded.processor, spider.ask_many, setup.at_once, setup.max_tokens
@@ -92,9 +105,9 @@ def fingerprint(folder: Path) -> str | None:
     return found.hexdigest()
 
 
-def untrained(name: str) -> str | None:
-    """The base of an adapter, None for a model that is no adapter."""
+def untrained(name: str) -> tuple[str, str | None] | None:
+    """Name and revision of an adapter's base, None for a model that is no adapter. Raises InputError."""
     from inference.models import ADAPTER_CONFIG, base_of
 
     folder = Path(name)
-    return base_of(folder)[0] if (folder / ADAPTER_CONFIG).is_file() else None
+    return base_of(folder) if (folder / ADAPTER_CONFIG).is_file() else None

@@ -32,13 +32,15 @@ class Claim:
 @dataclass(frozen=True)
 class Claims:
     """What a text claims: distortions, that something is undamaged (of regions, or of all when it doesn't say
-    which), damage without a kind, and the regions that it points at by their label.
+    which), damage without a kind, the regions that it points at by their label, and how often it turns the
+    order of a region's distortions around.
     """
 
     distortions: tuple[Claim, ...] = ()
     clean: tuple[frozenset[int], ...] = ()
     damage: bool = False
     pointed: tuple[frozenset[int], ...] = ()
+    disorders: int = 0
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,9 @@ def _level_near(own: Iterable[Claim], found: Sequence[Distortion]) -> bool:
 
 
 def _false_claims(row: Row, claims: Claims, subjects: Sequence[int]) -> int:
-    """Kinds (or effects) named where they aren't, true ones denied, damaged regions called clean."""
+    """Kinds (or effects) named where they aren't, true ones denied, damaged regions called clean, orders
+    turned around.
+    """
     false: set[tuple[str, frozenset[str]]] = set()
     everywhere = [i for i, region in enumerate(row.regions) if region.distortions]
     for claim in claims.distortions:
@@ -173,4 +177,4 @@ def _false_claims(row: Row, claims: Claims, subjects: Sequence[int]) -> int:
         row.regions[i].distortions for regions in claims.clean for i in (regions or subjects)
     )
     nothing_there = not any(row.regions[i].distortions for i in subjects) and not everywhere
-    return len(false) + calls_damaged_clean + (claims.damage and nothing_there)
+    return len(false) + calls_damaged_clean + (claims.damage and nothing_there) + claims.disorders

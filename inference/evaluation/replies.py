@@ -42,8 +42,8 @@ class _Kept(Record):
 class KeptReplies:
     """The replies of one run in a file. `key` stands in its first line: what they depend on.
 
-    Raises InputError when the file is another run's, is being written, or can't be read. A last line that a crash left
-    unfinished is dropped.
+    Raises InputError when the file is another run's, is being written, or can't be read. A last line that a
+    crash left unfinished is dropped.
     """
 
     def __init__(self, path: Path, key: str) -> None:

@@ -12,6 +12,7 @@ from inference.answers import Picture
 from inference.evaluation import claims, measures, metrics
 from inference.evaluation.claims import ClaimReader
 from inference.evaluation.interface import Item, Measure, Opened, Reply, Statistic, Values
+from schemas import masks
 from schemas.dataset import load_manifest, read_rows, rows_with_pictures, split_files
 from schemas.errors import InputError, SampleError
 from schemas.pictures import load_png
@@ -104,15 +105,19 @@ def score_mask(item: Item, reply: Reply) -> dict[str, float | None]:
     The masks of an answer count together; an answer about the whole picture is the mask of all pixels, and
     no mask at all an empty one. "in_mask" is the share of the points inside the true mask, 0 without an
     answer or for the whole picture; the point of a mask that came without any is its innermost. It doesn't
-    apply where the whole picture is right.
+    apply where the whole picture is right. Raises InputError for a true mask of another size than the
+    picture's.
     """
     target = item.target
     if target is None:
-        raise ValueError(f"item {item.id} has no true mask")
+        raise ValueError(f"item {item.id} asks for no mask")
     found: Sequence[Mask] = reply.masks
     if reply.whole_image:
         found = [metrics.full_mask(*target.size)]
-    intersection, union = metrics.overlap(found, target)
+    try:
+        intersection, union = metrics.overlap(found, target)
+    except ValueError as error:
+        raise InputError(f"item {item.id}: {error}; the true mask isn't of the picture's size") from error
     points = () if reply.whole_image else reply.points or [metrics.inner_point(mask) for mask in reply.masks]
     return {
         "intersection": float(intersection),
@@ -162,10 +167,16 @@ def _item(path: Path, row: Row, pictures: Sequence[bytes]) -> Item:
 def _target(path: Path, row: Row) -> Region:
     """The region a grounding row asks for; for the whole picture the first one, its mask all pixels."""
     for region in row.regions:
+        if not row.whole_image and region.region_id not in row.target_region_ids:
+            continue
+        try:
+            masks.area(region.mask)
+        except ValueError as error:
+            what = f"row {row.id}, region {region.region_id}: {error}"
+            raise InputError(f"{path}: {what}; `iqa-spider verify` says more") from error
         if row.whole_image:
             return region.model_copy(update={"mask": metrics.full_mask(*region.mask.size)})
-        if region.region_id in row.target_region_ids:
-            return region
+        return region
     raise InputError(f"{path}: row {row.id} has no target region; `iqa-spider verify` says more")
 
 

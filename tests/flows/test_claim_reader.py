@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,8 @@ from inference.evaluation.claims import Claim, Claims, no_claims, score_claims
 from inference.evaluation.interface import Values
 from schemas import masks
 from schemas.records import Distortion, Message, Region, Row
+from tests.annotation.qa.samples import region as crafted_region
+from tests.annotation.qa.test_crafted_answers import RIGHT, SCENES, WRONG
 
 READER = claim_reader()
 BLUR = Distortion(name="blur_gaussian", category="blur", level=4, order=1)
@@ -172,6 +176,45 @@ def test_an_answer_points_by_label() -> None:
     assert READER.read(asked, ["The wooden table in the top left."]).pointed == (frozenset({0}),)
     assert READER.read(asked, ["It is the brown dog."]).pointed == (frozenset({1}),)
     assert READER.read(asked, ["At the top left."]).pointed == ()
+
+
+def test_an_order_turned_around_is_a_false_claim() -> None:
+    right = scored(LOCAL, "The wooden table was blurred first and JPEG-compressed afterwards.")
+    wrong = scored(LOCAL, "The wooden table was JPEG-compressed first and blurred afterwards.")
+    assert (right["false_claims"], wrong["false_claims"]) == (0, 1)
+
+
+def crafted(case: dict[str, Any]) -> tuple[Row, list[str]]:
+    scene = SCENES[case["scene"]]
+    regions = [
+        crafted_region(int(key[1:]), label, cell, list(distortions.items()), strength)
+        for key, (label, cell, strength, distortions) in scene["regions"].items()
+    ]
+    whole = bool(scene.get("whole", False))
+    every = () if whole else tuple(r.region_id for r in regions if r.distortions)
+    targets = (case["target"],) if "target" in case else every
+    return row(case["task"], *regions, targets=targets, whole=whole), case["turns"][1::2]
+
+
+OF_CLAIMS = ("distortion_invented", "distortion_missing", "distortion_denied", "clean_claim", "clean_missing")
+
+
+@pytest.mark.parametrize("case", [c for c in RIGHT if not c["task"].startswith("grounding")], ids=str)
+def test_right_answers_in_other_words_score_best(case: dict[str, Any]) -> None:
+    asked, texts = crafted(case)
+    found = scored(asked, *texts)
+    assert (found["f1"], found["class_f1"], found["false_claims"]) == (1.0, 1.0, 0)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [c for c in WRONG if c["fails"] in OF_CLAIMS and not c["task"].startswith("grounding")],
+    ids=str,
+)
+def test_wrong_claims_cost(case: dict[str, Any]) -> None:
+    asked, texts = crafted(case)
+    found = scored(asked, *texts)
+    assert found["f1"] != 1.0 or found["false_claims"] != 0
 
 
 NAMES = st.sampled_from([BLUR, JPEG, NOISE]).map(lambda d: (frozenset({d.name}), frozenset({d.category})))

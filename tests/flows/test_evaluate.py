@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from flows import evaluate as wiring
@@ -19,9 +20,10 @@ from flows.tested import Setup, fingerprint
 from inference.evaluation.interface import Reply
 from inference.evaluation.spider import DESCRIBING, GROUNDING
 from schemas import masks
-from schemas.dataset import read_rows, split_files
+from schemas.dataset import RowWriter, read_rows, rows_with_pictures, split_files
+from schemas.errors import InputError
 from schemas.evaluations import read_results
-from schemas.records import TASKS, Row
+from schemas.records import TASKS, Mask, Row
 from tests.inference.evaluation.toys import save_talkative
 
 Run = Callable[..., list[dict[str, Any]]]
@@ -119,6 +121,28 @@ def test_an_answer_that_is_missing_is_wrong(tiny: Outcome) -> None:
         assert score == 0.0
 
 
+def test_a_mask_that_does_not_fit_is_named(tiny: Outcome) -> None:
+    benchmark = wiring.named("spider")
+    item = next(item for item in benchmark.open(tiny.folder, None).items() if item.asks_where)
+    reply = Reply(("Here.",), (masks.encode(np.ones((5, 7), np.bool_)),), (1.0,), ((0.5, 0.5),))
+    with pytest.raises(InputError, match=rf"item {item.id}: a mask of \[5, 7\] can't be compared"):
+        benchmark.score([item], [reply])
+
+
+@pytest.mark.parametrize("mask", [Mask(size=[10**6, 10**6], counts="0"), Mask(size=[4, 4], counts="oops")])
+def test_a_broken_mask_of_a_row_is_named(dataset: Path, mask: Mask) -> None:
+    (path,) = [path for path, _ in split_files(dataset, "test")]
+    found = list(rows_with_pictures(path))
+    writer = RowWriter(path, 100, 10**9)
+    for row, pictures in found:
+        broken = [region.model_copy(update={"mask": mask}) for region in row.regions]
+        writer.add(row.model_copy(update={"regions": broken}), pictures)
+    writer.close()
+    opened = wiring.named("spider").open(dataset, None)
+    with pytest.raises(InputError, match=rf"{path.name}: row \S+, region r\d+: mask "):
+        list(opened.items())
+
+
 def test_compare_prints_a_table_and_a_line_for_programs(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     folders = [run(model)[0]["folder"] for model in ("whole", "oracle")]
     assert main(["evaluate", "compare", *folders, "--json"]) == 0
@@ -195,10 +219,16 @@ def test_an_adapter_is_compared_with_its_base(tmp_path: Path) -> None:
     adapter = tmp_path / "adapter"
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "org/base"}))
-    wanted = wiring.Wanted("spider", str(adapter), tmp_path, tmp_path, Setup(), None, True)
-    assert wiring.models_of(wanted) == [str(adapter), "org/base", "centre", "whole", "random", "noun"]
-    assert wiring.models_of(replace(wanted, baselines=False)) == [str(adapter)]
-    assert wiring.models_of(replace(wanted, model="noun")) == ["noun", "centre", "whole", "random"]
+    setup = Setup(calibration=tmp_path / "found.json")
+    wanted = wiring.Wanted("spider", str(adapter), tmp_path, tmp_path, setup, None, True)
+    (own, base, *others) = wiring.models_of(wanted)
+    assert own == (str(adapter), setup)
+    assert base == ("org/base", Setup())
+    assert [name for name, _ in others] == ["centre", "whole", "random", "noun"]
+    assert wiring.models_of(replace(wanted, baselines=False)) == [own]
+    assert [name for name, _ in wiring.models_of(replace(wanted, model="noun"))] == [
+        "noun", "centre", "whole", "random",
+    ]  # fmt: skip
 
 
 def test_other_weights_are_another_model(tmp_path: Path) -> None:
