@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
+from hypothesis import settings
 from sklearn.datasets import load_sample_image
 
 from flows.server import LoopbackServer, quiet_prefect
@@ -22,6 +23,10 @@ from flows.server import LoopbackServer, quiet_prefect
 # standard error is at that moment, a test's capture, and with it the run: so Prefect goes first.
 quiet_prefect()
 importlib.import_module("prefect.logging.configuration").setup_logging()
+
+# How long an example takes is the machine's affair.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 PHOTOGRAPHS = {
     "astronaut": lambda: skimage.data.astronaut(),
