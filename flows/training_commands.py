@@ -41,6 +41,13 @@ def add_training_commands(commands: Any) -> None:
         "ablation", help="train on ours, with each other source, with all; compare on held-out rows"
     )
     ablation.add_argument("config", metavar="CONFIG", type=Path, help="a run's YAML file, without sources")
+    ablation.add_argument(
+        "--answers",
+        metavar="N",
+        type=_whole,
+        default=200,
+        help="test rows that each run answers and the benchmark spider scores (default: 200; 0 for none)",
+    )
     ablation.set_defaults(run=_ablation)
 
     proof = commands.add_parser(
@@ -49,6 +56,12 @@ def add_training_commands(commands: Any) -> None:
     proof.add_argument("config", metavar="CONFIG", type=Path, help="the proof's YAML file")
     proof.add_argument("--out", metavar="DIR", type=Path, help="put everything in this folder")
     proof.set_defaults(run=_proof)
+
+
+def _whole(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or above")
+    return int(text)
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -105,7 +118,12 @@ def _ablation(options: argparse.Namespace) -> int:
     _check_installed()
     from training.sft.ablation import RESULT, ablation, markdown
 
-    found = ablation(run)
+    evaluations = []
+    if options.answers:
+        from flows.ablating import answered
+
+        evaluations.append(answered(run, options.answers))
+    found = ablation(run, evaluations)
     if os.environ.get("RANK", "0") == "0":
         print(markdown(found))
         print(run.out / RESULT)

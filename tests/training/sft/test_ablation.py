@@ -57,7 +57,7 @@ class Done:
 
     def run(self, capsys: Any) -> tuple[str, dict[str, Any]]:
         capsys.readouterr()
-        assert main(["ablation", str(self.path)]) == 0
+        assert main(["ablation", str(self.path), "--answers", "0"]) == 0
         found: dict[str, Any] = json.loads((self.out / "ablation.json").read_text())
         return capsys.readouterr().out, found
 
