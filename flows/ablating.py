@@ -13,16 +13,19 @@ from training.sft.saving import ADAPTER
 FOLDER = "evaluation"
 
 
-def answered(options: TrainOptions, rows: int) -> Callable[[Path], Mapping[str, float]]:
+def answered(
+    options: TrainOptions, rows: int, max_tokens: int = 256
+) -> Callable[[Path], Mapping[str, float]]:
     """An evaluation for `training.sft.ablation`: a run's folder to the measures of its answers.
 
-    The run's adapter answers the first `rows` test rows of the run's dataset; replies and results are kept in
-    `evaluation` in its folder, so what was answered isn't asked again. Measures that no row has are left out.
+    The run's adapter answers the first `rows` test rows of the run's dataset, each in `max_tokens` at most;
+    replies and results are kept in `evaluation` in its folder, so what was answered isn't asked again.
+    Measures that no row has are left out.
     Raises InputError.
     """
 
     def scores(folder: Path) -> dict[str, float]:
-        setup = Setup(device=options.run.device, dtype=options.model.dtype)
+        setup = Setup(device=options.run.device, dtype=options.model.dtype, max_tokens=max_tokens)
         wanted = evaluate.Wanted(
             benchmark="spider",
             model=str(folder / ADAPTER),

