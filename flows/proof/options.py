@@ -22,7 +22,7 @@ class CropsConfig(Section):
 
 
 class BaseOptions(Section):
-    """The training of the base on shuffled rows: AdamW's steps, rows a step and peak rate."""
+    """The training of the base on pasted patches: AdamW's steps, rows a step and peak rate."""
 
     steps: Count
     batch: Count = 32

@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
+from flows.proof.asking import asked, point_of
 from flows.proof.options import ProofOptions
 from flows.proof.photographs import Side, cut, photograph_of
-from flows.proof.reading import point_of
 from schemas.config import BuildConfig, ImagesConfig, load_config
 from schemas.store import write_atomically
 from training.proof.scores import CENTRE, Point, Score, apart, judged, score, target_of
@@ -93,32 +93,40 @@ def _of_seed(stage_one: TrainOptions, options: ProofOptions, seed: int, train: P
 def _seed(job: tuple[ProofOptions, TrainOptions, Path]) -> dict[str, Any]:
     """Train one seed and judge its points; in a process of its own, on one thread."""
     os.environ["OMP_NUM_THREADS"] = "1"
-    from training.proof.chain import BaseSteps, prove
+    from inference.vocabulary import Vocabulary
+    from training.proof.chain import BaseSteps, passed, train_seed
     from training.proof.rows import rows_of
-    from training.sft.saving import load_processor
+    from training.sft.saving import load_base, load_processor, load_trained
 
     options, stage_one, test = job
     base = BaseSteps(options.base.steps, options.base.batch, options.base.rate)
-    proved = prove(stage_one, base, test, "test", options.test_rows)
+    trained = train_seed(stage_one, base)
+    begun = time.process_time()
     rows = rows_of(test, "test", options.test_rows)
-    vocabulary = load_processor(str(stage_one.out / "base"), None).tokenizer.get_vocab()
+    reader = load_processor(str(trained.base), None)
+    named = stage_one.model.model_copy(update={"name": str(trained.base), "tiny": None})
+    answered = {
+        "untrained": asked(load_base(named, str(trained.base), "float32").eval(), reader, rows),
+        "trained": asked(load_trained(trained.adapter), reader, rows),
+    }
+    passed(trained.seconds, "answers", begun)
+    vocabulary = Vocabulary.of(reader.tokenizer)
     points: dict[str, list[Point | None]] = {
-        "untrained": [point_of(answer, vocabulary) for answer in proved.before],
-        "trained": [point_of(answer, vocabulary) for answer in proved.after],
+        **{who: [point_of(answer, vocabulary) for answer in found] for who, found in answered.items()},
         "centre": [CENTRE for _ in rows],
     }
     return {
-        "seed": proved.seed,
-        "seconds": proved.seconds,
-        "loss": proved.loss,
+        "seed": stage_one.seed,
+        "seconds": trained.seconds,
+        "loss": trained.loss,
         "rows": [
             {
                 "id": row["id"],
                 "photograph": photograph_of(row["source_image"]["uri"]),
-                "answer": {"untrained": before.text, "trained": after.text},
+                "answer": {who: found[number].text for who, found in answered.items()},
                 **{who: _told(points[who][number], row) for who in points},
             }
-            for number, (row, before, after) in enumerate(zip(rows, proved.before, proved.after, strict=True))
+            for number, row in enumerate(rows)
         ],
     }
 

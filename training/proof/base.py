@@ -1,4 +1,4 @@
-"""The base of the proof: it knows words, colours and places, and nothing of distortions."""
+"""The base of the proof: it finds patches and says where they are, and knows nothing of distortions."""
 
 from __future__ import annotations
 
@@ -7,9 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from schemas.hashing import rng
-from training.proof.rows import named
+from schemas.masks import position
+from training.proof.rows import answer_at
 from training.sft.rows import UnfitRow, collated, encoded, marks_of
+
+_SHARE = (0.05, 0.2)
+"""A patch's share of the picture."""
 
 
 @dataclass(frozen=True)
@@ -21,14 +28,34 @@ class Formed:
 
 
 def base_rows(rows: Sequence[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
-    """What a base learns from: rows that ask where a named region of the picture is, and nothing else.
+    """What a base learns from: each row's picture with a patch pasted on it, and where the patch is.
 
-    It learns the form of the answer, to look for colours and textures and to say where they are; no question
-    and no answer of its training is about a distortion.
+    It learns the form of the answer, to find what stands out and to say where that is; no question and no
+    answer of its training is about a distortion, and no target of it is a region of the dataset.
     """
-    random = rng(seed, "proof", "named")
-    asked = (named(row, random) for row in rows)
-    return [row for row in asked if row is not None]
+    random = rng(seed, "proof", "patches")
+    return [patched(row, random) for row in rows]
+
+
+def patched(row: dict[str, Any], random: np.random.Generator) -> dict[str, Any]:
+    """A row with a rectangle of 5-20% of its picture in one random colour, or in stripes of two, 1-4 pixels
+    wide, at a place drawn evenly; the answer has the form of `training.proof.rows.pointed`.
+    """
+    pixels = np.array(row["images"][0])
+    height, width = pixels.shape[:2]
+    area, ratio = random.uniform(*_SHARE) * height * width, np.exp(random.uniform(-0.7, 0.7))
+    tall = int(np.clip(round(np.sqrt(area * ratio)), 1, height))
+    wide = int(np.clip(round(np.sqrt(area / ratio)), 1, width))
+    y, x = int(random.integers(0, height - tall + 1)), int(random.integers(0, width - wide + 1))
+    colours = random.integers(0, 256, (2, 3)).astype(np.uint8)
+    kind, stripe = int(random.integers(0, 3)), int(random.integers(1, 5))
+    down, across = np.mgrid[:tall, :wide] // stripe % 2
+    inside = np.s_[y : y + tall, x : x + wide]
+    pixels[inside] = colours[(np.zeros_like(down), down, across)[kind]]
+    mask = np.zeros((height, width), dtype=bool)
+    mask[inside] = True
+    question = {"role": "user", "content": "Where is the patch?"}
+    return {**row, "images": [Image.fromarray(pixels)], "messages": [question, answer_at(position(mask))]}
 
 
 def form(

@@ -1,4 +1,4 @@
-"""One seed of the proof: a base that knows the form, stage one on the rows, answers before and after."""
+"""One seed of the proof: a base that can point, then stage one on the rows."""
 
 from __future__ import annotations
 
@@ -11,17 +11,14 @@ from typing import Any
 import numpy as np
 
 from schemas.errors import InputError
-from training.proof.answering import Generated, answers
 from training.proof.base import base_rows, form
 from training.proof.model import new_model, processor, save
 from training.proof.rows import pointed, rows_of
 from training.sft.options import TrainOptions
 from training.sft.run import train
-from training.sft.saving import load_base, load_processor, load_trained
 
 _PICTURES = 1000
 """Training pictures whose patches give the first layer's filters."""
-_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -34,53 +31,43 @@ class BaseSteps:
 
 
 @dataclass(frozen=True)
-class Proved:
-    """One seed's answers to the test rows, in their order, before and after stage one.
+class Trained:
+    """One seed's models: folders of the base and of the adapter that stage one made of it.
 
     `seconds` are processor seconds by part, `loss` stage one's loss at each logged step.
     """
 
-    seed: int
-    before: list[Generated]
-    after: list[Generated]
+    base: Path
+    adapter: Path
     seconds: dict[str, float]
     loss: list[tuple[int, float]]
 
 
-def prove(options: TrainOptions, base: BaseSteps, test: Path, split: str, most: int) -> Proved:
+def train_seed(options: TrainOptions, base: BaseSteps) -> Trained:
     """Train a base and, from it, stage one by `options`, whose `model` is replaced by the base.
 
-    `options.out` gets base, checkpoints and adapter; `test` is the dataset of the photographs held back.
+    `options.out` gets base, checkpoints and adapter.
     """
     import torch
 
     torch.set_num_threads(1)
-    seed, out = options.seed, options.out
+    seed, folder = options.seed, options.out / "base"
     seconds: dict[str, float] = {}
-    rows = rows_of(options.data.dataset.resolve(), options.data.split)
-    held_back = rows_of(test.resolve(), split, most)
-    folder = out / "base"
-
     begun = time.process_time()
+    rows = rows_of(options.data.dataset.resolve(), options.data.split)
     first = base_rows(rows, seed)
     reader = processor((m["content"] for row in [*rows, *first] for m in row["messages"]), _side(rows))
     model = new_model(reader, [np.asarray(row["images"][0]) for row in rows[:_PICTURES]], seed)
     formed = form(model, reader, first, base.steps, base.batch, base.rate, seed)
     save(model, reader, folder)
     print(f"seed {seed}: base, loss {formed.loss:.3f}", flush=True)
-    begun = _passed(seconds, "base", begun)
+    begun = passed(seconds, "base", begun)
 
     named = options.model.model_copy(update={"name": str(folder), "tiny": None})
     done = train(options.model_copy(update={"model": named}), pointed)
     loss = [(int(entry["step"]), float(entry["loss"])) for entry in done.log if "loss" in entry]
-    begun = _passed(seconds, "stage one", begun)
-
-    reader = load_processor(str(folder), None)
-    plain = load_base(named, str(folder), "float32").eval()
-    before = list(answers(plain, reader, held_back, _BATCH))
-    after = list(answers(load_trained(done.adapter), reader, held_back, _BATCH))
-    _passed(seconds, "answers", begun)
-    return Proved(seed, before, after, seconds, loss)
+    passed(seconds, "stage one", begun)
+    return Trained(folder, done.adapter, seconds, loss)
 
 
 def _side(rows: Sequence[dict[str, Any]]) -> int:
@@ -90,7 +77,8 @@ def _side(rows: Sequence[dict[str, Any]]) -> int:
     return int(side)
 
 
-def _passed(seconds: dict[str, float], part: str, begun: float) -> float:
+def passed(seconds: dict[str, float], part: str, begun: float) -> float:
+    """Note the processor seconds since `begun` under a part's name; returns the time it is now."""
     now = time.process_time()
     seconds[part] = round(now - begun, 1)
     return now

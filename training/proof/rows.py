@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from schemas.errors import InputError
 from schemas.hashing import rng
@@ -28,25 +25,11 @@ def pointed(row: dict[str, Any]) -> dict[str, Any]:
         raise UnfitRow("other-question", str(row.get("id")))
     (target,) = row["target_region_ids"]
     position = next(region["position"] for region in row["regions"] if region["region_id"] == target)
-    return {**row, "messages": [dict(question), _answer(position)]}
+    return {**row, "messages": [dict(question), answer_at(position)]}
 
 
-def named(row: dict[str, Any], random: np.random.Generator) -> dict[str, Any] | None:
-    """A row about the same picture that asks for a region by its name ("Where is the smooth grey area?").
-
-    The region is drawn from those whose label no other has; None where there is none. It says nothing about
-    quality, and the answer has the form of `pointed`.
-    """
-    labels = Counter(region["label"] for region in row["regions"])
-    alone = [region for region in row["regions"] if labels[region["label"]] == 1]
-    if not alone:
-        return None
-    region = alone[int(random.integers(len(alone)))]
-    question = {"role": "user", "content": f"Where is the {region['label']}?"}
-    return {**row, "messages": [question, _answer(region["position"])]}
-
-
-def _answer(position: str) -> dict[str, str]:
+def answer_at(position: str) -> dict[str, str]:
+    """The assistant's words for a place as `schemas.masks.position` gives it."""
     said = position.split()
     vertical = next((word for word in said if word in ("top", "bottom")), "center")
     horizontal = next((word for word in said if word in ("left", "right")), "center")
