@@ -107,7 +107,7 @@ def _seed(job: tuple[ProofOptions, TrainOptions, Path]) -> dict[str, Any]:
     named = stage_one.model.model_copy(update={"name": str(trained.base), "tiny": None})
     answered = {
         "untrained": asked(load_base(named, str(trained.base), "float32").eval(), reader, rows),
-        "trained": asked(load_trained(trained.adapter), reader, rows),
+        "trained": asked(load_trained(trained.adapter).get_base_model(), reader, rows),
     }
     passed(trained.seconds, "answers", begun)
     vocabulary = Vocabulary.of(reader.tokenizer)

@@ -10,13 +10,16 @@ import pytest
 from PIL import Image
 
 from annotation.qa.wording import load_wording
+from flows.proof.asking import point_of
 from flows.proof.options import load_proof
 from flows.proof.photographs import PHOTOGRAPHS, Photograph, cut, photograph_of
-from flows.proof.reading import point_of
 from flows.proof.run import build_config, lines, summary
+from inference.answers import Answer
+from inference.reading import decoder, traced
+from inference.vocabulary import Vocabulary
 from schemas.config import load_config
 from schemas.errors import InputError
-from training.proof.answering import Generated, watched
+from training.proof.model import tokenizer
 from training.sft.options import load_options
 
 ROOT = Path(__file__).parents[3]
@@ -68,35 +71,36 @@ def test_both_builds_keep_to_their_side(tmp_path: Path) -> None:
     assert load_options(ROOT / options.stage_one).data.tasks == ["grounding_sid"]
 
 
-VOCABULARY = {"The": 0, " top": 1, " left": 2, " bottom": 3, " right": 4, " center": 5, "-left": 6, ".": 7}
+WORDS = ("At the top left.", "At the bottom right.", "At the center center.", "It is the wooden table.")
 
 
-def answer(text: list[str], logits: list[dict[str, float]]) -> Generated:
-    columns = watched(VOCABULARY)
-    values = np.full((len(text), len(columns)), -20, np.float32)
-    for step, told in enumerate(logits):
-        for token, value in told.items():
-            values[step, columns.index(VOCABULARY[token])] = value
-    ids = np.asarray([VOCABULARY[token] for token in text], dtype=np.int64)
-    offsets = np.zeros((len(text), 2), dtype=np.int64)
-    return Generated(ids, "".join(text), offsets, np.asarray(columns, dtype=np.int64), values)
+def answer(text: str, logits: dict[str, float]) -> Answer:
+    """An answer in the proof's words whose every step has these logits, others far below."""
+    words = tokenizer(WORDS)
+    columns = Vocabulary.of(words).columns
+    ids = np.asarray(words.encode(text, add_special_tokens=False), dtype=np.int64)
+    row = [logits.get(words.convert_ids_to_tokens(int(column)), -20.0) for column in columns]
+    said, offsets = traced(decoder(words), ids.tolist())
+    return Answer(ids, said, offsets, columns, np.tile(np.float32(row), (len(ids), 1)))
 
 
-def test_each_axis_is_read_where_its_word_was_generated() -> None:
-    corner = answer(["The", " top", " left", "."], [{" right": 9}, {" top": 5}, {" left": 5}, {}])
-    assert point_of(corner, VOCABULARY) == pytest.approx((1 / 6, 1 / 6), abs=1e-3)
-    unsure = answer(["The", " top", " left", "."], [{}, {" top": 5}, {" left": 1, "-left": 1, " right": 1}])
-    x, _ = point_of(unsure, VOCABULARY) or (0, 0)
-    assert x == pytest.approx((2 * 1 / 6 + 5 / 6) / 3, abs=1e-3)
+@pytest.mark.parametrize(
+    ("text", "logits", "cell"),
+    [
+        ("At the top left.", {" top": 5, " left": 5}, (0, 0)),
+        ("At the center right.", {" center": 5, " right": 9}, (2, 1)),
+        ("At the bottom center.", {" center": 5, " bottom": 9, " left": 3}, (1, 2)),
+        ("At the center center.", {" center": 5}, (1, 1)),
+    ],
+)
+def test_two_words_of_the_form_are_a_cell(text: str, logits: dict[str, float], cell: tuple[int, int]) -> None:
+    point = point_of(answer(text, logits), Vocabulary.of(tokenizer(WORDS)))
+    assert point is not None
+    assert tuple(int(3 * part) for part in point) == cell
 
 
-def test_an_axis_that_is_not_named_is_the_middle_and_no_place_is_no_point() -> None:
-    assert point_of(answer([" bottom", "."], [{" bottom": 5}]), VOCABULARY) == pytest.approx(
-        (0.5, 5 / 6), abs=1e-3
-    )
-    assert point_of(answer([" right"], [{" right": 5}]), VOCABULARY) == pytest.approx((5 / 6, 0.5), abs=1e-3)
-    assert point_of(answer([" center"], [{" center": 5}]), VOCABULARY) == (0.5, 0.5)
-    assert point_of(answer(["The", "."], []), VOCABULARY) is None
+def test_no_place_is_no_point() -> None:
+    assert point_of(answer("It is the wooden table.", {}), Vocabulary.of(tokenizer(WORDS))) is None
 
 
 def judged_rows(trained: float) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from skimage import data
 
 from schemas import masks
@@ -16,6 +17,7 @@ from schemas.pictures import encode
 from schemas.records import Message
 from tests.schemas import rows as make
 from tests.training.published import Entry, publish
+from training.proof.rows import answer_at
 from training.proof.scores import apart, judged, score, target_of
 
 ANSWERS = ("The red area in the top left.", "It is the blue area in the bottom.", "The salt-and-pepper one.")
@@ -115,13 +117,15 @@ def test_two_steps_of_the_real_path(tmp_path: Path) -> None:
     pytest.importorskip("trl")
     import torch
 
-    from training.proof.chain import BaseSteps, prove
+    from flows.proof.asking import asked
+    from training.proof.chain import BaseSteps, train_seed
     from training.proof.rows import rows_of
     from training.sft.options import TrainOptions
+    from training.sft.saving import load_base, load_processor, load_trained
 
     held = publish(tmp_path / "test", entries(6), files=1, split="test")
     known = publish(tmp_path / "train", entries(24), files=1)
-    options: dict[str, Any] = {
+    told: dict[str, Any] = {
         "name": "proof", "out": str(tmp_path / "run"),
         "model": {"name": "none", "dtype": "bfloat16"},
         "data": {"dataset": str(known), "eval_split": None},
@@ -132,20 +136,21 @@ def test_two_steps_of_the_real_path(tmp_path: Path) -> None:
             "save_every": 1000, "device": "cpu",
         },
     }  # fmt: skip
+    options = TrainOptions.model_validate(told)
     threads = torch.get_num_threads()
     try:
-        proved = prove(TrainOptions.model_validate(options), BaseSteps(3, 4, 1e-3), held, "test", 3)
+        trained = train_seed(options, BaseSteps(3, 4, 1e-3))
     finally:
         torch.set_num_threads(threads)
     rows = rows_of(held, "test", 3)
-    assert len(proved.before) == len(proved.after) == len(rows) == 3
+    assert len(rows) == 3
     assert all("strongest" in row["messages"][0]["content"] for row in rows)
-    first = proved.after[0]
-    assert first.logits.shape == (len(first.ids), len(first.columns))
-    assert first.logits.dtype == np.float32
-    assert first.offsets[-1][1] == len(first.text)
-    assert not np.array_equal(proved.before[0].logits[0], first.logits[0])
-    said = json.loads((tmp_path / "run" / "adapter" / "training.json").read_text())
+    reader = load_processor(str(trained.base), None)
+    before = asked(load_base(options.model, str(trained.base), "float32").eval(), reader, rows)
+    after = asked(load_trained(trained.adapter).get_base_model(), reader, rows)
+    assert len(before) == len(after) == 3
+    assert not np.array_equal(before[0].logits[0], after[0].logits[0])
+    said = json.loads((trained.adapter / "training.json").read_text())
     assert said["left_out"]["other-question"] > 0
 
 
@@ -179,16 +184,24 @@ def test_a_dataset_without_the_question_is_told(tmp_path: Path) -> None:
         rows_of(known, "train")
 
 
-def test_a_base_asks_for_regions_by_names_that_no_other_has() -> None:
+def test_a_patch_is_where_its_row_says() -> None:
     from training.proof.base import base_rows
 
-    regions = [
-        {"region_id": "r1", "label": "grey area", "position": "top"},
-        {"region_id": "r2", "label": "grey area", "position": "left"},
-        {"region_id": "r3", "label": "red area", "position": "bottom right"},
-    ]
-    rows = [{"id": "a", "regions": regions}, {"id": "b", "regions": regions[:2]}]
-    (made,) = base_rows(rows, 0)
-    assert [message["content"] for message in made["messages"]] == [
-        "Where is the red area?", "At the bottom right.",
-    ]  # fmt: skip
+    grey = Image.fromarray(np.full((64, 64, 3), 127, np.uint8))
+    made = base_rows([{"id": str(number), "images": [grey]} for number in range(60)], 0)
+    answers = set()
+    for row in made:
+        changed = (np.asarray(row["images"][0]) != 127).any(axis=2)
+        rows, columns = np.nonzero(changed)
+        share = (np.ptp(rows) + 1) * (np.ptp(columns) + 1) / changed.size
+        assert 0.04 < share < 0.22
+        box = np.zeros_like(changed)
+        box[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] = True
+        question, answer = row["messages"]
+        assert question["content"] == "Where is the patch?"
+        assert answer == answer_at(masks.position(box))
+        answers.add(answer["content"])
+    assert len(answers) >= 7
+    again = base_rows([{"id": "a", "images": [grey]}], 0)
+    assert np.array_equal(again[0]["images"][0], made[0]["images"][0])
+    assert (np.asarray(grey) == 127).all()
