@@ -19,7 +19,7 @@ test: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile
 
 proof: $(VENV)/.train
-	OMP_NUM_THREADS=1 $(VENV)/bin/iqa-spider proof configs/proof.yaml
+	OMP_NUM_THREADS=1 $(VENV)/bin/iqa-spider proof configs/proof/proof.yaml
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .

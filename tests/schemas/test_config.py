@@ -53,12 +53,11 @@ def test_a_right_configuration(tmp_path: Path) -> None:
     assert config.run.runner == "process"
 
 
-PACKAGED = sorted((ROOT / "configs").rglob("*.yaml"))
+PACKAGED = [*sorted((ROOT / "configs").glob("*.yaml")), ROOT / "configs" / "proof" / "build.yaml"]
+"""The configurations of builds; those of training runs and of the proof are others."""
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in PACKAGED if "train" not in path.parts], ids=lambda path: path.name
-)
+@pytest.mark.parametrize("path", PACKAGED, ids=lambda path: path.name)
 def test_packaged_configurations_load(path: Path) -> None:
     assert load_config(path).name
 

@@ -23,7 +23,7 @@ from training.proof.model import tokenizer
 from training.sft.options import load_options
 
 ROOT = Path(__file__).parents[3]
-CONFIG = ROOT / "configs" / "proof.yaml"
+CONFIG = ROOT / "configs" / "proof" / "proof.yaml"
 
 
 def test_every_photograph_is_on_one_side() -> None:

@@ -91,7 +91,7 @@ def test_a_run_tells_before_it_begins(
     values["run"]["device"] = device
     with pytest.raises(InputError, match=said):
         run.train(load_options(written(tmp_path, values)))
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out" / "run.json").exists()
 
 
 @pytest.fixture(scope="module")
