@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from training.proof.scores import CENTRE, Point, Score, apart, judged, score, ta
 from training.sft.options import TrainOptions, load_options
 
 RESULT = "result.json"
+SIDES: tuple[Side, ...] = ("train", "test")
 
 
 def run_proof(options: ProofOptions) -> dict[str, Any]:
@@ -30,12 +31,11 @@ def run_proof(options: ProofOptions) -> dict[str, Any]:
     Datasets that stand are reused, trained seeds aren't. Raises InputError and BuildError.
     """
     begun = time.perf_counter()
-    train, test = _built(options, "train"), _built(options, "test")
+    train, test = (_in_own_process(options, side) for side in SIDES)
     built = time.perf_counter()
     stage_one = load_options(options.stage_one)
     jobs = [(options, _of_seed(stage_one, options, seed, train), test) for seed in options.seeds]
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(options.workers, len(jobs)), mp_context=spawn) as pool:
+    with ProcessPoolExecutor(min(options.workers, len(jobs)), mp_context=get_context("spawn")) as pool:
         seeds = list(pool.map(_seed, jobs))
     result = {
         **summary(seeds),
@@ -44,6 +44,14 @@ def run_proof(options: ProofOptions) -> dict[str, Any]:
     }
     write_atomically(options.out / RESULT, (json.dumps(result, indent=2) + "\n").encode(), options.out)
     return result
+
+
+def _in_own_process(options: ProofOptions, side: Side) -> Path:
+    """A build as the command line runs it, one a process: Prefect's client keeps sending the events of a
+    build to its server, which ends with it.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_built, options, side).result()
 
 
 def _built(options: ProofOptions, side: Side) -> Path:
