@@ -11,12 +11,12 @@ from PIL import Image, ImageDraw
 
 from flows.report.markup import words
 from schemas import masks
+from schemas.column import ACCENT, DARK, INK, LINE, MUTED, PAPER, WHITE, Colour, Column, step
 from schemas.lettering import typeface, wrap
 from schemas.outlines import outline, spot
 from schemas.records import Distortion, Region, Row
 
 RgbImage = NDArray[np.uint8]
-Colour = tuple[int, int, int]
 
 PICTURE_WIDTH = 820
 PICTURE_HEIGHT = 1100
@@ -27,15 +27,7 @@ _MAX_LETTERS = 3000
 _MAX_REGIONS = 14
 _MAX_NAME = 80
 
-PAPER: Colour = (255, 253, 248)
-INK: Colour = (29, 27, 24)
-MUTED: Colour = (95, 90, 81)
-ACCENT: Colour = (13, 92, 99)
-BUBBLE: Colour = (238, 232, 219)
-LINE: Colour = (221, 214, 200)
 TARGET: Colour = (255, 210, 31)
-WHITE: Colour = (255, 255, 255)
-DARK: Colour = (24, 24, 24)
 
 
 def draw_row(row: Row, pictures: Sequence[RgbImage]) -> RgbImage:
@@ -133,22 +125,22 @@ def _name(region: Region) -> str:
 def _panel(row: Row, shown: Sequence[Region], targets: set[str], hidden: int) -> RgbImage:
     """The right side; its height is what the text needs."""
     pen = _Pen(PANEL_WIDTH)
-    pen.text(words(row.task[:_MAX_NAME]), 23, ACCENT, bold=True)
+    pen.line(words(row.task[:_MAX_NAME]), 23, ACCENT, bold=True)
     made_by = row.provenance.generator if row.provenance is not None else ""
     effect = f"order effect {row.order_effect:.2f}" if row.order_effect is not None else ""
-    pen.text(
+    pen.line(
         " · ".join(part for part in (row.split, row.source[:_MAX_NAME], made_by[:_MAX_NAME], effect) if part),
         14,
         MUTED,
     )
-    pen.text(row.id[:_MAX_NAME], 12, MUTED)
+    pen.line(row.id[:_MAX_NAME], 12, MUTED)
     pen.space(12)
     if row.whole_image:
-        pen.text("Asked about: the whole picture", 15, INK, bold=True)
+        pen.line("Asked about: the whole picture", 15, INK, bold=True)
         pen.space(6)
     for k, region in enumerate(shown):
         pen.badge(k + 1, region.region_id in targets)
-        pen.text(
+        pen.line(
             _name(region),
             15,
             INK,
@@ -158,47 +150,30 @@ def _panel(row: Row, shown: Sequence[Region], targets: set[str], hidden: int) ->
         strength = (
             f"strength {region.strength:.2f}" if region.strength is not None else "strength not measured"
         )
-        pen.text(strength if region.distortions else "untouched", 13, MUTED, indent=36)
+        pen.line(strength if region.distortions else "untouched", 13, MUTED, indent=36)
         for distortion in region.distortions:
             pen.distortion(distortion, indent=36)
         pen.space(8)
     if hidden:
-        pen.text(f"and {hidden} more distorted regions", 13, MUTED, indent=36)
+        pen.line(f"and {hidden} more distorted regions", 13, MUTED, indent=36)
     if not shown:
-        pen.text("No region is distorted.", 15, MUTED)
+        pen.line("No region is distorted.", 15, MUTED)
     pen.space(8)
     for message in row.messages:
-        pen.bubble(message.content[:_MAX_LETTERS], asked=message.role == "user")
+        pen.bubble(message.content[:_MAX_LETTERS], asked=message.role == "user", gap=10)
     return pen.done()
 
 
-class _Pen:
-    """Writes down a column of text on a canvas that grows as needed."""
-
-    def __init__(self, width: int) -> None:
-        self.width = width
-        self.y = 0
-        self.image = Image.new("RGB", (width, 512), PAPER)
-        self.draw = ImageDraw.Draw(self.image)
-
-    def space(self, pixels: int) -> None:
-        self.y += pixels
-
-    def text(self, text: str, size: int, colour: Colour, bold: bool = False, indent: int = 0) -> None:
-        font = typeface(size, bold)
-        for line in wrap(text, font, self.width - indent):
-            step = self._line_height(size)
-            self._need(step)
-            self.draw.text((indent, self.y), line, font=font, fill=colour)
-            self.y += step
+class _Pen(Column):
+    """The column of a row: its regions' badges and distortions beside the text."""
 
     def badge(self, number: int, target: bool) -> None:
-        self._need(30)
+        self.need(30)
         _badge(self.draw, 13, self.y + 12, number, target)
 
     def distortion(self, distortion: Distortion, indent: int) -> None:
         """The name, and five pips of which `level` are filled."""
-        self._need(self._line_height(14))
+        self.need(step(14))
         font = typeface(14)
         name = wrap(
             f"{distortion.order}. {words(distortion.name[:_MAX_NAME])}", font, self.width - indent - 150
@@ -209,35 +184,4 @@ class _Pen:
             box = (x + 8 * k, self.y + 4, x + 8 * k + 5, self.y + 15)
             self.draw.rectangle(box, fill=ACCENT if k < distortion.level else LINE)
         self.draw.text((x + 46, self.y), f"level {distortion.level}", font=typeface(13), fill=MUTED)
-        self.y += self._line_height(14)
-
-    def bubble(self, text: str, asked: bool) -> None:
-        font, inside = typeface(16), 14
-        room = self.width - 40 - 2 * inside
-        lines = wrap(text, font, room)
-        wide = min(room, max(round(font.getlength(line)) for line in lines)) + 2 * inside
-        high = len(lines) * self._line_height(16) + 2 * 10
-        self._need(high + 10)
-        left = self.width - wide - 1 if asked else 0
-        box = (left, self.y, left + wide, self.y + high)
-        if asked:
-            self.draw.rounded_rectangle(box, 12, fill=BUBBLE)
-        else:
-            self.draw.rounded_rectangle(box, 12, outline=ACCENT, width=2)
-        for k, line in enumerate(lines):
-            at = (left + inside, self.y + 10 + k * self._line_height(16))
-            self.draw.text(at, line, font=font, fill=INK)
-        self.y += high + 10
-
-    def done(self) -> RgbImage:
-        return np.asarray(self.image.crop((0, 0, self.width, max(1, self.y))), np.uint8)
-
-    @staticmethod
-    def _line_height(size: int) -> int:
-        return round(size * 1.42)
-
-    def _need(self, pixels: int) -> None:
-        if self.y + pixels > self.image.height:
-            grown = Image.new("RGB", (self.width, max(2 * self.image.height, self.y + pixels)), PAPER)
-            grown.paste(self.image, (0, 0))
-            self.image, self.draw = grown, ImageDraw.Draw(grown)
+        self.y += step(14)

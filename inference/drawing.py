@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from inference.answers import Axis, Grounding, Picture, Result, Segmented
-from inference.panels import DARK, INK, MARKS, MUTED, PAPER, WHITE, Colour, Panel
+from inference.panels import MARKS, Panel
+from schemas.column import DARK, INK, MUTED, PAPER, WHITE, Colour
 from schemas.lettering import typeface
 from schemas.masks import BoolMask
 from schemas.outlines import outline, spot

@@ -6,20 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import ImageFont
 
+from schemas.column import ACCENT, DARK, INK, LINE, MUTED, PAPER, Colour, Column, step
 from schemas.lettering import typeface, visible, wrap
 
-Colour = tuple[int, int, int]
-
-PAPER: Colour = (255, 253, 248)
-INK: Colour = (29, 27, 24)
-MUTED: Colour = (95, 90, 81)
-ACCENT: Colour = (13, 92, 99)
-BUBBLE: Colour = (238, 232, 219)
-LINE: Colour = (221, 214, 200)
-WHITE: Colour = (255, 255, 255)
-DARK: Colour = (24, 24, 24)
 MARKS: tuple[Colour, ...] = (
     (255, 210, 31), (90, 200, 250), (255, 128, 171), (120, 220, 120), (255, 159, 64), (190, 150, 255),
 )  # fmt: skip
@@ -29,53 +20,28 @@ are seen weakly by their numbers.
 _CELL = 34
 
 
-class Panel:
-    """Writes down a column on a canvas that grows as needed."""
-
-    def __init__(self, width: int) -> None:
-        self.width = width
-        self.y = 0
-        self.image = Image.new("RGB", (width, 512), PAPER)
-        self.draw = ImageDraw.Draw(self.image)
-
-    def space(self, pixels: int) -> None:
-        self.y += pixels
-
-    def line(self, text: str, size: int, colour: Colour, bold: bool = False, indent: int = 0) -> None:
-        """Text over as many lines as it takes."""
-        letters = typeface(size, bold)
-        for line in wrap(text, letters, self.width - indent):
-            self._need(_step(size))
-            self.draw.text((indent, self.y), line, font=letters, fill=colour)
-            self.y += _step(size)
+class Panel(Column):
+    """The column of a result."""
 
     def asked(self, text: str) -> None:
-        """The question, in a bubble at the right."""
-        lines = wrap(text, typeface(16), self.width - 68)
-        wide = max(round(typeface(16).getlength(line)) for line in lines) + 28
-        high = len(lines) * _step(16) + 20
-        self._need(high + 12)
-        left = self.width - wide - 1
-        self.draw.rounded_rectangle((left, self.y, left + wide, self.y + high), 12, fill=BUBBLE)
-        for k, line in enumerate(lines):
-            self.draw.text((left + 14, self.y + 10 + k * _step(16)), line, font=typeface(16), fill=INK)
-        self.y += high + 12
+        """The question."""
+        self.bubble(text, asked=True, gap=12)
 
     def answered(self, text: str, spans: Sequence[tuple[int, int]]) -> None:
         """The answer, in a bubble at the left; each span of its characters is marked in its own colour."""
         letters = typeface(16)
         lines = _marked_lines(text, spans, letters, self.width - 68)
         wide = max([round(sum(letters.getlength(part) for part, _ in line)) for line in lines] + [24]) + 28
-        high = len(lines) * _step(16) + 20
-        self._need(high + 18)
+        high = len(lines) * step(16) + 20
+        self.need(high + 18)
         box = (0, self.y, wide, self.y + high)
         self.draw.rounded_rectangle(box, 12, outline=ACCENT, width=2)
         for k, line in enumerate(lines):
-            x, y = 14.0, self.y + 10 + k * _step(16)
+            x, y = 14.0, self.y + 10 + k * step(16)
             for part, mark in line:
                 length = letters.getlength(part)
                 if mark is not None:
-                    area = (x - 2, y - 1, x + length + 1, y + _step(16) - 3)
+                    area = (x - 2, y - 1, x + length + 1, y + step(16) - 3)
                     self.draw.rounded_rectangle(area, 4, fill=MARKS[mark % len(MARKS)])
                 self.draw.text((x, y), part, font=letters, fill=INK)
                 x += length
@@ -86,24 +52,20 @@ class Panel:
         indent = 3 * _CELL + 16
         titles = wrap(title, typeface(15, bold=True), self.width - indent - 34)
         small = [part for line in lines for part in wrap(line, typeface(13), self.width - indent)]
-        high = max(3 * _CELL + 2, len(titles) * _step(15) + 4 + len(small) * _step(13))
-        self._need(high + 18)
+        high = max(3 * _CELL + 2, len(titles) * step(15) + 4 + len(small) * step(13))
+        self.need(high + 18)
         self._map(cells, MARKS[k % len(MARKS)])
         x, y = indent, self.y
         self.draw.ellipse((x, y, x + 24, y + 24), fill=MARKS[k % len(MARKS)], outline=DARK, width=2)
         number = str(k + 1)
         self.draw.text((x + 12, y + 12), number, font=typeface(13, bold=True), fill=DARK, anchor="mm")
         for row, line in enumerate(titles):
-            at = (indent + 34, y + 2 + row * _step(15))
+            at = (indent + 34, y + 2 + row * step(15))
             self.draw.text(at, line, font=typeface(15, bold=True), fill=INK)
-        y += max(28, len(titles) * _step(15)) + 4
+        y += max(28, len(titles) * step(15)) + 4
         for row, line in enumerate(small):
-            self.draw.text((indent, y + row * _step(13)), line, font=typeface(13), fill=MUTED)
+            self.draw.text((indent, y + row * step(13)), line, font=typeface(13), fill=MUTED)
         self.y += high + 18
-
-    def done(self) -> NDArray[np.uint8]:
-        """What was written: (H, width, 3) uint8 RGB."""
-        return np.asarray(self.image.crop((0, 0, self.width, max(1, self.y))), np.uint8)
 
     def _map(self, cells: NDArray[np.float64], colour: Colour) -> None:
         """Nine cells with their percentages, the fuller the likelier."""
@@ -121,16 +83,6 @@ class Panel:
                 self.draw.text(at, text, font=typeface(12, bold=weight > 0.99), fill=tone, anchor="mm")
         box = (0, self.y, 3 * _CELL, self.y + 3 * _CELL)
         self.draw.rectangle(box, outline=MUTED, width=1)
-
-    def _need(self, pixels: int) -> None:
-        if self.y + pixels > self.image.height:
-            grown = Image.new("RGB", (self.width, max(2 * self.image.height, self.y + pixels)), PAPER)
-            grown.paste(self.image, (0, 0))
-            self.image, self.draw = grown, ImageDraw.Draw(grown)
-
-
-def _step(size: int) -> int:
-    return round(size * 1.42)
 
 
 def _mixed(first: Colour, second: Colour, share: float) -> Colour:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.show import MARGIN, PANEL_WIDTH, PAPER, TARGET, draw_row
+from flows.show import MARGIN, PANEL_WIDTH, TARGET, draw_row
 from schemas import masks
+from schemas.column import PAPER
 from schemas.lettering import typeface, wrap
 from schemas.records import Message
 from tests.flows.synthetic_rows import ellipse, photographs, region, synthetic
