@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from flows.arguments import positive
 from flows.inference_commands import add_inference_commands
 from flows.training_commands import add_training_commands
 from schemas.errors import InputError, SampleError, SpiderError
@@ -34,9 +35,9 @@ def _add_build_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", type=Path, help="the build's YAML file")
     parser.add_argument("--images", metavar="DIR", type=Path, help="take the photographs from this folder")
     parser.add_argument("--out", metavar="DIR", type=Path, help="put datasets and store in this folder")
-    parser.add_argument("--limit", metavar="N", type=_positive, help="use only N photographs")
+    parser.add_argument("--limit", metavar="N", type=positive, help="use only N photographs")
     parser.add_argument(
-        "--workers", metavar="N", type=_positive, help="work on N shards at once (default: the cores)"
+        "--workers", metavar="N", type=positive, help="work on N shards at once (default: the cores)"
     )
     parser.add_argument("--runner", choices=("serial", "thread", "process"), help="where shards are made")
     parser.add_argument("--seed", metavar="N", type=int, help="the seed of every draw")
@@ -45,13 +46,6 @@ def _add_build_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_until(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--until", choices=UNTIL, metavar="STAGE", help=f"end after: {', '.join(UNTIL)}")
-
-
-def _positive(text: str) -> int:
-    value = int(text) if text.isdigit() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return value
 
 
 def _days(text: str) -> float:
@@ -91,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
     )
     regions.add_argument("--images", metavar="DIR", type=Path, help="as the build was given")
     regions.add_argument("--out", metavar="DIR", type=Path, help="as the build was given")
-    regions.add_argument("--limit", metavar="N", type=_positive, help="as the build was given")
+    regions.add_argument("--limit", metavar="N", type=positive, help="as the build was given")
     regions.set_defaults(run=_regions)
 
     verify = commands.add_parser("verify", help="check a dataset against its manifest and its own claims")
@@ -127,7 +121,7 @@ def parser() -> argparse.ArgumentParser:
     source.add_argument("--images", metavar="DIR", type=Path, help="the photographs, whatever their names")
     source.add_argument("--bundled", action="store_true", help="take the bundled photographs")
     rebuild.add_argument("--out", metavar="DIR", type=Path, required=True, help="the dataset's new folder")
-    rebuild.add_argument("--workers", metavar="N", type=_positive, help="processes (default: the cores)")
+    rebuild.add_argument("--workers", metavar="N", type=positive, help="processes (default: the cores)")
     rebuild.set_defaults(run=_rebuild)
 
     export = commands.add_parser("export", help="write a dataset in another program's form")

@@ -6,14 +6,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from flows.arguments import DTYPES, STRATEGIES, positive
 from flows.judging import add_judge_arguments, judge_of
 
 BENCHMARKS = ("kadid10k", "q-bench-a1", "q-ground", "spider")
 """The benchmarks of flows.evaluate, named here so that a typo is told at once."""
 JUDGED = "spider"
 """The benchmark whose answers are texts that a judge can score."""
-STRATEGIES = ("paper", "grid", "proposal")
-DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 def add_evaluate(commands: Any) -> None:
@@ -45,22 +44,15 @@ def _add_setup(parser: argparse.ArgumentParser) -> None:
     add("--strategy", choices=STRATEGIES, default="grid", help="from words to points")
     add("--revision", metavar="REV", help="of the model on the hub")
     add("--calibration", metavar="FILE", type=Path, help="temperatures that `calibrate` found for the model")
-    add("--limit", metavar="N", type=_positive, help="ask only the first N items")
+    add("--limit", metavar="N", type=positive, help="ask only the first N items")
     add("--baselines", action="store_true", help="run the baselines too, in one table")
     add("--out", metavar="DIR", type=Path, default=Path("evaluations"), help="results go in here")
     add("--seed", metavar="N", type=int, default=0, help="the seed of intervals and of chance")
-    add("--batch", metavar="N", type=_positive, default=8, help="questions answered together")
-    add("--max-tokens", metavar="N", type=_positive, default=256, help="of an answer")
+    add("--batch", metavar="N", type=positive, default=8, help="questions answered together")
+    add("--max-tokens", metavar="N", type=positive, default=256, help="of an answer")
     add("--device", metavar="D", default="auto", help="cpu, cuda, cuda:1 (default: a GPU)")
     add("--dtype", choices=DTYPES, default="auto", help="of the model's weights")
     add("--json", action="store_true", help="print results for programs as the last line")
-
-
-def _positive(text: str) -> int:
-    value = int(text) if text.isdigit() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return value
 
 
 def _evaluate(options: argparse.Namespace) -> int:

@@ -6,14 +6,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.arguments import DTYPES, STRATEGIES, positive
 from flows.evaluation_commands import add_evaluate
 
 if TYPE_CHECKING:
     from inference.answers import Segmenter
     from inference.spider import Spider
-
-STRATEGIES = ("paper", "grid", "proposal")
-DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 def add_inference_commands(commands: Any) -> None:
@@ -55,7 +53,7 @@ def add_inference_commands(commands: Any) -> None:
     calibrate = commands.add_parser("calibrate", help="fit the temperatures of place words on held-out rows")
     calibrate.add_argument("dataset", metavar="DATASET", type=Path)
     calibrate.add_argument("--split", default="test", help="rows that the model wasn't trained on")
-    calibrate.add_argument("--limit", metavar="N", type=_positive, help="grounding rows at most")
+    calibrate.add_argument("--limit", metavar="N", type=positive, help="grounding rows at most")
     _add_local(calibrate)
     calibrate.add_argument("--strategy", choices=STRATEGIES[:2], default="grid", help="that reads them")
     calibrate.add_argument("--out", metavar="FILE", type=Path, required=True, help="for --calibration")
@@ -69,7 +67,7 @@ def _add_local(parser: argparse.ArgumentParser) -> None:
         "--model", metavar="M", required=True, help="hub name, folder, or folder of a trained adapter"
     )
     parser.add_argument("--revision", metavar="REV", help="of the model on the hub")
-    parser.add_argument("--max-tokens", metavar="N", type=_positive, default=256, help="of an answer")
+    parser.add_argument("--max-tokens", metavar="N", type=positive, default=256, help="of an answer")
     parser.add_argument("--device", metavar="D", default="auto", help="cpu, cuda, cuda:1 (default: a GPU)")
     parser.add_argument("--dtype", choices=DTYPES, default="auto", help="of the model's weights")
 
@@ -95,13 +93,6 @@ def _add_name(parser: argparse.ArgumentParser) -> None:
 def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="PNG", type=Path, help="draw the result")
     parser.add_argument("--json", action="store_true", help="print the result for programs as the last line")
-
-
-def _positive(text: str) -> int:
-    value = int(text) if text.isdigit() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return value
 
 
 def _port(text: str) -> int:
