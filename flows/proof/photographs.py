@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from schemas.errors import InputError
+from flows.sources.bundled import installed_file
 from schemas.hashing import content_key, rng
 from schemas.store import write_atomically
 
@@ -32,13 +31,7 @@ class Photograph:
 
     def path(self) -> Path:
         """Where the file lies; its package is located, not imported. Raises InputError when it's missing."""
-        spec = importlib.util.find_spec(self.package)
-        if spec is None or spec.origin is None:
-            raise InputError(f"the proof's photographs need the package {self.package}; install it")
-        path = Path(spec.origin).parent / self.file
-        if not path.is_file():
-            raise InputError(f"{path}: this photograph is missing; reinstall {self.package}")
-        return path
+        return installed_file(self.package, self.file, "proof's")
 
 
 PHOTOGRAPHS: tuple[Photograph, ...] = (

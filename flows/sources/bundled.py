@@ -43,16 +43,25 @@ BUNDLED: tuple[BundledPhotograph, ...] = (
 )
 
 
+def installed_file(package: str, file: str, whose: str) -> Path:
+    """A file by its path inside a package, which is located, not imported.
+
+    Raises InputError for "the `whose` photographs" when package or file is missing.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise InputError(f"the {whose} photographs need the package {package}; install it")
+    path = Path(spec.origin).parent / file
+    if not path.is_file():
+        raise InputError(f"{path}: this {whose} photograph is missing; reinstall {package}")
+    return path
+
+
 def list_bundled() -> Listing:
     """All of BUNDLED; the packages are located, not imported. Raises InputError when one isn't installed."""
     listing = Listing()
     for photograph in BUNDLED:
-        spec = importlib.util.find_spec(photograph.package)
-        if spec is None or spec.origin is None:
-            raise InputError(f"the bundled photographs need the package {photograph.package}; install it")
-        path = Path(spec.origin).parent / photograph.file
-        if not path.is_file():
-            raise InputError(f"{path}: this bundled photograph is missing; reinstall {photograph.package}")
+        path = installed_file(photograph.package, photograph.file, "bundled")
         uri = f"{photograph.package}/{photograph.file}"
         listing.candidates.append(Candidate(os.path.realpath(path), uri, photograph.license))
     return listing
