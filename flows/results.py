@@ -114,11 +114,9 @@ def print_result(result: Result, shape: tuple[int, ...], asked: BoolMask | None,
 def write_picture(path: Path, drawn: RgbImage) -> None:
     """A PNG that appears whole. Raises InputError when the place can't be written."""
     from schemas.pictures import encode
+    from schemas.store import write_atomically
 
-    unfinished = path.with_name(f".{path.name}.unfinished")
     try:
-        unfinished.write_bytes(encode(drawn))
-        unfinished.replace(path)
+        write_atomically(path, encode(drawn), path.parent)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise InputError(f"{path}: can't be written: {error.strerror}; give another --out") from error

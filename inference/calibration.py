@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from inference.positions import find_positions
 from inference.vocabulary import PAPER, Vocabulary
 from inference.words import CLASSES, AxisName
 from schemas.errors import InputError
+from schemas.store import write_atomically
 
 LOWEST, HIGHEST = 0.05, 20.0
 """Bounds of a temperature."""
@@ -117,13 +116,7 @@ def save(calibration: Calibration, path: Path) -> None:
     """Write as JSON; the file appears whole. Raises InputError where it can't be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8"
-        ) as file:
-            file.write(calibration.model_dump_json(indent=2) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).replace(path)
+        write_atomically(path, (calibration.model_dump_json(indent=2) + "\n").encode(), path.parent)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; give another place for the calibration") from error
 
