@@ -44,14 +44,19 @@ class Sampling:
             raise InputError(f"repetition_penalty: {self.repetition_penalty} is not a number above 0")
 
 
-def conversation(picture: Picture, question: str) -> list[dict[str, Any]]:
-    """A picture and a question in the form of chat templates, as the rows of training put them: the picture
-    first, no system message but the template's own.
+def conversation(picture: Picture, *texts: str) -> list[dict[str, Any]]:
+    """A picture and a dialogue in the form of chat templates, the texts a user's and the model's in turn, as
+    the rows of training put them: the picture first, no system message but the template's own.
     """
     from PIL import Image
 
-    parts = [{"type": "image", "image": Image.fromarray(picture)}, {"type": "text", "text": question}]
-    return [{"role": "user", "content": parts}]
+    messages = []
+    for number, text in enumerate(texts):
+        parts: list[dict[str, Any]] = [{"type": "text", "text": text}]
+        if number == 0:
+            parts.insert(0, {"type": "image", "image": Image.fromarray(picture)})
+        messages.append({"role": "assistant" if number % 2 else "user", "content": parts})
+    return messages
 
 
 def answers(
@@ -94,15 +99,27 @@ def answers(
 
 def prompt(processor: Any, pictures: Sequence[Picture], questions: Sequence[str]) -> Any:
     """The batch a model takes for pictures and questions, padded, ready for its answer."""
-    talks = [conversation(*pair) for pair in zip(pictures, questions, strict=True)]
+    return prompted(processor, [conversation(*pair) for pair in zip(pictures, questions, strict=True)])
+
+
+def prompted(processor: Any, talks: Sequence[list[dict[str, Any]]], goes_on: bool = False) -> Any:
+    """The batch a model takes for conversations, padded, ready for its answer; with `goes_on` each ends in
+    the beginning of the answer, which the model goes on with.
+    """
     return processor.apply_chat_template(
         talks,
-        add_generation_prompt=True,
+        add_generation_prompt=not goes_on,
+        continue_final_message=goes_on,
         tokenize=True,
         return_dict=True,
         return_tensors="pt",
         processor_kwargs={"padding": True, "add_special_tokens": False},
     )
+
+
+def own_words(processor: Any) -> list[str]:
+    """The words of a model's template, which no question may hold."""
+    return [word for word in processor.tokenizer.added_tokens_encoder if word.strip()]
 
 
 def traced(decode: Callable[[list[int]], str], ids: list[int]) -> tuple[str, NDArray[np.int64]]:
@@ -145,11 +162,12 @@ def decoder(tokenizer: Any) -> Callable[[list[int]], str]:
 def _check(model: Any, processor: Any, questions: Sequence[str], columns: NDArray[np.int64]) -> None:
     if not questions:
         raise InputError("there is no question to answer")
+    special = own_words(processor)
     for question in questions:
         if not question.strip():
             raise InputError("the question is empty")
-        for word in processor.tokenizer.added_tokens_encoder:
-            if word.strip() and word in question:
+        for word in special:
+            if word in question:
                 raise InputError(f"the question holds {word}, a word of the model's own; leave it out")
     settings = model.generation_config
     if (settings.num_beams or 1) > 1 or settings.prompt_lookup_num_tokens:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from inference.answers import Picture
+from inference.reading import conversation, own_words, prompted
 from schemas.errors import InputError
 
 
@@ -72,33 +73,15 @@ def _first_token(tokenizer: Any, word: str) -> int:
 
 def _inputs(model: Any, processor: Any, talks: Sequence[Talk]) -> Any:
     """The padded batch of some talks, on the model's device. Either all of them have a `start`, or none."""
+    special = own_words(processor)
     for talk in talks:
-        for word in processor.tokenizer.added_tokens_encoder:
-            if word.strip() and word in talk.question:
+        for word in special:
+            if word in talk.question:
                 raise InputError(f"a question holds {word}, a word of the model's own; leave it out")
-    goes_on = bool(talks[0].start)
-    found = processor.apply_chat_template(
-        [_messages(talk) for talk in talks],
-        add_generation_prompt=not goes_on,
-        continue_final_message=goes_on,
-        tokenize=True,
-        return_dict=True,
-        return_tensors="pt",
-        processor_kwargs={"padding": True, "add_special_tokens": False},
-    )
+    found = prompted(processor, [_messages(talk) for talk in talks], goes_on=bool(talks[0].start))
     return found.to(model.device, dtype=model.dtype)
 
 
 def _messages(talk: Talk) -> list[dict[str, Any]]:
-    """A talk in the form of chat templates, the picture before the first question."""
-    from PIL import Image
-
     said = [part for turn in talk.turns for part in turn]
-    texts = [*said, talk.question, *([talk.start] if talk.start else [])]
-    messages = []
-    for number, text in enumerate(texts):
-        parts: list[dict[str, Any]] = [{"type": "text", "text": text}]
-        if number == 0:
-            parts.insert(0, {"type": "image", "image": Image.fromarray(talk.picture)})
-        messages.append({"role": "assistant" if number % 2 else "user", "content": parts})
-    return messages
+    return conversation(talk.picture, *said, talk.question, *([talk.start] if talk.start else []))

@@ -11,6 +11,7 @@ from inference.answers import Picture, Result
 from inference.evaluation import dialogues
 from inference.evaluation.dialogues import Talk
 from inference.evaluation.interface import Item, Reply
+from inference.reading import own_words
 from schemas import masks
 from schemas.errors import SampleError
 
@@ -43,7 +44,7 @@ class LanguageModel:
         self.settings: Mapping[str, Any] = {**settings, "max_new_tokens": max_new_tokens}
         self._model, self._processor, self._ask_many = model, processor, ask_many
         self._most = max_new_tokens
-        self._special = [word for word in processor.tokenizer.added_tokens_encoder if word.strip()]
+        self._special = own_words(processor)
         self._last: tuple[str, Picture] | None = None
 
     def answers(self, item: Item) -> bool:
