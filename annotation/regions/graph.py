@@ -33,8 +33,13 @@ class NestedMask:
 
 def propose(image: Picture, context: Context) -> list[Candidate]:
     """Disjoint regions covering the picture, by `segment`, at most `config.max_regions`, scores all 1."""
-    labels = np.asfortranarray(segment(build_tree(image), context.config.max_regions))
-    return [candidate(labels == index) for index in range(int(labels.max()) + 1)]
+    return candidates(segment(build_tree(image), context.config.max_regions))
+
+
+def candidates(labels: NDArray[np.int32]) -> list[Candidate]:
+    """One candidate a label of a (H, W) map with labels from 0 without gaps, in their order, scores all 1."""
+    columns = np.asfortranarray(labels)
+    return [candidate(columns == index) for index in range(int(columns.max()) + 1)]
 
 
 def segment(tree: RegionTree, most: int) -> NDArray[np.int32]:

@@ -28,9 +28,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from annotation.regions.graph import cell_at, cut, hold, nested_masks, segment
-from annotation.regions.interface import candidate
-from annotation.regions.regionmaps import upsample_mask
+from annotation.regions.graph import candidates, cell_at, cut, hold, nested_masks
+from annotation.regions.regionmaps import upsample_labels, upsample_mask
 from annotation.regions.tree import build_tree
 from inference.answers import Encoded, Picture, Region, Segmented
 from inference.segmenters.proposed import SETTINGS, named
@@ -80,9 +79,8 @@ class _GraphEncoded:
     def regions(self) -> list[Region]:
         """As `Encoded`: the regions of the dataset's own proposer `graph`, with scores of 1."""
         if self._regions is None:
-            labels = np.asfortranarray(segment(self._tree, SETTINGS.max_regions))
-            found = [candidate(labels == index) for index in range(int(labels.max()) + 1)]
-            self._regions = named(self._image, found)
+            labels = upsample_labels(self._groups[self._tree.leaves], self._tree.size)
+            self._regions = named(self._image, candidates(labels))
         return self._regions
 
     def _one(self, pixels: NDArray[np.int64]) -> Segmented:
