@@ -28,6 +28,7 @@ from inference.answers import Answer, Encoded, Grounding, Picture, Segmenter, St
 from inference.points import readable, text_to_point
 from inference.positions import Position, find_positions
 from inference.segmenters import make_segmenter
+from inference.segmenters.select import to_pixels
 from inference.vocabulary import Vocabulary
 from inference.words import CLASSES, AxisName
 from schemas import masks
@@ -162,10 +163,18 @@ def _mask(encoded: Encoded, grounding: Grounding) -> BoolMask:
 
 def inside(points: NDArray[np.float64], mask: BoolMask) -> float:
     """The share of (n, 2) unit points whose pixel a (H, W) mask holds; 1.0 is the last pixel."""
-    height, width = mask.shape
-    x = np.minimum((points[:, 0] * width).astype(int), width - 1)
-    y = np.minimum((points[:, 1] * height).astype(int), height - 1)
+    x, y = to_pixels(points, mask.shape).T
     return float(mask[y, x].mean())
+
+
+def rates(some: list[Outcome]) -> dict[str, Any]:
+    """Answers, points inside, answers with one inside, gIoU."""
+    return {
+        "answers": len(some),
+        "inside": round(float(np.mean([o.inside for o in some])), 3),
+        "any": round(float(np.mean([o.inside > 0 for o in some])), 3),
+        "giou": round(float(np.mean([o.iou for o in some])), 3),
+    }
 
 
 def table(done: list[Outcome]) -> list[dict[str, Any]]:
@@ -179,10 +188,7 @@ def table(done: list[Outcome]) -> list[dict[str, Any]]:
                 {
                     "confidence": confidence,
                     "strategy": strategy,
-                    "answers": len(some),
-                    "inside": round(float(np.mean([o.inside for o in some])), 3),
-                    "any": round(float(np.mean([o.inside > 0 for o in some])), 3),
-                    "giou": round(float(np.mean([o.iou for o in some])), 3),
+                    **rates(some),
                     "ciou": round(float(overlaps[:, 0].sum() / overlaps[:, 1].sum()), 3),
                 }
             )
@@ -201,10 +207,7 @@ def by_place(done: list[Outcome], confidence: float) -> list[dict[str, Any]]:
         {
             "place": kind,
             "strategy": strategy,
-            "answers": len(some),
-            "inside": round(float(np.mean([o.inside for o in some])), 3),
-            "any": round(float(np.mean([o.inside > 0 for o in some])), 3),
-            "giou": round(float(np.mean([o.iou for o in some])), 3),
+            **rates(some),
         }
         for (kind, strategy), some in sorted(groups.items())
     ]
