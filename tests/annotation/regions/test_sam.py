@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +22,8 @@ from schemas.config import RegionsConfig
 from schemas.errors import InputError
 from tests.annotation.regions import tiny_models
 from tests.annotation.regions.conftest import load
+from tests.annotation.regions.tiny_models import FAMILIES
 
-FAMILIES: dict[str, Callable[[Path], Path]] = {
-    "sam": tiny_models.save_sam,
-    "sam_hq": tiny_models.save_sam_hq,
-    "sam2": tiny_models.save_sam2,
-    "edgetam": tiny_models.save_edgetam,
-}
 EASY = {"min_predicted_iou": 0.5, "min_stability": 0.6}
 """Limits that every family's random weights pass now and then."""
 

@@ -231,3 +231,12 @@ def _liven(model: Any) -> None:
         if hasattr(decoder, "hq_mask_mlp"):
             decoder.hq_mask_mlp.proj_out.weight.mul_(60)
         decoder.iou_prediction_head.proj_out.bias.fill_(1.05)
+
+
+FAMILIES: dict[str, Callable[[Path], Path]] = {
+    "sam": save_sam,
+    "sam_hq": save_sam_hq,
+    "sam2": save_sam2,
+    "edgetam": save_edgetam,
+}
+"""What saves each family's tiny model."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,9 @@ from inference.segmenters.select import LARGEST, SMALLEST, choose, to_pixels
 from schemas.config import SamConfig
 from schemas.errors import InputError
 from tests.annotation.regions import tiny_models
+from tests.annotation.regions.tiny_models import FAMILIES
 from tests.conftest import photograph
 from tests.inference.segmenters.pictures import HOSTILE, ONE, SETS, unit
-
-FAMILIES: dict[str, Callable[[Path], Path]] = {
-    "sam": tiny_models.save_sam,
-    "sam_hq": tiny_models.save_sam_hq,
-    "sam2": tiny_models.save_sam2,
-    "edgetam": tiny_models.save_edgetam,
-}
 
 
 @pytest.fixture(scope="module")
