@@ -147,7 +147,9 @@ def outcomes(found: list[Case], segmenter: Segmenter) -> list[Outcome]:
             answer = oracle_answer(tokenizer, vocabulary, case.text, confidence)
             for strategy in STRATEGIES:
                 regions = encoded.regions() if strategy == "proposal" else None
-                grounding = text_to_point(answer, vocabulary, strategy, regions=regions).groundings[0]
+                parts = encoded.parts() if strategy == "grid" else None
+                placed = text_to_point(answer, vocabulary, strategy, regions=regions, parts=parts)
+                grounding = placed.groundings[0]
                 mask = _mask(encoded, grounding)
                 done.append(
                     Outcome(case, confidence, strategy, grounding, inside(grounding.points, case.truth), mask)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.masks import BoolMask
+
+if TYPE_CHECKING:
+    from inference.parts import Parts
 
 Picture = NDArray[np.uint8]
 """(H, W, 3) uint8 RGB."""
@@ -109,6 +112,10 @@ class Encoded(Protocol):
 
     def segment(self, points: Sequence[NDArray[np.float64]]) -> list[Segmented]:
         """One mask for each set of (n, 2) foreground points, x, y in unit coordinates."""
+        ...
+
+    def parts(self) -> Parts:
+        """The parts of the picture, in which points of the strategy `grid` settle; found once and kept."""
         ...
 
     def regions(self) -> list[Region]:

@@ -15,17 +15,18 @@ from numpy.typing import NDArray
 
 from inference.answers import Answer, Axis, Grounding, Placed, Region, Strategy
 from inference.clauses import speaks_of_whole
+from inference.parts import Parts, settle
 from inference.positions import Position, Word, find_positions
 from inference.proposals import choose_region, interior_point
 from inference.vocabulary import PAPER, Vocabulary
 from inference.words import CLASSES, AxisName
 
-ANCHORS = np.array([0.1, 0.5, 0.9])
+ANCHORS = np.array([0.08, 0.5, 0.92])
 """Where the point of each class of an axis stands, in unit coordinates. Not the cells' centres 1/6, 1/2, 5/6,
 nor the expected coordinate, which lies between cells: regions called "left" reach the picture's border
 more often than the centre of its left third (docs/grounding.md has the figures).
 """
-SIDE_POINTS = np.array([0.4, 0.5, 0.6])
+SIDE_POINTS = np.array([0.45, 0.5, 0.55])
 """Where points stand along an axis that the answer says nothing about ("the left side"): around its middle,
 the expectation of what is uniform, close enough together to lie in one thing.
 """
@@ -66,6 +67,7 @@ def text_to_point(
     strategy: Strategy = "grid",
     temperatures: Temperatures = ONE,
     regions: Sequence[Region] | None = None,
+    parts: Parts | None = None,
 ) -> Placed:
     """The places an answer names, each with its axes, map and points; or that it means the whole picture.
 
@@ -73,9 +75,10 @@ def text_to_point(
     the spelling of the uttered word; an axis without a word is 1/2. Its map has the same two classes. "grid":
     three classes an axis over all spellings and synonyms (log-sum-exp); the point of the likeliest
     cell, or of each of two where an axis has two peaks; three points in line along an axis that the answer
-    doesn't name; an uncertain map falls back to the cell of the uttered words. "proposal": the grid's map
-    chooses one of `regions`, all (H, W) of one size; the grounding carries it, and its point is the most
-    interior one. With no fitting region the grid's points stay.
+    doesn't name; an uncertain map falls back to the cell of the uttered words. With the `parts` of a picture
+    each point settles inside the part that lies where the words say (`inference.parts.settle`). "proposal":
+    the axes and the noun choose one of `regions`, all (H, W) of one size; the grounding carries it, and its
+    point is the most interior one. With no fitting region the grid's points stay.
 
     Raises ValueError when the answer watched other columns than the vocabulary's, or "proposal" has no
     `regions`.
@@ -92,7 +95,7 @@ def text_to_point(
         if strategy == "paper":
             grounding = _paper(answer, vocabulary, position, temperatures)
         else:
-            grounding = _grid(answer, vocabulary, position, temperatures)
+            grounding = _grid(answer, vocabulary, position, temperatures, parts)
         if strategy == "proposal" and regions:
             grounding = _proposed(grounding, regions)
         found.append(grounding)
@@ -188,7 +191,11 @@ def _paper(
 
 
 def _grid(
-    answer: Answer, vocabulary: Vocabulary, position: Position, temperatures: Temperatures
+    answer: Answer,
+    vocabulary: Vocabulary,
+    position: Position,
+    temperatures: Temperatures,
+    parts: Parts | None,
 ) -> Grounding:
     axes: dict[AxisName, Axis] = {}
     for axis, word in _axes(position):
@@ -199,16 +206,27 @@ def _grid(
         else:
             found = class_probabilities(answer.logits[read[0]], vocabulary, axis, temperatures.of(axis))
             axes[axis] = Axis(CLASSES[axis], found, read[0])
-    said = {axis: ANCHORS[[CLASSES[axis].index(word.name)]] for axis, word in _axes(position)}
+    peaks: dict[AxisName, list[NDArray[np.float64] | None]] = {axis: [None] for axis in CLASSES}
     flat = any(_is_flat(axis.probabilities) for axis in axes.values())
-    along = {
-        axis: (said[axis] if flat else _coordinates(axes[axis].probabilities))
-        if axis in axes
-        else SIDE_POINTS
-        for axis in CLASSES
-    }
-    points = np.array([[x, y] for y in along["vertical"] for x in along["horizontal"]])
+    for axis, word in _axes(position):
+        said = np.eye(3)[CLASSES[axis].index(word.name)]
+        peaks[axis] = [said] if flat else _peaks(axes[axis].probabilities)
+    places = [(across, down) for down in peaks["vertical"] for across in peaks["horizontal"]]
+    points = np.concatenate(
+        [
+            _anchored(across, down) if parts is None else settle(parts, across, down, ANCHORS)
+            for across, down in places
+        ]
+    )
     return _grounding(position, axes, {axis: found.probabilities for axis, found in axes.items()}, points)
+
+
+def _anchored(across: NDArray[np.float64] | None, down: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """The points of one place without a picture: at the anchors of the likeliest classes."""
+    xs, ys = (
+        SIDE_POINTS if weights is None else ANCHORS[[int(np.argmax(weights))]] for weights in (across, down)
+    )
+    return np.array([[x, y] for y in ys for x in xs])
 
 
 def _grounding(
@@ -242,18 +260,18 @@ def _is_flat(probabilities: NDArray[np.float64]) -> bool:
     return bool(-(some * np.log(some)).sum() > UNCERTAIN * np.log(probabilities.size))
 
 
-def _coordinates(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The anchor of the likeliest of three classes, or both ends' anchors where the middle is less likely
-    than either end and neither end is much less likely than the other.
+def _peaks(probabilities: NDArray[np.float64]) -> list[NDArray[np.float64] | None]:
+    """Class weights (3,) for each point along an axis: its probabilities, or those of each half where the
+    middle is less likely than either end and neither end is much less likely than the other.
     """
     first, middle, last = probabilities
     if middle < min(first, last) and min(first, last) >= _TWO_PEAKS * max(first, last):
-        return ANCHORS[[0, 2]]
-    return ANCHORS[[int(np.argmax(probabilities))]]
+        return [probabilities * [1, 1, 0], probabilities * [0, 1, 1]]
+    return [probabilities]
 
 
 def _proposed(grounding: Grounding, regions: Sequence[Region]) -> Grounding:
-    chosen = choose_region(grounding.map, grounding.noun, regions)
+    chosen = choose_region(grounding, regions)
     if chosen is None:
         return grounding
     return replace(grounding, region=chosen, points=interior_point(chosen.mask)[None])

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.answers import Region
+from inference.answers import Grounding, Region
+from inference.likelihood import along
 from inference.nouns import likeness
 from schemas.masks import BoolMask
 
@@ -16,18 +17,18 @@ STRANGER = 0.1
 """What a label that shares no word with the noun leaves of a region's score; a full match leaves all."""
 
 
-def choose_region(map_: NDArray[np.float64], noun: str | None, regions: Sequence[Region]) -> Region | None:
-    """The region with the highest `score * P(cell of its centroid) * label match`, None when all are 0.
+def choose_region(grounding: Grounding, regions: Sequence[Region]) -> Region | None:
+    """The region with the highest `score * L(its centroid) * label match`, None when all are 0.
 
-    The cell of the centroid is what place words mean in the dataset (`schemas.masks.position`), so P of it is
-    how likely the words are for this region. Ties go to the larger region.
-    Raises ValueError for masks of different sizes.
+    L is the likelihood of the place (`inference.likelihood`) around the centres of the cells of 3x3, which
+    by their centroids are what place words mean in the dataset (`schemas.masks.position`). Ties go to the
+    larger region. Raises ValueError for masks of different sizes.
     """
     if not regions:
         return None
     if len({region.mask.shape for region in regions}) > 1:
         raise ValueError("the regions' masks differ in size")
-    scores = [(_fit(map_, noun, region), int(region.mask.sum())) for region in regions]
+    scores = [(_fit(grounding, region), int(region.mask.sum())) for region in regions]
     best = max(range(len(scores)), key=scores.__getitem__)
     return regions[best] if scores[best][0] > 0 else None
 
@@ -45,21 +46,22 @@ def interior_point(mask: BoolMask) -> NDArray[np.float64]:
     return np.array([(x + 0.5) / width, (y + 0.5) / height])
 
 
-def _fit(map_: NDArray[np.float64], noun: str | None, region: Region) -> float:
+def _fit(grounding: Grounding, region: Region) -> float:
     if not region.mask.any():
         return 0.0
     match = 1.0
-    if noun is not None and region.label is not None:
-        match = STRANGER + (1 - STRANGER) * likeness(noun, region.label)
-    row, column = centroid_cell(region.mask)
-    return float(region.score * map_[row, column] * match)
+    if grounding.noun is not None and region.label is not None:
+        match = STRANGER + (1 - STRANGER) * likeness(grounding.noun, region.label)
+    likely = 1.0
+    for at, axis in zip(centroid(region.mask), (grounding.horizontal, grounding.vertical), strict=True):
+        likely *= float(along(np.array([at]), None if axis is None else axis.probabilities)[0])
+    return region.score * likely * match
 
 
-def centroid_cell(mask: BoolMask) -> tuple[int, int]:
-    """Row and column, 0 to 2, of the cell of 3x3 that holds the centroid of a non-empty (H, W) mask."""
+def centroid(mask: BoolMask) -> tuple[float, float]:
+    """x and y of the centroid of a non-empty (H, W) mask, in unit coordinates."""
     found = []
-    for axis, length in ((1, mask.shape[0]), (0, mask.shape[1])):
+    for axis, length in ((0, mask.shape[1]), (1, mask.shape[0])):
         counts = mask.sum(axis=axis, dtype=np.int64)
-        mean = (float(counts @ np.arange(length)) / float(counts.sum()) + 0.5) / length
-        found.append(min(int(mean * 3), 2))
+        found.append((float(counts @ np.arange(length)) / float(counts.sum()) + 0.5) / length)
     return found[0], found[1]

@@ -110,6 +110,8 @@ class Spider:
         if self.strategy == "proposal":
             regions = encoded.regions()
             placed = text_to_point(answer, vocabulary, "proposal", self.temperatures, regions)
+        elif self.strategy == "grid":
+            placed = text_to_point(answer, vocabulary, "grid", self.temperatures, parts=encoded.parts())
         masks = _masks(placed.groundings, encoded)
         seconds["segment"] = time.perf_counter() - begun
         return Result(question, answer, placed, masks, seconds, notes)

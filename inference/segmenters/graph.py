@@ -32,6 +32,7 @@ from annotation.regions.graph import candidates, cell_at, cut, hold, nested_mask
 from annotation.regions.regionmaps import upsample_labels, upsample_mask
 from annotation.regions.tree import build_tree
 from inference.answers import Encoded, Picture, Region, Segmented
+from inference.parts import Parts
 from inference.segmenters.proposed import SETTINGS, named
 from inference.segmenters.recent import Recent
 from inference.segmenters.select import choose, to_pixels
@@ -60,6 +61,7 @@ class _GraphEncoded:
         self._image = image.copy()
         self._tree = build_tree(image)
         self._groups = cut(self._tree, SETTINGS.max_regions)
+        self._parts: Parts | None = None
         self._regions: list[Region] | None = None
 
     @property
@@ -75,6 +77,12 @@ class _GraphEncoded:
         nested mask's is its own.
         """
         return [self._one(to_pixels(each, self.size)) for each in points]
+
+    def parts(self) -> Parts:
+        """As `Encoded`: the cut."""
+        if self._parts is None:
+            self._parts = Parts.of(self._groups[self._tree.leaves])
+        return self._parts
 
     def regions(self) -> list[Region]:
         """As `Encoded`: the regions of the dataset's own proposer `graph`, with scores of 1."""

@@ -19,6 +19,8 @@ from annotation.regions.automask.grid import Crop
 from annotation.regions.prompted import PromptedModel, one
 from annotation.regions.sam import CPU_POINTS, automask, predictor
 from inference.answers import Encoded, Picture, Region, Segmented
+from inference.parts import Parts
+from inference.segmenters.parts import parts_of
 from inference.segmenters.proposed import named
 from inference.segmenters.recent import Recent
 from inference.segmenters.select import choose, to_pixels
@@ -59,6 +61,7 @@ class _SamEncoded:
         self._image = image.copy()
         self._view = sam.input.view(Crop(0, 0, width, height, 0), (height, width))
         self._embedding = one(sam.encode([sam.pixels(image, self._view)]), 0)
+        self._parts: Parts | None = None
         self._regions: list[Region] | None = None
 
     @property
@@ -86,6 +89,12 @@ class _SamEncoded:
                     masks = np.stack([enlarged(plane, self._view) for plane in logits[row]])
                     answers[index] = choose(masks, scores[row].cpu().numpy(), pixels[index])
         return [answers[index] for index in range(len(pixels))]
+
+    def parts(self) -> Parts:
+        """As `Encoded`: those of the merge tree, since automatic masks would cost a thousand prompts."""
+        if self._parts is None:
+            self._parts = parts_of(self._image)
+        return self._parts
 
     def regions(self) -> list[Region]:
         """As `Encoded`: automatic masks over the same embedding, with SAM's own score each."""

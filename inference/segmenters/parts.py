@@ -1,0 +1,15 @@
+"""The parts of a picture for segmenters that have none of their own: the merge tree's."""
+
+from __future__ import annotations
+
+from annotation.regions.graph import cut
+from annotation.regions.tree import build_tree
+from inference.answers import Picture
+from inference.parts import Parts
+from inference.segmenters.proposed import SETTINGS
+
+
+def parts_of(image: Picture) -> Parts:
+    """The merge tree's cut of a (H, W, 3) uint8 RGB picture, as the dataset's builder takes it."""
+    tree = build_tree(image)
+    return Parts.of(cut(tree, SETTINGS.max_regions)[tree.leaves])
