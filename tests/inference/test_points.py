@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 import inference
 from benchmarks.strategies import oracle_answer
 from inference.answers import Answer, Region
+from inference.parts import Parts
 from inference.points import ANCHORS, SIDE_POINTS, Temperatures, text_to_point
-from inference.proposals import centroid_cell, choose_region, interior_point
+from inference.proposals import centroid, interior_point
 from inference.vocabulary import Vocabulary
 from schemas.hashing import rng
 from schemas.masks import BoolMask, position
@@ -127,6 +128,18 @@ def test_two_peaks_give_two_points(qwen: Any, vocabulary: Vocabulary) -> None:
     assert {x for x, _ in found.points.tolist()} == {ANCHORS[0], ANCHORS[2]}
 
 
+def test_with_parts_each_peak_settles_in_its_own(qwen: Any, vocabulary: Vocabulary) -> None:
+    parts = Parts.of(np.repeat([[0, 1, 2]], 40, axis=1).repeat(90, axis=0).astype(np.int32))
+    logits = {" left": 2.0, " right": 1.9, " center": -3.0}
+    answer = spoken(qwen, vocabulary, "The wall on the left.", logits)
+    (found,) = text_to_point(answer, vocabulary, parts=parts).groundings
+    assert {int(3 * x) for x in found.points[:, 0]} == {0, 2}
+    certain = spoken(qwen, vocabulary, "The wall on the left.", {" left": 2.0})
+    (found,) = text_to_point(certain, vocabulary, parts=parts).groundings
+    assert {int(3 * x) for x in found.points[:, 0]} == {0}
+    assert found.points.shape == (3, 2)
+
+
 def test_a_flat_map_says_so_and_follows_the_words(qwen: Any, vocabulary: Vocabulary) -> None:
     logits = {" left": 0.0, " right": 0.05, " center": 0.0}
     answer = spoken(qwen, vocabulary, "The wall on the left.", logits)
@@ -212,12 +225,14 @@ def test_wrong_use(qwen: Any, vocabulary: Vocabulary) -> None:
     with pytest.raises(ValueError, match="above 0"):
         Temperatures(0.0, 1.0)
     with pytest.raises(ValueError, match="differ in size"):
-        choose_region(np.full((3, 3), 1 / 9), None, [REGIONS[0], Region(np.ones((2, 2), bool), 1.0)])
+        text_to_point(
+            answer, vocabulary, "proposal", regions=[REGIONS[0], Region(np.ones((2, 2), bool), 1.0)]
+        )
     with pytest.raises(ValueError, match="empty mask"):
         interior_point(np.zeros((4, 4), bool))
 
 
-def test_points_and_cells_of_masks() -> None:
+def test_points_and_centroids_of_masks() -> None:
     ring = block(10, 10, 60, 60) & ~block(20, 20, 40, 40)
     x, y = interior_point(ring)
     assert ring[int(y * 90), int(x * 120)]
@@ -227,10 +242,10 @@ def test_points_and_cells_of_masks() -> None:
     draw = rng(0, "blocks")
     for _ in range(50):
         mask = block(*(int(n) for n in draw.integers(0, 60, 2)), *(int(n) for n in draw.integers(1, 60, 2)))
-        row, column = centroid_cell(mask)
+        x, y = centroid(mask)
         names = position(mask).split()
-        assert (row == 0, row == 2) == ("top" in names, "bottom" in names)
-        assert (column == 0, column == 2) == ("left" in names, "right" in names)
+        assert (y < 1 / 3, y >= 2 / 3) == ("top" in names, "bottom" in names)
+        assert (x < 1 / 3, x >= 2 / 3) == ("left" in names, "right" in names)
 
 
 def test_the_package_gives_it() -> None:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from inference import Spider
 from inference.answers import Encoded, Picture, Region, Segmented
+from inference.parts import Parts
+from inference.points import text_to_point
 from inference.reading import Sampling
 from inference.segmenters import make_segmenter
 from schemas.errors import InputError
@@ -33,6 +35,7 @@ class Counted:
 
     def __init__(self) -> None:
         self.encoded = 0
+        self.parts = 0
         self.regions = 0
 
     def encode(self, image: Picture) -> Encoded:
@@ -47,6 +50,12 @@ class _Squares:
 
     def segment(self, points: Sequence[NDArray[np.float64]]) -> list[Segmented]:
         return [Segmented(self._square(*each[0]), 0.75, 1) for each in points]
+
+    def parts(self) -> Parts:
+        """Nine cells."""
+        self.owner.parts += 1
+        rows, columns = (np.arange(length) * 3 // length for length in self.size)
+        return Parts.of((3 * rows[:, None] + columns[None]).astype(np.int32))
 
     def regions(self) -> list[Region]:
         self.owner.regions += 1
@@ -101,7 +110,7 @@ def test_the_segmenter_is_left_alone_where_no_place_is_named(text: str, masks: i
         assert len(result.masks) == masks
         assert all(mask.mask.all() and mask.mask.shape == picture.shape[:2] for mask in result.masks)
         assert set(result.seconds) == {"answer", "points"}
-    assert segmenter.encoded == segmenter.regions == 0
+    assert segmenter.encoded == segmenter.parts == segmenter.regions == 0
 
 
 def test_one_look_at_each_picture_for_all_of_its_questions() -> None:
@@ -117,6 +126,33 @@ def test_one_look_at_each_picture_for_all_of_its_questions() -> None:
     for (picture, _), result in zip(asks, results, strict=True):
         assert all(mask.mask.shape == picture.shape[:2] for mask in result.masks)
     assert Spider(source, segmenter).ask_many([]) == []
+
+
+def test_points_of_the_grid_settle_in_parts_and_the_papers_do_not() -> None:
+    """A picture of two parts: the thin one on the left border, whose centroid is farther left than "left"."""
+
+    class Thin(_Squares):
+        def parts(self) -> Parts:
+            self.owner.parts += 1
+            thin = np.arange(self.size[1]) >= round(0.12 * self.size[1])
+            return Parts.of(np.broadcast_to(thin, self.size).astype(np.int32))
+
+    class Thinly(Counted):
+        def encode(self, image: Picture) -> Encoded:
+            return Thin(self, image.shape[0], image.shape[1])
+
+    picture = pictures(1)[0]
+    segmenter = Thinly()
+    for strategy, looked in (("paper", 0), ("proposal", 0), ("grid", 1)):
+        spider = Spider(Scripted(TOP_LEFT), segmenter, strategy)  # type: ignore[arg-type]
+        result = spider.ask(picture, "Where?")
+        assert segmenter.parts == looked
+    (grounding,) = result.placed.groundings
+    blind = text_to_point(
+        result.answer, spider.source.answers([picture], ["Where?"])[0][1], "grid"
+    ).groundings[0]
+    assert grounding.map == pytest.approx(blind.map)
+    assert grounding.points.tolist() != blind.points.tolist()
 
 
 def test_a_proposal_is_the_mask() -> None:

@@ -13,6 +13,7 @@ from inference.answers import Picture, Region, Segmented
 from inference.evaluation import measures
 from inference.evaluation.interface import Item, Measure, Opened, Reply, Statistic, Values
 from inference.evaluation.spider import score_mask
+from inference.parts import Parts
 from schemas import masks
 from training.sft.tiny import save_tiny
 
@@ -85,6 +86,9 @@ class Encoded:
 
     def segment(self, points: Sequence[np.ndarray]) -> list[Segmented]:
         return [Segmented(half(bool(p[:, 0].mean() < 0.5)), 0.9, 0) for p in points]
+
+    def parts(self) -> Parts:
+        return Parts.of(np.where(half(True), 0, 1).astype(np.int32))
 
     def regions(self) -> list[Region]:
         return [Region(half(left), 1.0) for left in (True, False)]

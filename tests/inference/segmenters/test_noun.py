@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from annotation.regions.models import find_place
 from inference.answers import Region, Segmented
+from inference.parts import Parts
 from inference.segmenters import make_segmenter
 from inference.segmenters.noun import ClipNouns, by_noun, words
 from schemas.config import ModelConfig
@@ -42,6 +43,9 @@ class Given:
 
     def segment(self, points: Sequence[NDArray[np.float64]]) -> list[Segmented]:
         raise AssertionError("a noun needs no points")
+
+    def parts(self) -> Parts:
+        raise AssertionError("a noun needs no parts")
 
     def regions(self) -> list[Region]:
         return self._regions
