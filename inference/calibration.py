@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from inference.answers import Answer
+from inference.evaluation.metrics import expected_calibration_error
 from inference.points import Temperatures, class_probabilities, pair_probabilities, readable
 from inference.positions import find_positions
 from inference.vocabulary import PAPER, Vocabulary
@@ -143,20 +144,6 @@ def load(path: Path, model: str, prompt: str, strategy: Literal["paper", "grid"]
     return found
 
 
-def expected_error(probabilities: NDArray[np.float64], right: NDArray[np.bool_], bins: int = BINS) -> float:
-    """Expected calibration error (Guo et al. 2017): over equal bins of the highest probability (n,), the mean
-    distance of its mean from the share that is `right`, weighted by the bins' sizes; 0 for no rows.
-    """
-    if not right.size:
-        return 0.0
-    places = np.minimum((probabilities * bins).astype(int), bins - 1)
-    total = 0.0
-    for place in np.unique(places):
-        inside = places == place
-        total += inside.mean() * abs(float(probabilities[inside].mean()) - float(right[inside].mean()))
-    return float(total)
-
-
 def _fit(rows: Sequence[Example], vocabulary: Vocabulary, axis: AxisName, strategy: str) -> Fit:
     from scipy.optimize import minimize_scalar
 
@@ -175,7 +162,8 @@ def _fit(rows: Sequence[Example], vocabulary: Vocabulary, axis: AxisName, strate
             return 0.0, 0.0
         found = read(temperature)
         likely = np.maximum(found[np.arange(truth.size), truth], np.finfo(np.float64).tiny)
-        return float(-np.log(likely).mean()), expected_error(found.max(axis=1), found.argmax(axis=1) == truth)
+        right = found.argmax(axis=1) == truth
+        return float(-np.log(likely).mean()), expected_calibration_error(found.max(axis=1), right, BINS)
 
     temperature = 1.0
     if used:

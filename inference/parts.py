@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.likelihood import along
+from schemas.outlines import depth
 
 DEEP = 0.04
 """Distance from a part's border, in roots of the picture's area, from which deeper is no better."""
@@ -41,13 +41,10 @@ class Parts:
         rows, columns = np.indices(labels.shape)
         x = np.bincount(labels.ravel(), (columns.ravel() + 0.5) / width) / sizes
         y = np.bincount(labels.ravel(), (rows.ravel() + 0.5) / height) / sizes
-        depth = np.zeros(labels.shape, np.float32)
+        pixels = np.zeros(labels.shape, np.float32)
         for label in range(sizes.size):
-            inside = labels == label
-            padded = np.pad(inside, 1).astype(np.uint8)
-            distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-            depth[inside] = distance[inside]
-        return cls(labels, np.stack([x, y], axis=1), depth / np.float32(np.sqrt(labels.size)))
+            pixels += depth(labels == label)
+        return cls(labels, np.stack([x, y], axis=1), pixels / np.float32(np.sqrt(labels.size)))
 
 
 def settle(

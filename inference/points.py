@@ -17,9 +17,10 @@ from inference.answers import Answer, Axis, Grounding, Placed, Region, Strategy
 from inference.clauses import speaks_of_whole
 from inference.parts import Parts, settle
 from inference.positions import Position, Word, find_positions
-from inference.proposals import choose_region, interior_point
+from inference.proposals import choose_region
 from inference.vocabulary import PAPER, Vocabulary
 from inference.words import CLASSES, AxisName
+from schemas.outlines import spot
 
 ANCHORS = np.array([0.08, 0.5, 0.92])
 """Where the point of each class of an axis stands, in unit coordinates. Not the cells' centres 1/6, 1/2, 5/6,
@@ -274,4 +275,4 @@ def _proposed(grounding: Grounding, regions: Sequence[Region]) -> Grounding:
     chosen = choose_region(grounding, regions)
     if chosen is None:
         return grounding
-    return replace(grounding, region=chosen, points=interior_point(chosen.mask)[None])
+    return replace(grounding, region=chosen, points=(np.array([spot(chosen.mask)]) / chosen.mask.shape[::-1]))

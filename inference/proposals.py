@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from inference.answers import Grounding, Region
 from inference.likelihood import along
@@ -31,19 +29,6 @@ def choose_region(grounding: Grounding, regions: Sequence[Region]) -> Region | N
     scores = [(_fit(grounding, region), int(region.mask.sum())) for region in regions]
     best = max(range(len(scores)), key=scores.__getitem__)
     return regions[best] if scores[best][0] > 0 else None
-
-
-def interior_point(mask: BoolMask) -> NDArray[np.float64]:
-    """The pixel of a non-empty (H, W) mask that is farthest from all outside, the picture's border included:
-    its centre as x, y in unit coordinates. Raises ValueError for an empty mask.
-    """
-    if not mask.any():
-        raise ValueError("an empty mask has no point inside")
-    padded = np.pad(mask, 1).astype(np.uint8)
-    distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    y, x = np.unravel_index(int(distance.argmax()), mask.shape)
-    height, width = mask.shape
-    return np.array([(x + 0.5) / width, (y + 0.5) / height])
 
 
 def _fit(grounding: Grounding, region: Region) -> float:

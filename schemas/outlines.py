@@ -38,14 +38,21 @@ def _largest(contours: Sequence[Contour], scale: float) -> list[Contour]:
     return [contours[k] for k in worth]
 
 
+def depth(mask: BoolMask) -> NDArray[np.float32]:
+    """Distance in pixels, (H, W), of each pixel of a boolean mask to the nearest one outside of it, where all
+    beyond the picture's border is outside; 0 outside the mask.
+    """
+    padded = np.pad(mask, 1).astype(np.uint8)
+    distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(distance[1:-1, 1:-1], np.float32)
+
+
 def spot(mask: BoolMask) -> tuple[float, float]:
-    """(x, y) in pixels of the point inside a boolean (H, W) mask farthest from its edge and the picture's.
+    """(x, y) in pixels, the middle of the deepest pixel of a boolean (H, W) mask; of several the first.
 
     Raises ValueError for an empty mask.
     """
     if not mask.any():
         raise ValueError("an empty mask has no inside")
-    padded = np.pad(mask.astype(np.uint8), 1)
-    distance = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
-    y, x = np.unravel_index(int(np.argmax(distance)), distance.shape)
-    return float(x) + 0.5, float(y) + 0.5
+    row, column = divmod(int(depth(mask).argmax()), mask.shape[1])
+    return column + 0.5, row + 0.5

@@ -43,7 +43,8 @@ def _truth(item: Item) -> Reply:
     texts = (item.reference,) if item.reference else ()
     if item.target is None or item.whole_image:
         return Reply(texts, whole_image=item.whole_image, words=item.ideal)
-    return Reply(texts, (item.target,), (1.0,), (inner_point(item.target),))
+    points = (inner_point(item.target),) if masks.area(item.target) else ()
+    return Reply(texts, (item.target,), (1.0,), points)
 
 
 @dataclass(frozen=True)

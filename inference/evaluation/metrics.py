@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from pycocotools import mask as coco_mask
 
 from schemas import masks
+from schemas.outlines import spot
 from schemas.records import Mask
 
 Numbers = NDArray[np.float64]
@@ -96,16 +97,10 @@ def share_inside(points: Sequence[tuple[float, float]], truth: Mask) -> float:
 
 
 def inner_point(mask: Mask) -> tuple[float, float]:
-    """The middle of the mask's pixel that is farthest from its edge, x, y from 0 to 1; of several the first.
-
-    Raises ValueError for a broken mask.
-    """
-    import cv2
-
-    inside = np.pad(masks.decode(mask), 1).astype(np.uint8)
-    depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
-    y, x = divmod(int(depth.argmax()), depth.shape[1])
-    return (x + 0.5) / depth.shape[1], (y + 0.5) / depth.shape[0]
+    """The middle of the mask's deepest pixel, x, y from 0 to 1. Raises ValueError if broken or empty."""
+    height, width = mask.size
+    x, y = spot(masks.decode(mask))
+    return x / width, y / height
 
 
 def srcc(predicted: ArrayLike, truth: ArrayLike) -> float:

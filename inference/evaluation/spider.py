@@ -118,7 +118,11 @@ def score_mask(item: Item, reply: Reply) -> dict[str, float | None]:
         intersection, union = metrics.overlap(found, target)
     except ValueError as error:
         raise InputError(f"item {item.id}: {error}; the true mask isn't of the picture's size") from error
-    points = () if reply.whole_image else reply.points or [metrics.inner_point(mask) for mask in reply.masks]
+    points = (
+        ()
+        if reply.whole_image
+        else reply.points or [metrics.inner_point(mask) for mask in found if masks.area(mask)]
+    )
     return {
         "intersection": float(intersection),
         "union": float(union),

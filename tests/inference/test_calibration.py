@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference.calibration import Example, calibrate, examples, expected_error, load, save
+from inference.calibration import Example, calibrate, examples, load, save
 from inference.points import class_probabilities
 from inference.vocabulary import Vocabulary
 from inference.words import CLASSES
@@ -73,14 +73,6 @@ def test_examples_take_the_named_axes(vocabulary: Vocabulary) -> None:
     assert examples(spoken(tokenizers.qwen(), vocabulary, "It is sharp."), vocabulary, "left") == []
     with pytest.raises(ValueError, match="no place"):
         examples(answer, vocabulary, "somewhere")
-
-
-def test_expected_calibration_error_by_hand() -> None:
-    sure = np.array([0.95, 0.95, 0.55, 0.55])
-    right = np.array([True, False, True, False])
-    assert expected_error(sure, right) == pytest.approx(0.5 * 0.45 + 0.5 * 0.05)
-    assert expected_error(np.array([1.0]), np.array([True])) == 0.0
-    assert expected_error(np.array([]), np.array([], bool)) == 0.0
 
 
 def test_a_file_keeps_it(vocabulary: Vocabulary, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from benchmarks.strategies import oracle_answer
 from inference.answers import Answer, Region
 from inference.parts import Parts
 from inference.points import ANCHORS, SIDE_POINTS, Temperatures, text_to_point
-from inference.proposals import centroid, interior_point
+from inference.proposals import centroid
 from inference.vocabulary import Vocabulary
 from schemas.hashing import rng
 from schemas.masks import BoolMask, position
@@ -228,17 +228,9 @@ def test_wrong_use(qwen: Any, vocabulary: Vocabulary) -> None:
         text_to_point(
             answer, vocabulary, "proposal", regions=[REGIONS[0], Region(np.ones((2, 2), bool), 1.0)]
         )
-    with pytest.raises(ValueError, match="empty mask"):
-        interior_point(np.zeros((4, 4), bool))
 
 
-def test_points_and_centroids_of_masks() -> None:
-    ring = block(10, 10, 60, 60) & ~block(20, 20, 40, 40)
-    x, y = interior_point(ring)
-    assert ring[int(y * 90), int(x * 120)]
-    x, y = interior_point(np.ones((9, 15), bool))
-    assert y == 0.5
-    assert 4.5 / 15 <= x <= 10.5 / 15
+def test_centroids_of_masks() -> None:
     draw = rng(0, "blocks")
     for _ in range(50):
         mask = block(*(int(n) for n in draw.integers(0, 60, 2)), *(int(n) for n in draw.integers(1, 60, 2)))
