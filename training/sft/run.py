@@ -129,6 +129,7 @@ def _train(options: TrainOptions, change: Change | None) -> Trained:
 
     rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     data, run = options.data, options.run
+    _check_device(options)
     check_file(run)
     rows = reader_of(data, data.split, options.seed, 0, 1).rows
     readers = max(data.workers, 1)
@@ -194,6 +195,20 @@ def _train(options: TrainOptions, change: Change | None) -> Trained:
         save_trained(whole, processor, options.out, said, weights, log)
     trainer.accelerator.wait_for_everyone()
     return Trained(folder, step, log, dict(unfit))
+
+
+def _check_device(options: TrainOptions) -> None:
+    """Raise InputError where bfloat16 is asked of a machine without a GPU for it: transformers would end in
+    the midst of things.
+    """
+    from transformers.utils.import_utils import is_torch_bf16_gpu_available, is_torch_xla_available
+
+    can = is_torch_bf16_gpu_available() or is_torch_xla_available()
+    if options.model.dtype == "bfloat16" and options.run.device == "auto" and not can:
+        raise InputError(
+            "run.device: no GPU that computes in bfloat16 is found here; set run.device: cpu (slow), or "
+            "model.dtype: float32"
+        )
 
 
 def steps_of(options: TrainOptions, rows: int, processes: int) -> int:

@@ -62,6 +62,13 @@ def test_a_picture_above_the_pixel_limit(told: Told, tmp_path: Path) -> None:
     assert "too-many-pixels: a stored picture claims 40000 x 40000 pixels" in said
 
 
+def test_bfloat16_without_a_gpu_for_it(told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transformers.utils.import_utils.is_torch_bf16_gpu_available", lambda: False)
+    said = told(dataset(tmp_path / "data"), run__device="auto", model__dtype="bfloat16")
+    assert said.endswith("set run.device: cpu (slow), or model.dtype: float32")
+    assert "no GPU" in said
+
+
 def test_a_shard_cut_short(told: Told, tmp_path: Path) -> None:
     data = dataset(tmp_path / "data")
     shard = min((data / "data").iterdir())
