@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from inference.answers import Answer, Encoded, Grounding, Picture, Segmenter, Strategy
 from inference.points import readable, text_to_point
@@ -243,6 +244,8 @@ def draw(done: list[Outcome], row: str, path: Path, confidence: float = 0.8) -> 
     figure.tight_layout()
     figure.savefig(path)
     pyplot.close(figure)
+    with Image.open(path) as drawn:
+        drawn.convert("RGB").quantize(256, Image.Quantize.FASTOCTREE).save(path, optimize=True)
 
 
 def main() -> None:
