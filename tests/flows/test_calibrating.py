@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.calibrating import fitted, grounding_rows
+from flows.calibrating import Asked, answered, fitted, grounding_rows, shares_inside
 from flows.cli import main
 from flows.grounding import open_spider
 from inference.calibration import save
+from inference.points import ONE, Temperatures
 from inference.segmenters import make_segmenter
+from schemas import masks
 from schemas.errors import InputError
 from schemas.pictures import encode
 from schemas.records import Message
@@ -72,7 +74,8 @@ def test_rows_about_one_region_are_asked(dataset: Path) -> None:
 
 def test_a_model_that_is_too_sure_is_cooled(dataset: Path) -> None:
     source: Any = Sure()
-    found = fitted(source, grounding_rows(dataset, "test", None), "grid")
+    rows = grounding_rows(dataset, "test", None)
+    found = fitted(source, rows, answered(source, rows), "grid")
     assert found.model == "scripted"
     for fit in (found.horizontal, found.vertical):
         assert fit.temperature > 2
@@ -80,14 +83,32 @@ def test_a_model_that_is_too_sure_is_cooled(dataset: Path) -> None:
         assert fit.rows > 3
     silent: Any = Scripted("It is sharp.")
     with pytest.raises(InputError, match="names no place"):
-        fitted(silent, grounding_rows(dataset, "test", None), "grid")
+        fitted(silent, rows, answered(silent, rows), "grid")
+
+
+@pytest.mark.parametrize("strategy", ["paper", "grid"])
+def test_points_are_counted_at_each_temperature(strategy: Any) -> None:
+    """So hot that nothing is sure, the paper's point moves to the middle; the grid's falls back to the words.
+
+    An answer without a place counts as one outside.
+    """
+    picture = photograph("coffee", 64)
+    where = np.zeros(picture.shape[:2], bool)
+    where[: where.shape[0] // 3, : where.shape[1] // 3] = True
+    rows = [Asked(picture, "Where?", "top left", masks.encode(where))] * 2
+    source: Any = Scripted("It is the top left.", "Nothing is wrong.", sure=12.0)
+    spoken = answered(source, rows)
+    sure, unsure = shares_inside(rows, spoken, strategy, (ONE, Temperatures(1e6, 1e6)))
+    assert sure == 0.5
+    assert unsure == (0.0 if strategy == "paper" else 0.5)
 
 
 def test_the_file_serves_its_model_alone(dataset: Path, tmp_path: Path) -> None:
     folder = str(folder_of("qwen2.5-vl"))
     source: Any = Sure()
     source.name = folder
-    found = fitted(source, grounding_rows(dataset, "test", None), "grid")
+    rows = grounding_rows(dataset, "test", None)
+    found = fitted(source, rows, answered(source, rows), "grid")
     path = tmp_path / "calibration.json"
     save(found, path)
     given: dict[str, Any] = {
@@ -125,5 +146,7 @@ def test_the_command_writes_the_file(
     assert main(command) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("horizontal temperature ")
+    assert lines[2].startswith("points     0.")
+    assert lines[2].endswith("rows")
     assert lines[-1] == str(out)
     assert out.is_file()
