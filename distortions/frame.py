@@ -42,6 +42,8 @@ class Frame:
 
     def grown(self, by: int) -> Frame:
         """The frame grown by `by` pixels on every side, within the picture and without its mask."""
+        if by == 0 and self.mask is None:
+            return self
         return replace(
             self,
             top=max(0, self.top - by),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -33,7 +32,8 @@ def apply(image: NDArray[np.uint8], name: str, level: int, seed: int = 0) -> Ima
     """
     pixels = _checked(image)
     frame, entry = Frame.whole(pixels, seed), resolve(name, level)
-    return _run(pixels, frame, entry, entry.parameters(level, frame.short_side), seed, 0)
+    parameters = entry.parameters(level, frame.short_side)
+    return entry.function.run(pixels, replace(frame, seed=_own_seed(seed, entry, 0)), **parameters)
 
 
 def inject(
@@ -58,19 +58,20 @@ def inject(
     entries = [(resolve(op.name, op.level), op.level) for op in ops]
     chain = [(entry, entry.parameters(level, min(height, width))) for entry, level in entries]
     x, y, w, h = bounding_box(mask)
-    out = image.copy()
     if w == 0 or not chain:
-        return out
+        return image.copy()
     box = Frame(y, x, y + h, x + w, height, width, seed).grown(feather)
     frame = _padded(box, chain)
     part = slice(frame.top, frame.bottom), slice(frame.left, frame.right)
     crop, inside = np.ascontiguousarray(pixels[part]), mask[part]
-    frame = replace(frame, mask=inside)
     changed = crop
-    earlier: Counter[str] = Counter()
+    earlier: dict[str, int] = {}
     for entry, parameters in chain:
-        changed = _run(changed, frame, entry, parameters, seed, earlier[entry.operation])
-        earlier[entry.operation] += 1
+        repeat = earlier.get(entry.operation, 0)
+        own = replace(frame, seed=_own_seed(seed, entry, repeat), mask=inside)
+        changed = entry.function.run(changed, own, **parameters)
+        earlier[entry.operation] = repeat + 1
+    out = image.copy()
     if feather:
         out[part] = _blended(crop, changed, inside, feather)
     else:
@@ -78,14 +79,12 @@ def inject(
     return out
 
 
-def _run(pixels: Image, frame: Frame, entry: Entry, parameters: Parameters, seed: int, repeat: int) -> Image:
-    """One operation on a box.
+def _own_seed(seed: int, entry: Entry, repeat: int) -> int:
+    """An operation's own seed, from its name and how often it ran before in the chain, not from its place.
 
-    Its randomness follows from the operation and how often it ran before in the chain, not from its place:
-    a-then-b and b-then-a draw the same noise, so that their difference is the order's alone.
+    So a-then-b and b-then-a draw the same noise, and their difference is the order's alone.
     """
-    own = replace(frame, seed=derived_seed(seed, entry.operation, str(repeat)))
-    return entry.function.run(pixels, own, **parameters)
+    return derived_seed(seed, entry.operation, str(repeat))
 
 
 def _padded(box: Frame, chain: Sequence[tuple[Entry, Parameters]]) -> Frame:
