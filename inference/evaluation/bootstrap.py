@@ -18,6 +18,7 @@ LEVEL = 0.95
 PERMUTATIONS = 9999
 _MANY_GROUPS = 500
 _ALL_SWAPS = 13
+_CHUNK = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -125,19 +126,26 @@ def difference(
 
 
 def _permutation(measure: Measure, a: Sample, b: Sample, random: np.random.Generator) -> float:
-    """p of the two-sided test that swaps the models' results image by image."""
+    """p of the two-sided test that swaps the models' results image by image. A swap after which the measure
+    isn't defined counts against a difference.
+    """
     sums = [sampling.group_sums(measure, one) for one in (a, b)]
     flat = [one.reshape(len(one), -1) for one in sums]
     observed = abs(sampling.value(measure, b) - sampling.value(measure, a))
     total, change = flat[0].sum(axis=0) + flat[1].sum(axis=0), flat[1] - flat[0]
     few = len(change) <= _ALL_SWAPS
-    swapped = _every_swap(len(change)) if few else random.random((PERMUTATIONS, len(change))) < 0.5
-    first = flat[0].sum(axis=0) + swapped.astype(np.float64) @ change
-    shape = (len(swapped), *sums[0].shape[1:])
-    values = [sampling.from_sums(measure, part.reshape(shape)) for part in (first, total - first)]
-    apart = np.abs(values[1] - values[0])
-    beyond = int((apart >= observed - 1e-12).sum())
-    return beyond / len(swapped) if few else (beyond + 1) / (PERMUTATIONS + 1)
+    count = 2 ** len(change) if few else PERMUTATIONS
+    step = count if few else max(1, _CHUNK // len(change))
+    beyond = 0
+    for start in range(0, count, step):
+        some = (min(step, count - start), len(change))
+        swapped = _every_swap(len(change)) if few else random.random(some) < 0.5
+        first = flat[0].sum(axis=0) + swapped.astype(np.float64) @ change
+        shape = (len(swapped), *sums[0].shape[1:])
+        values = [sampling.from_sums(measure, part.reshape(shape)) for part in (first, total - first)]
+        within = np.abs(values[1] - values[0]) < observed - 1e-12
+        beyond += int((~within).sum())
+    return beyond / count if few else (beyond + 1) / (count + 1)
 
 
 def _every_swap(groups: int) -> NDArray[np.bool_]:

@@ -57,7 +57,9 @@ CLAIM_COLUMNS = (
     "placed_told", "placed_truths",
     "level_near", "level_truths", "false_claims",
 )  # fmt: skip
-"""told of truths: true distortions that are named; right of claimed: named kinds that are true."""
+"""told of truths: true distortions that are named; right of claimed: named kinds that are true, each once
+however often and in however many words it is named.
+"""
 
 
 def about(row: Row) -> list[int]:
@@ -73,26 +75,28 @@ def score_claims(row: Row, claims: Claims, kind: Callable[[str], str]) -> Values
     Distortions are compared by kind: a word that may mean several ("compression") is right when one of them
     is there, and tells one at most. Claims about other regions than the row is about count as false claims
     where they are wrong, and not otherwise. An untouched subject is right (f1 1) when the answer says that
-    it is undamaged and claims nothing; levels count only in tasks that ask for them.
+    it is undamaged and claims nothing of it; levels count only in tasks that ask for them.
     """
     subjects = about(row)
     whole = bool(row.whole_image)
-    there = [d for i in subjects for d in row.regions[i].distortions]
+    placed_truths = [(i, d) for i in subjects for d in row.regions[i].distortions]
+    there = [d for _, d in placed_truths]
     named = [c for c in claims.distortions if not c.denied and not c.hint]
     own = [c for c in named if whole or not c.regions or c.regions & set(subjects) or not subjects]
     true = _kinds(there, kind)
     said = list(dict.fromkeys(c.names for c in own))
-    told, right = _matched(true, said)
+    told, wrong = _matched(true, said)
     classes = list(dict.fromkeys(c.categories for c in own))
     true_classes = _kinds(there, None)
-    class_told, class_right = _matched(true_classes, classes)
-    says_clean = bool(claims.clean) and not named and not claims.damage
+    class_told, class_wrong = _matched(true_classes, classes)
+    calls_clean = any(not c or not subjects or c & set(subjects) for c in claims.clean)
+    says_clean = calls_clean and not own and not claims.damage
     values: dict[str, float | None] = {
-        "told": told, "truths": len(true), "right": right, "claimed": len(said),
-        "f1": _f1(told, len(true), right, len(said), says_clean),
-        "class_told": class_told, "class_truths": len(true_classes), "class_right": class_right,
-        "class_claimed": len(classes),
-        "class_f1": _f1(class_told, len(true_classes), class_right, len(classes), says_clean),
+        "told": told, "truths": len(true), "right": told, "claimed": told + wrong,
+        "f1": _f1(told, len(true), wrong, says_clean),
+        "class_told": class_told, "class_truths": len(true_classes), "class_right": class_told,
+        "class_claimed": class_told + class_wrong,
+        "class_f1": _f1(class_told, len(true_classes), class_wrong, says_clean),
         "placed_told": None, "placed_truths": None, "level_near": None, "level_truths": None,
         "false_claims": _false_claims(row, claims, subjects),
     }  # fmt: skip
@@ -104,7 +108,7 @@ def score_claims(row: Row, claims: Claims, kind: Callable[[str], str]) -> Values
         )
         values["placed_truths"] = sum(len(found) for _, found in placed)
     if row.task in ("global_description", "referring_long"):
-        values["level_near"] = sum(_level_near(own, [d for d in there if d.name in names]) for names in true)
+        values["level_near"] = sum(_level_near(own, names, placed_truths) for names in true)
         values["level_truths"] = len(true)
     return values
 
@@ -126,36 +130,46 @@ def _kinds(found: Sequence[Distortion], kind: Callable[[str], str] | None) -> li
 
 
 def _matched(true: Sequence[set[str]], claimed: Sequence[frozenset[str]]) -> tuple[int, int]:
-    """How many of the true kinds are told, one claim telling one at most, and how many claims are true."""
+    """How many of the true kinds are told, one claim telling one at most, and how many claims are false. A
+    claim that repeats a told kind in other words is neither.
+    """
     from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import maximum_bipartite_matching
 
     fits = np.array([[bool(kinds & kind) for kinds in claimed] for kind in true], dtype=np.int8)
     if not fits.size:
-        return 0, 0
+        return 0, len(claimed)
     pairs = maximum_bipartite_matching(csr_matrix(fits), perm_type="column")
-    return int((pairs >= 0).sum()), int(fits.any(axis=0).sum())
+    return int((pairs >= 0).sum()), int((~fits.any(axis=0)).sum())
 
 
-def _f1(told: int, truths: int, right: int, claimed: int, says_clean: bool) -> float:
+def _f1(told: int, truths: int, wrong: int, says_clean: bool) -> float:
     """The harmonic mean of precision and recall; for nothing true, 1 where the answer says just that."""
     if truths == 0:
         return float(says_clean)
-    if told == 0 or right == 0:
+    if told == 0:
         return 0.0
-    precision, recall = right / claimed, told / truths
+    precision, recall = told / (told + wrong), told / truths
     return 2 * precision * recall / (precision + recall)
 
 
-def _level_near(own: Iterable[Claim], found: Sequence[Distortion]) -> bool:
-    """Whether a claim of one of these distortions names a level at most one off it."""
-    return any(
-        abs(level - distortion.level) <= 1
-        for distortion in found
-        for claim in own
-        if distortion.name in claim.names
-        for level in claim.levels or ()
-    )
+def _level_near(own: Iterable[Claim], names: set[str], found: Sequence[tuple[int, Distortion]]) -> bool:
+    """Whether the severity of a true kind is told at most one level off: by one claim at least, and by none
+    that fits nothing there, so that saying several levels is no way to be right.
+
+    A claim about regions that have what it names is held against these, any other against all.
+    """
+    near = False
+    for claim in own:
+        if claim.levels is None or not claim.names & names:
+            continue
+        meant = [(i, d) for i, d in found if d.name in claim.names]
+        meant = [(i, d) for i, d in meant if i in claim.regions] or meant
+        fits = {d.name for _, d in meant if any(abs(level - d.level) <= 1 for level in claim.levels)}
+        if not fits:
+            return False
+        near = near or bool(fits & names)
+    return near
 
 
 def _false_claims(row: Row, claims: Claims, subjects: Sequence[int]) -> int:

@@ -6,10 +6,11 @@ import fcntl
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from io import RawIOBase
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -39,6 +40,11 @@ class _Kept(Record):
         )
 
 
+def _whole(text: str) -> str:
+    """The text with "?" for each half of a character, which a server may send and no file can hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 class KeptReplies:
     """The replies of one run in a file. `key` stands in its first line: what they depend on.
 
@@ -51,7 +57,7 @@ class KeptReplies:
         self.found: dict[str, Reply] = {}
         with named_disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file: BinaryIO = path.open("ab")
+            self._file: RawIOBase = path.open("ab", buffering=0)
         try:
             self._begin(key)
         except BaseException:
@@ -92,10 +98,11 @@ class KeptReplies:
 
     def add(self, ids: Sequence[str], replies: Sequence[Reply]) -> None:
         """Keep some replies, on the disk when this returns. Those with an error are kept for this run alone:
-        a later one asks again.
+        a later one asks again. Half a character is kept as "?".
         """
         lines = []
-        for name, reply in zip(ids, replies, strict=True):
+        for name, said in zip(ids, replies, strict=True):
+            reply = replace(said, texts=tuple(_whole(text) for text in said.texts))
             self.found[name] = reply
             if reply.error is None:
                 values = {**asdict(reply), "masks": [mask.model_dump() for mask in reply.masks]}
@@ -103,9 +110,10 @@ class KeptReplies:
         self._write(lines)
 
     def _write(self, lines: Sequence[dict[str, Any]]) -> None:
+        data = memoryview(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
         with named_disk_errors(self._path):
-            self._file.write(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
-            self._file.flush()
+            while data:
+                data = data[self._file.write(data) or 0 :]
             os.fsync(self._file.fileno())
 
     def __enter__(self) -> KeptReplies:

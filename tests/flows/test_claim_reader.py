@@ -94,6 +94,41 @@ def test_saying_it_twice_counts_once() -> None:
     assert once == twice
 
 
+def test_other_words_for_a_true_kind_hide_no_false_one() -> None:
+    plain = scored(LOCAL, "The wooden table shows Gaussian blur and speckle noise.")
+    stuffed = scored(LOCAL, "The wooden table shows blur, blurriness, Gaussian blur and speckle noise.")
+    assert (stuffed["right"], stuffed["claimed"]) == (plain["right"], plain["claimed"]) == (1, 2)
+    assert stuffed["f1"] == plain["f1"] == pytest.approx(0.5)
+
+
+def test_every_level_is_no_level() -> None:
+    text = "The wooden table shows slight {0}. It shows moderate {0}. It shows extreme {0}."
+    found = scored(LONG, text.format("Gaussian blur"), text.format("JPEG compression"))
+    assert (found["level_near"], found["level_truths"]) == (0, 2)
+
+
+def test_a_level_is_held_against_its_own_region() -> None:
+    weak, strong = (
+        Distortion(name="noise_speckle", category="noise", level=level, order=1) for level in (1, 5)
+    )
+    asked = row(
+        "global_description", region(0, "wooden table", strong), region(1, "brown dog", weak),
+        targets=("r0", "r1"),
+    )  # fmt: skip
+    text = "The wooden table shows {} speckle noise. The brown dog shows {} speckle noise."
+    assert scored(asked, text.format("extreme", "slight"))["level_near"] == 1
+    assert scored(asked, text.format("slight", "extreme"))["level_near"] == 0
+    general = scored(asked, "There is slight speckle noise in this picture.")
+    assert general["level_near"] == 1
+
+
+def test_one_word_for_two_kinds_may_have_the_level_of_either() -> None:
+    both = (BLUR, Distortion(name="blur_motion", category="blur", level=1, order=2))
+    asked = row("referring_long", region(0, "wooden table", *both), targets=("r0",))
+    found = scored(asked, "The wooden table is severely blurred. It shows slight motion blur.")
+    assert (found["level_near"], found["level_truths"]) == (2, 2)
+
+
 def test_levels_are_right_within_one() -> None:
     text = "The wooden table shows {} Gaussian blur and {} JPEG compression."
     near = scored(LONG, text.format("moderate", "mild"))
@@ -141,6 +176,14 @@ def test_an_untouched_picture_is_right_when_the_answer_says_so() -> None:
     assert (vague["f1"], vague["false_claims"]) == (0.0, 0)
     wrong = scored(PRISTINE, "The wooden table shows strong Gaussian blur.")
     assert (wrong["f1"], wrong["false_claims"]) == (0.0, 1)
+
+
+def test_an_untouched_region_is_right_when_the_answer_says_so_of_it() -> None:
+    lamp = row("local_description", *SCENE, targets=("r2",))
+    assert scored(lamp, "The brown dog is undamaged.")["f1"] == 0.0
+    assert scored(lamp, "The green lamp is undamaged.")["f1"] == 1.0
+    beside = scored(lamp, "The green lamp is undamaged, while the brown dog shows speckle noise.")
+    assert (beside["f1"], beside["false_claims"]) == (1.0, 0)
 
 
 def test_a_missing_answer_is_wrong_even_where_nothing_is_to_be_told() -> None:

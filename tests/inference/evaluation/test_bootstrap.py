@@ -123,6 +123,22 @@ def test_pictures_are_swapped_whole() -> None:
     assert found.second_p < 1e-9
 
 
+def test_a_swap_without_a_value_is_no_proof() -> None:
+    precision = measures.ratio("precision", "right", "claimed")
+    a = sample(np.array([[1, 1]] * 3 + [[0, 0]] * 3))
+    b = sample(np.array([[0, 0]] * 3 + [[0, 1]] * 3))
+    # Of 64 swaps two give the difference; in two more one side claims nothing, and has no precision.
+    assert bootstrap.difference(precision, a, b, seed=0).p == 4 / 64
+
+
+def test_swaps_of_many_pictures_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(2)
+    a, b = (sample(random.random(40) + shift) for shift in (0.0, 0.15))
+    at_once = bootstrap.difference(MEAN, a, b, seed=0).p
+    monkeypatch.setattr(bootstrap, "_CHUNK", 40 * 1000)
+    assert bootstrap.difference(MEAN, a, b, seed=0).p == at_once
+
+
 def test_mcnemar_counts_what_changed() -> None:
     a = np.array([1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1], np.float64)
     b = np.array([1, 1, 0, 1, 1, 1, 1, 1, 1, 0, 1, 1], np.float64)

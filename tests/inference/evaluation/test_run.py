@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
+import signal
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +14,11 @@ import pytest
 from inference.answers import Encoded, Segmented
 from inference.evaluation import baselines, compare
 from inference.evaluation import summary as told
-from inference.evaluation.interface import Model, Reply, collect
+from inference.evaluation.interface import Item, Model, Reply, collect
 from inference.evaluation.replies import KeptReplies
 from inference.evaluation.run import Done, Task, evaluate
 from inference.evaluation.summary import Measured, read_summary
-from schemas.errors import InputError
+from schemas.errors import InputError, StoreError
 from schemas.evaluations import read_results
 from tests.inference.evaluation.toys import HalfSegmenter, Halves, Scripted
 
@@ -142,6 +145,37 @@ def test_damaged_replies_are_named(tmp_path: Path, line: bytes, said: str) -> No
     path.write_bytes(line + b"\n")
     with pytest.raises(InputError, match=r"replies\.jsonl: "):
         KeptReplies(path, "a")
+
+
+def test_half_a_character_is_kept_and_read_again(tmp_path: Path) -> None:
+    class Broken(Scripted):
+        def ask(self, items: Sequence[Item]) -> list[Reply]:
+            return [Reply(("blur \ud800 \U0001f600",), seconds=0.5) for _ in items]
+
+    folder = run(Broken(), tmp_path).folder
+    run(Scripted(break_after=0), tmp_path)
+    answers = {row["answers"][0] for row in read_results(folder / told.RESULTS).rows}
+    assert answers == {"blur ? \U0001f600"}
+
+
+def _fill(path: Path) -> None:
+    with KeptReplies(path, "a") as kept:
+        for number in range(20):
+            kept.add([str(number)], [Reply(("right",))])
+
+
+def test_a_full_disk_is_told_in_a_line_and_costs_no_finished_line(tmp_path: Path) -> None:
+    path, limits = tmp_path / "replies.jsonl", resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(StoreError, match="too large; free space"):
+            _fill(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    with KeptReplies(path, "a") as kept:
+        assert 0 < len(kept.found) < 20
 
 
 def test_other_data_and_settings_have_another_folder(tmp_path: Path) -> None:
