@@ -1,7 +1,7 @@
 """How well answers that were never seen are read: answers.yaml, its halves, and how a reading is judged.
 
-`python -m tests.inference.labelled` prints the figures of docs/grounding.md; with `--wrong seen` or `--wrong held`
-also what is read wrongly of a half.
+`python -m tests.inference.labelled` prints the figures of docs/grounding.md; with `--wrong seen` or
+`--wrong held` also what is read wrongly of a half.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SIDES = {"left": 0, "right": 0, "top": 1, "bottom": 1}
 
 @dataclass(frozen=True)
 class Labelled:
-    """An answer and what it means: (horizontal, vertical) classes and nouns of its places, or the whole picture."""
+    """An answer and what it means: (horizontal, vertical) classes and nouns of places, or the whole."""
 
     kind: str
     asked: str
@@ -46,8 +46,8 @@ class Labelled:
 class Judged:
     """What was read of an answer, against its label.
 
-    "missed": something meant wasn't read; "invented": something else was; "wrong": both. `nouns` tells of each
-    place of an answer read right whether its noun is right too.
+    "missed": something meant wasn't read; "invented": something else was; "wrong": both. `nouns` tells of
+    each place of an answer read right whether its noun is right too.
     """
 
     answer: Labelled
@@ -180,8 +180,10 @@ def main() -> None:
             for one in judged:
                 if one.outcome != "right" or not all(one.nouns):
                     label = "whole" if one.answer.whole else one.answer.places
-                    print(f"{one.outcome}: {one.answer.text!r}\n   meant {label}\n   read  "
-                          f"{'whole' if one.whole else one.read}")
+                    print(
+                        f"{one.outcome}: {one.answer.text!r}\n   meant {label}\n   read  "
+                        f"{'whole' if one.whole else one.read}"
+                    )
 
 
 if __name__ == "__main__":
