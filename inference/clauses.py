@@ -154,14 +154,15 @@ def _patterns() -> dict[str, re.Pattern[str]]:
         "compared",
     )
     patterns = {name: table.any_of(name) for name in names}
+    adverbs = r"(?:(?!(?:not|no|never|less|hardly)\s)[A-Za-z]+\s{1,3}){0,2}?"
     harm, poor = table.any_of("harms"), table.any_of("poor")
     patterns["any_fault"] = rf"{harm}|{table.any_of('faults')}"
     patterns["verbs"] = r"(?<![A-Za-z])(?:is|are|was|were|has|have|looks?|seems?|appears?)(?![A-Za-z])"
     patterns["weak"] = (
         rf"{table.any_of('weak')}|(?<![A-Za-z])throughout(?!\s{{1,3}}(?:the|its|this)\s|[A-Za-z])|"
         rf"(?:{harm}|(?<![A-Za-z])quality)\s{{1,3}}(?:[A-Za-z]+\s{{1,3}}){{0,3}}?{table.any_of('even')}|"
-        rf"{the_picture}\s{{1,3}}(?:is|looks|appears|seems)\s{{1,3}}(?:[A-Za-z]+\s{{1,3}}){{0,2}}?{poor}{alone}|"
-        rf"(?:this|it)\s{{1,3}}is\s{{1,3}}an?\s{{1,3}}(?:[A-Za-z]+\s{{1,3}}){{0,2}}?{poor}\s{{1,3}}{picture}"
+        rf"(?<!of\s){the_picture}\s{{1,3}}(?:is|looks|appears|seems)\s{{1,3}}{adverbs}{poor}{alone}|"
+        rf"(?:this|it)\s{{1,3}}is\s{{1,3}}an?\s{{1,3}}{adverbs}{poor}\s{{1,3}}{picture}"
     )
     patterns["no_harm"] = rf"(?<![A-Za-z])no\s{{1,3}}(?:[A-Za-z]+\s{{1,3}}){{0,2}}?{table.any_of('harms')}"
     patterns["whole"] = (

@@ -17,7 +17,7 @@ _MOST_OPENING = 4
 """Words of a noun phrase that opens a sentence without an article ("Red bricks at the top")."""
 _SHORTENED = re.compile(r"(?:n['’]t|['’]s|s['’])\Z")
 _STOP = re.compile(r"[.;:!?()\n]")
-_OPENING = re.compile(r"(?:\A|[.!?\n])[\s*#>\d.)-]*(?P<said>[^.;:!?()\n]*)\Z")
+_OPENING = re.compile(r"(?:\A|[.!?:\n])[\s*#>\d.)-]*(?P<said>[^.;:!?()\n]*)\Z")
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -56,6 +56,8 @@ def _before(lead: str, linked: bool) -> str | None:
             if wears is None:
                 break
             piece = piece[: wears.start()]
+        if _bound(_without_of(piece.lower().split())):
+            break
         found = _single(piece) or found
         edge = determiner.start()
     if found is None and not determiners and linked and (opening := _OPENING.search(lead)):
@@ -75,15 +77,27 @@ def _opening(phrase: str) -> str | None:
 
 def _single(phrase: str) -> str | None:
     """The phrase when it holds nothing but adjectives and nouns, as far as closed word classes tell."""
-    told = phrase.lower().split()
+    told = _without_of(phrase.lower().split())
     return _thing(" ".join(told)) if 0 < len(told) <= _MOST_WORDS and not _bound(told) else None
 
 
 def _leading(phrase: str) -> str | None:
     """The noun phrase that a text begins with."""
     told = phrase.lower().split()
-    bound = _bound(told)
-    return _single(" ".join(told[: bound[0]] if bound else told))
+    bound = [at for at in _bound(told) if told[at] != "of" or at < 1]
+    told = _without_of(told[: bound[0]] if bound else told)
+    if len(told) > 1 and told[-1] in words().lists["poses"]:
+        told.pop()
+    return _single(" ".join(told))
+
+
+def _without_of(told: list[str]) -> list[str]:
+    """The thing that a phrase with one "of" is about: "plate" of food, but group of "people"."""
+    if told.count("of") != 1 or not 0 < (at := told.index("of")) < len(told) - 1:
+        return told
+    lists = words().lists
+    empty = lists["groups"] | lists["no_things"] | lists["no_heads"] | lists["parts"]
+    return told[at + 1 :] if told[at - 1] in empty else told[:at]
 
 
 def _bound(told: list[str]) -> list[int]:
@@ -116,12 +130,12 @@ def _patterns() -> dict[str, re.Pattern[str]]:
     patterns = {
         "link": rf"[\s,(*_]*(?:(?:that|which|who)\s+)?(?:{verbs}\s+)?(?:{table.any_of('adverbs')}\s+)?"
         rf"(?:{poses}\s+)?(?:i\.e\.,?\s+)?(?:{table.any_of('adverbs')}\s+)?"
-        rf"(?:{table.any_of('leading_to')}\s+)?(?:(?:the|its|this)\s+)?(?:(?:very|far|extreme)\s+)?\Z",
+        rf"(?:{table.any_of('leading_to')}\s+)?(?:(?:the|its|this)\s+)?(?:{table.any_of('intense')}[\s-]+)?\Z",
         "wears": rf"\s+{table.any_of('wears')}\s+\Z",
         "after": r"(?:\s+(?:of|in)\s+(?:the|this)\s+\w+)?"
-        rf"(?:{marks}*[,:(]{marks}*|\s+(?=(?:where|that|which)\s))"
-        rf"(?:(?:{table.any_of('naming')}|i\.e\.,?|e\.g\.,?)\s+)?(?:there(?:\s+is|\s+are|['’]s)\s+)?"
-        r"(?:the|an?)\s+(?P<noun>[^,.;:!?()\n]+)",
+        rf"(?:{marks}*[,:(]{marks}*|\s+(?=(?:where|that|which)\s)|\s+(?={table.any_of('holding')}))"
+        rf"(?:(?:{table.any_of('naming')}|{table.any_of('holding')}|i\.e\.,?|e\.g\.,?)\s+)?(?:there(?:\s+is|\s+are|['’]s)\s+)?"
+        r"(?:the|an?|some|several|two|three|four|many)\s+(?P<noun>[^,.;:!?()\n]+)",
         "field": rf"[\s\"'*_`,;|-]{{1,12}}{table.any_of('fields')}{marks}{{0,6}}:{marks}{{0,6}}"
         r"(?:(?:the|an?)\s+)?(?P<noun>[^,.;:!?()\n\"'*_`}|]+)",
     }

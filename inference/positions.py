@@ -182,9 +182,9 @@ def _forms() -> tuple[_Form, ...]:
     alone = table.lists["alone"]
     single = [word for word in rows + columns + middles if word not in alone]
     bare = [word for word in single if word not in table.lists["never_bare"]]
-    part = f"(?:{table.any_of('parts')})"
+    part = f"(?:{either(table.lists['parts'] | table.lists['depths'])})"
     picture = table.any_of("pictures")
-    intense = r"(?:(?:very|far|extreme|exact|dead|immediate)\s{1,3})?"
+    intense = rf"(?:{table.any_of('intense')}[\s-]{{1,3}})?"
 
     def group(name: str, listed: object) -> str:
         assert isinstance(listed, list | tuple | frozenset)
@@ -213,6 +213,8 @@ def _forms() -> tuple[_Form, ...]:
         ),
         form(rf"{either(_LEADS)}\s{{1,3}}{intense}{group('a', single)}{_HAND}{_GAP}{part}"),
         form(rf"{group('a', single)}{_HAND}{_GAP}{part}", ends=True),
+        form(rf"{group('a', rows)}{_GAP}{group('b', only_first)}{_GAP}{part}"),
+        form(rf"{group('a', single)}-most(?![A-Za-z])(?:{_GAP}{part})?"),
         form(rf"{group('a', ['central', 'middle'])}{_GAP}{table.any_of('central_parts')}"),
         form(rf"{picture}['’]s\s{{1,3}}{intense}{group('a', bare)}", ends=True),
         form(rf"{either(['the', 'its'])}\s{{1,3}}{intense}{group('a', bare)}", ends=True, direction=True),
@@ -224,7 +226,7 @@ def _forms() -> tuple[_Form, ...]:
         form(r"(?P<a>(?<![A-Za-z])centrally(?![A-Za-z]))"),
         form(rf"[(\[|]\s?{group('a', bare)}\s?[)\]|]"),
         form(rf"[\"“'`*_]{{1,3}}{group('a', bare)}[\"”'`*_]{{1,3}}", ends=True),
-        form(rf"\A[\W_]{{0,8}}{group('a', bare)}[\W_]{{0,8}}\Z"),
+        form(rf"\A[\W_]{{0,8}}{intense}{group('a', bare)}[\W_]{{0,8}}\Z"),
         form(
             rf"{either(['location', 'position', 'place', 'where'])}\s?:\W{{0,4}}{group('a', bare)}", ends=True
         ),
