@@ -60,7 +60,9 @@ def cleared(text: str, end: int) -> bool:
     if match is None or (stop and _ALSO_BUT.match(after, stop.start())):
         return False
     fault = patterns["any_fault"].search(clause, match.end())
-    if fault is None or patterns["any_fault"].search(clause, 0, match.start()):
+    if fault is None or patterns["denials"].search(clause, match.end(), fault.start()):
+        return False
+    if patterns["any_fault"].search(clause, 0, match.start()):
         return False
     return not patterns["complaints"].search(clause, match.end(), fault.start())
 
@@ -74,6 +76,8 @@ def _compared(clause: str) -> bool:
     if not rests:
         return False
     rest = rests[-1]
+    if not patterns["comparand"].match(rest):
+        return False
     return len(rest.split()) <= _MOST_COMPARED and not patterns["verbs"].search(rest)
 
 
@@ -154,13 +158,15 @@ def _patterns() -> dict[str, re.Pattern[str]]:
         "compared",
     )
     patterns = {name: table.any_of(name) for name in names}
+    all_over = rf"(?!(?:\s{{1,3}}[A-Za-z]+)?\s{{1,3}}(?:on|over|in|at|around)\s{{1,3}}(?!{the_picture}))"
     adverbs = r"(?:(?!(?:not|no|never|less|hardly)\s)[A-Za-z]+\s{1,3}){0,2}?"
     harm, poor = table.any_of("harms"), table.any_of("poor")
     patterns["any_fault"] = rf"{harm}|{table.any_of('faults')}"
+    patterns["comparand"] = rf"\s*(?:{table.any_of('comparands')}|\Z)"
     patterns["verbs"] = r"(?<![A-Za-z])(?:is|are|was|were|has|have|looks?|seems?|appears?)(?![A-Za-z])"
     patterns["weak"] = (
         rf"{table.any_of('weak')}|(?<![A-Za-z])throughout(?!\s{{1,3}}(?:the|its|this)\s|[A-Za-z])|"
-        rf"(?:{harm}|(?<![A-Za-z])quality)\s{{1,3}}(?:[A-Za-z]+\s{{1,3}}){{0,3}}?{table.any_of('even')}|"
+        rf"(?:{harm}|(?<![A-Za-z])quality)\s{{1,3}}(?:[A-Za-z]+\s{{1,3}}){{0,3}}?{table.any_of('even')}{all_over}|"
         rf"(?<!of\s){the_picture}\s{{1,3}}(?:is|looks|appears|seems)\s{{1,3}}{adverbs}{poor}{alone}|"
         rf"(?:this|it)\s{{1,3}}is\s{{1,3}}an?\s{{1,3}}{adverbs}{poor}\s{{1,3}}{picture}"
     )

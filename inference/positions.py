@@ -223,6 +223,9 @@ def _forms() -> tuple[_Form, ...]:
         ),
         form(rf"{group('a', bare)}(?=\s{{1,3}}of\s{{1,3}}(?:the|this|that)\s{{1,3}}{picture})"),
         form(rf"{most}(?:{_GAP}{part})?"),
+        form(
+            rf"(?:\A|\n)[ \t]{{0,8}}(?:[-*•]|\d{{1,2}}\.)?[\s*_]{{0,4}}{group('a', bare)}(?=[*_]{{0,3}}\s?:)"
+        ),
         form(r"(?P<a>(?<![A-Za-z])centrally(?![A-Za-z]))"),
         form(rf"[(\[|]\s?{group('a', bare)}\s?[)\]|]"),
         form(rf"[\"“'`*_]{{1,3}}{group('a', bare)}[\"”'`*_]{{1,3}}", ends=True),
