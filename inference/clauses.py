@@ -20,6 +20,9 @@ _CLAUSE_END = re.compile(
     r"[.,;:!?\n()]|(?<![A-Za-z])(?:but|whereas|while|yet|however|instead(?! of))(?![A-Za-z])", re.I
 )
 _NEGATED = re.compile(r"(?<![A-Za-z])(?:no|not|nothing|never|hardly)(?![A-Za-z])|n['’]t(?![A-Za-z])", re.I)
+_ALSO_BUT = re.compile(r"but\s+(?:by|also|is|has|with|rather)(?![A-Za-z])", re.I)
+_MOST_COMPARED = 6
+"""Words between "than" and the place that something is compared to."""
 _SENTENCE_END = re.compile(r"[.!?]+(?=\s|\Z)|\n")
 
 
@@ -37,11 +40,45 @@ def denied(text: str, start: int) -> bool:
     clause = patterns["no_denials"].sub(" ", clause)
     match = patterns["denials"].search(clause)
     if match is None:
-        return False
+        return _compared(clause)
     if patterns["complaints"].search(clause) and not patterns["harms"].search(clause):
         return False
     rest = clause[match.end() :]
     return " " in match[0].strip() or not patterns["comparisons"].search(rest)
+
+
+def cleared(text: str, end: int) -> bool:
+    """Whether the clause goes on from a place that ends at `end` to say that nothing is wrong there.
+
+    "the left side isn't the worst", "the upper part is free of noise"; not "the left isn't sharp".
+    """
+    patterns = _patterns()
+    after = patterns["no_denials"].sub(" ", text[end : end + _REACH])
+    stop = _CLAUSE_END.search(after)
+    clause = after[: stop.start()] if stop else after
+    match = patterns["denials"].search(clause)
+    if match is None or (stop and _ALSO_BUT.match(after, stop.start())):
+        return False
+    fault = patterns["any_fault"].search(clause, match.end())
+    if fault is None or patterns["denials"].search(clause, match.end(), fault.start()):
+        return False
+    if patterns["any_fault"].search(clause, 0, match.start()):
+        return False
+    return not patterns["complaints"].search(clause, match.end(), fault.start())
+
+
+def _compared(clause: str) -> bool:
+    """Whether a clause ends with what something is compared to ("blurrier than the wall on")."""
+    patterns = _patterns()
+    if patterns["compared"].search(clause):
+        return True
+    _, *rests = patterns["comparisons"].split(clause)
+    if not rests:
+        return False
+    rest = rests[-1]
+    if not patterns["comparand"].match(rest):
+        return False
+    return len(rest.split()) <= _MOST_COMPARED and not patterns["verbs"].search(rest)
 
 
 def speaks_of_whole(text: str, places: Sequence[Position]) -> bool:
@@ -108,6 +145,7 @@ def _patterns() -> dict[str, re.Pattern[str]]:
     table = words()
     picture = table.any_of("pictures")
     the_picture = rf"(?:the|this|that)\s{{1,3}}(?:[A-Za-z]+\s{{1,3}})?{picture}"
+    alone = r"(?!\s{1,3}(?:in|on|at|around|near|along|towards?|only)\s)"
     names = (
         "denials",
         "no_denials",
@@ -117,9 +155,21 @@ def _patterns() -> dict[str, re.Pattern[str]]:
         "superlatives",
         "contrasts",
         "pristine",
+        "compared",
     )
     patterns = {name: table.any_of(name) for name in names}
-    patterns["weak"] = rf"{table.any_of('weak')}|(?<![A-Za-z])throughout(?![A-Za-z])"
+    all_over = rf"(?!(?:\s{{1,3}}[A-Za-z]+)?\s{{1,3}}(?:on|over|in|at|around)\s{{1,3}}(?!{the_picture}))"
+    adverbs = r"(?:(?!(?:not|no|never|less|hardly)\s)[A-Za-z]+\s{1,3}){0,2}?"
+    harm, poor = table.any_of("harms"), table.any_of("poor")
+    patterns["any_fault"] = rf"{harm}|{table.any_of('faults')}"
+    patterns["comparand"] = rf"\s*(?:{table.any_of('comparands')}|\Z)"
+    patterns["verbs"] = r"(?<![A-Za-z])(?:is|are|was|were|has|have|looks?|seems?|appears?)(?![A-Za-z])"
+    patterns["weak"] = (
+        rf"{table.any_of('weak')}|(?<![A-Za-z])throughout(?!\s{{1,3}}(?:the|its|this)\s|[A-Za-z])|"
+        rf"(?:{harm}|(?<![A-Za-z])quality)\s{{1,3}}(?:[A-Za-z]+\s{{1,3}}){{0,3}}?{table.any_of('even')}{all_over}|"
+        rf"(?<!of\s){the_picture}\s{{1,3}}(?:is|looks|appears|seems)\s{{1,3}}{adverbs}{poor}{alone}|"
+        rf"(?:this|it)\s{{1,3}}is\s{{1,3}}an?\s{{1,3}}{adverbs}{poor}\s{{1,3}}{picture}"
+    )
     patterns["no_harm"] = rf"(?<![A-Za-z])no\s{{1,3}}(?:[A-Za-z]+\s{{1,3}}){{0,2}}?{table.any_of('harms')}"
     patterns["whole"] = (
         rf"{table.any_of('whole')}\s{{1,3}}(?:[A-Za-z]+\s{{1,3}})?{picture}|"

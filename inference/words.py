@@ -24,16 +24,23 @@ _TABLE = Path(__file__).with_name("positions.yaml")
 @dataclass(frozen=True)
 class Words:
     """The table. `classes` maps "left", "top", "center", ... to their words, `rivals` to words that only a
-    vocabulary has; every other list is a frozenset of words or of phrases with single spaces.
+    vocabulary has, `compass` to words that only a text has; every other list is a frozenset of words or of
+    phrases with single spaces.
     """
 
     classes: dict[str, tuple[str, ...]]
     rivals: dict[str, tuple[str, ...]]
+    compass: dict[str, tuple[str, ...]]
     lists: dict[str, frozenset[str]]
 
     def class_of(self, word: str) -> str:
         """The class of a word of the table. Raises KeyError for any other."""
         return _by_word()[word.casefold()]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every word that has a class."""
+        return frozenset(_by_word())
 
     def any_of(self, name: str) -> str:
         """A pattern for any phrase of a list, the longest first, between no letters."""
@@ -54,8 +61,10 @@ def words() -> Words:
     axes = {**table.pop("vertical"), **table.pop("horizontal")}
     classes = {name: tuple(found) for name, found in axes.items()}
     classes["center"] = tuple(table.pop("center"))
-    rivals = {name: tuple(found) for name, found in table.pop("rivals").items()}
-    return Words(classes, rivals, {name: _phrases(found) for name, found in table.items()})
+    rivals, compass = (
+        {name: tuple(found) for name, found in table.pop(kind).items()} for kind in ("rivals", "compass")
+    )
+    return Words(classes, rivals, compass, {name: _phrases(found) for name, found in table.items()})
 
 
 def _phrases(found: str | list[str]) -> frozenset[str]:
@@ -65,4 +74,6 @@ def _phrases(found: str | list[str]) -> frozenset[str]:
 
 @lru_cache(maxsize=1)
 def _by_word() -> dict[str, str]:
-    return {word: name for name, listed in words().classes.items() for word in listed}
+    table = words()
+    every = (table.compass, table.rivals, table.classes)
+    return {word: name for kind in every for name, listed in kind.items() for word in listed}

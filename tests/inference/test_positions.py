@@ -80,6 +80,12 @@ The best of the top three shots.
 Turn the picture right side up.
 This was the right way to frame it.
 The left one looks like the right one.
+The blur lies below and the noise on top.
+top_left: (12, 40), bottom_right: (310, 226)
+The box: left: 12, top: 40, right: 310
+Its top-left corner is at (12, 40).
+The lamp above the middle window is soft.
+The western part of the town is soft.
 """.splitlines()
 
 TRUE = [
@@ -115,6 +121,22 @@ TRUE = [
     ("At left of the image the grain is strong.", ("left", None), None),
     ("TOP LEFT", ("left", "top"), None),
     ("It is in the lower\nright of the frame.", ("right", "bottom"), None),
+    ("The lamp is slightly to the left of the image centre.", ("left", "center"), "lamp"),
+    ("The top two-thirds of the image is noisy.", (None, "top"), None),
+    ("The mountain in the right background is hazy.", ("right", None), "mountain"),
+    ("The left-most window is blurry.", ("left", None), "window"),
+    ("top left: 3 people are blurred", ("left", "top"), None),
+    ("The group of people on the left is blurred.", ("left", None), "people"),
+    ("The plate of food in the middle is noisy.", ("center", "center"), "plate"),
+    ("The man wearing the blue hat on the right is blurred.", ("right", None), "man"),
+    ("The bottom-left corner contains a plant with strong blur.", ("left", "bottom"), "plant"),
+    ("In the top right, there is a yellow sun.", ("right", "top"), "yellow sun"),
+    ("Region: tiled floor in the lower right", ("right", "bottom"), "tiled floor"),
+    ("Trees at the top are noisy.", (None, "top"), "trees"),
+    ("More than half of the picture is soft on the left.", ("left", None), None),
+    ("The right edge isn't free of noise.", ("right", None), None),
+    ("The left is sharper than the right.", ("left", None), None),
+    ("It isn't on the left; it's on the right.", ("right", None), None),
 ]  # fmt: skip
 
 DENIED = [
@@ -124,6 +146,9 @@ DENIED = [
     "I find nothing wrong with the sky at the top.",
     "Unlike the left side, it is sharp.",
     "It is free of noise in the center.",
+    "The left side isn't the worst one.",
+    "The upper part is free of noise.",
+    "Compared to the top of the image, it is soft.",
 ]
 
 PLAIN = (
@@ -174,6 +199,12 @@ def test_several_places_in_one_answer() -> None:
         ((None, "top"), "sky"), (("right", "bottom"), "lamp"), (("left", None), "door"),
     ]  # fmt: skip
     assert names("Both the left and right edges are soft.") == [("left", None), ("right", None)]
+    assert names("The upper left and right corners are dark.") == [("left", "top"), ("right", "top")]
+    assert names("It is in the south-eastern part of the image.") == [("right", "bottom")]
+    assert names("Northwest") == [("left", "top")]
+    assert names("The top left and bottom right.") == [("left", "top"), ("right", "bottom")]
+    assert names("1. The statue on the left\n2. The tree on the right") == [("left", None), ("right", None)]
+    assert names("| Top left | blur |\n| Center | noise |") == [("left", "top"), ("center", "center")]
 
 
 def grid_words(position: Position) -> str:
@@ -218,6 +249,10 @@ WHOLE = [
     "The picture as a whole is degraded.",
     "Overall, the picture is blurred.",
     "The blur is global.",
+    "The image is blurry and underexposed.",
+    "This is a noisy photograph.",
+    "There is no specific region; the degradation is uniform.",
+    "The picture is soft from corner to corner.",
 ]
 PARTIAL = [
     "Of the whole image, the sky at the top is worst.",
@@ -229,6 +264,12 @@ PARTIAL = [
     "It is not good throughout; the wall has suffered.",
     "Overall, the wall on the left is worst.",
     "The dog is blurred.",
+    "The background of the image is slightly blurred.",
+    "Part of the image is out of focus.",
+    "The image is not blurry.",
+    "The image is blurry in the background.",
+    "The noise is uniform on the wall.",
+    "Noise throughout the night sky makes it the worst.",
     "",
 ]
 
