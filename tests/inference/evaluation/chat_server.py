@@ -1,4 +1,4 @@
-"""A chat server on loopback for a model under test: it says what a script tells it, with log-probabilities."""
+"""A chat server on loopback for a model under test: what a script says, with log-probabilities."""
 
 from __future__ import annotations
 

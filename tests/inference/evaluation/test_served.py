@@ -43,7 +43,8 @@ def test_a_benchmark_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with serving(well) as server:
         done = run(server.url, tmp_path)
         assert len(server.asked) == 24
-        assert all(("logprobs" in r) == (q == "Where?") for r, q in zip(server.asked, server.questions()))
+        pairs = zip(server.asked, server.questions(), strict=True)
+        assert all(("logprobs" in request) == (question == "Where?") for request, question in pairs)
         again = run(server.url, tmp_path)
         assert len(server.asked) == 24
         assert server.keys == {"Bearer secret-key"}
