@@ -60,6 +60,7 @@ def run(wanted: Wanted, judge: Judge | None = None) -> list[Done]:
     Raises InputError for unknown names and data that isn't as published.
     """
     benchmark = named(wanted.benchmark)
+    tested.check(wanted.model, wanted.setup, wanted.benchmark)
     opened = benchmark.open(wanted.data, wanted.limit)
     done = []
     for name, setup in models_of(wanted):
@@ -75,10 +76,11 @@ def models_of(wanted: Wanted) -> list[tuple[str, Setup]]:
     """The models and baselines to run, in order; an adapter's base without the adapter's temperatures."""
     found = [(wanted.model, wanted.setup)]
     if wanted.baselines:
-        base = tested.untrained(wanted.model)
+        base = tested.untrained(wanted.model) if wanted.setup.server is None else None
         if base is not None:
             found.append((base[0], replace(wanted.setup, revision=base[1], calibration=None)))
-        found += [(name, wanted.setup) for name in tested.COMPARED if name != wanted.model]
+        here = replace(wanted.setup, server=None)
+        found += [(name, here) for name in tested.COMPARED if name != wanted.model]
     return found
 
 

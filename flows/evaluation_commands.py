@@ -39,6 +39,7 @@ def _add_setup(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     baselines = "oracle, centre, whole, random, noun"
     add("--model", metavar="M", required=True, help=f"folder, adapter, hub name, or a baseline: {baselines}")
+    add("--server", metavar="URL", help="ask the model behind this OpenAI-compatible server (.../v1) instead")
     add("--data", metavar="DIR", type=Path, required=True, help="the benchmark's files")
     add("--segmenter", metavar="S", default="graph", help="graph, or hub name or folder of a SAM")
     add("--strategy", choices=STRATEGIES, default="grid", help="from words to points")
@@ -48,7 +49,13 @@ def _add_setup(parser: argparse.ArgumentParser) -> None:
     add("--baselines", action="store_true", help="run the baselines too, in one table")
     add("--out", metavar="DIR", type=Path, default=Path("evaluations"), help="results go in here")
     add("--seed", metavar="N", type=int, default=0, help="the seed of intervals and of chance")
-    add("--batch", metavar="N", type=positive, default=8, help="questions answered together")
+    add(
+        "--batch",
+        metavar="N",
+        type=positive,
+        default=8,
+        help="questions answered together, or requests in flight",
+    )
     add("--max-tokens", metavar="N", type=positive, default=256, help="of an answer")
     add("--device", metavar="D", default="auto", help="cpu, cuda, cuda:1 (default: a GPU)")
     add("--dtype", choices=DTYPES, default="auto", help="of the model's weights")
@@ -62,6 +69,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     setup = Setup(
         options.segmenter, options.strategy, options.max_tokens, options.device, options.dtype,
         options.batch, options.seed, options.revision, options.calibration,
+        options.server,
     )  # fmt: skip
     wanted = Wanted(
         options.benchmark, options.model, options.data, options.out, setup, options.limit, options.baselines

@@ -80,6 +80,30 @@ def open_spider(
     return Spider(ServerSource(server, model, sampling), segmenter, strategy, temperatures=temperatures)
 
 
+def check_server(
+    server: str | None,
+    *,
+    revision: str | None,
+    device: str,
+    dtype: str,
+    segmenter: str,
+    with_calibration: bool,
+) -> None:
+    """Raises InputError for options of a model that is loaded here, where one behind a server is asked: the
+    revision names a calibration's model, the device is a SAM's, and nothing else would use them.
+    """
+    if server is None:
+        return
+    idle = {
+        "--dtype": dtype != "auto",
+        "--device": device != "auto" and segmenter == "graph",
+        "--revision": revision is not None and not with_calibration,
+    }
+    for option, given in idle.items():
+        if given:
+            raise InputError(f"{option}: with --server nothing uses it, the model runs there; leave it out")
+
+
 def open_segmenter(name: str, device: str) -> Segmenter:
     """The segmenter that the command line names. Raises InputError."""
     quiet_models()

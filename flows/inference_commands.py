@@ -103,8 +103,16 @@ def _port(text: str) -> int:
 
 
 def _segmenter(options: argparse.Namespace) -> Segmenter:
-    from flows.grounding import open_segmenter
+    from flows.grounding import check_server, open_segmenter
 
+    check_server(
+        options.server,
+        revision=options.revision,
+        device=options.device,
+        dtype=options.dtype,
+        segmenter=options.segmenter,
+        with_calibration=options.calibration is not None,
+    )
     return open_segmenter(options.segmenter, options.device)
 
 

@@ -79,6 +79,12 @@ class Spider:
         spoken: list[tuple[Spoken, float]] = []
         for begin in range(0, len(asks), self.batch):
             spoken += self._spoken(asks[begin : begin + self.batch])
+        return self.grounded(asks, spoken)
+
+    def grounded(
+        self, asks: Sequence[tuple[Picture, str]], spoken: Sequence[tuple[Spoken, float]]
+    ) -> list[Result]:
+        """The results of questions that are answered already, each with the seconds its answer took."""
         results: list[Result | None] = [None] * len(asks)
         for members in _by_picture([image for image, _ in asks]):
             looked = _Looked(self.segmenter, asks[members[0]][0])

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from inference import Spider, text_to_point
+from inference.chat import KEY_VARIABLE
 from inference.reading import Sampling
-from inference.server import KEY_VARIABLE, ServerSource, read_completion
+from inference.server import ServerSource, read_completion
 from schemas.errors import BuildError, InputError
 from schemas.pictures import load_png
 from tests.inference.small import pictures
@@ -179,7 +180,7 @@ def test_nonsense_is_one_line(reply: bytes) -> None:
 
 
 def test_a_busy_server_is_asked_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inference.server._FIRST_WAIT", 0.01)
+    monkeypatch.setattr("inference.chat._FIRST_WAIT", 0.01)
     server.replies = [(503, b"busy"), (429, b""), (200, completion(steps()))]
     (found,) = ServerSource(server.url, "m").answers(pictures(1), ["Where?"])
     assert found[0].text == TEXT
@@ -200,7 +201,7 @@ def test_a_refusal_is_told_without_the_key(server: Server, monkeypatch: pytest.M
 
 
 def test_a_server_that_is_gone_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inference.server._FIRST_WAIT", 0.01)
+    monkeypatch.setattr("inference.chat._FIRST_WAIT", 0.01)
     with pytest.raises(BuildError, match="doesn't answer"):
         ServerSource(URL, "m").answers(pictures(1), ["Where?"])
 

@@ -11,9 +11,10 @@ import pytest
 
 from inference.answers import Answer, Grounding, Picture, Placed, Result, Segmented
 from inference.evaluation import dialogues
+from inference.evaluation.asking import reply_of
 from inference.evaluation.dialogues import Talk
 from inference.evaluation.interface import Item
-from inference.evaluation.models import LanguageModel, reply_of
+from inference.evaluation.models import LanguageModel
 from inference.models import LoadedModel, load_model
 from schemas import masks
 from schemas.errors import SampleError
