@@ -18,9 +18,9 @@ import cv2
 import skimage.data
 
 from distortions import catalog
-from flows import merge
-from flows.external import outline, pictures, rows
-from flows.jobs import Job, run_job
+from flows.stages import external as rows
+from flows.stages import merge, outline, pictures
+from flows.stages.job import Job, run_job
 from schemas.config import BuildConfig, ExternalConfig
 from schemas.store import open_store
 

@@ -27,11 +27,11 @@ import skimage.data
 from sklearn.datasets import load_sample_image
 
 from distortions.plans import rebuild
-from flows import plan
-from flows.build import build
-from flows.jobs import Job, run_job
-from flows.options import Overrides, configure
-from flows.runners import ProcessRunner, single_threaded_libraries
+from flows.engine import survey as plan
+from flows.engine.build import build
+from flows.engine.overrides import Overrides, configure
+from flows.engine.runners import ProcessRunner, single_threaded_libraries
+from flows.stages.job import Job, run_job
 from schemas.config import BuildConfig, IngestConfig
 from schemas.pictures import decode, encode, load_png
 from schemas.shards import read_items

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from flows.arguments import positive
-from flows.inference_commands import add_inference_commands
-from flows.training_commands import add_training_commands
+from flows.commands.ask import add_inference_commands
+from flows.commands.train import add_training_commands
 from schemas.errors import InputError, SampleError, SpiderError
 
 if TYPE_CHECKING:
     from schemas.config import BuildConfig
 
 FORMATS = ("messages", "llava", "sharegpt", "coco", "webdataset")
-"""The forms of flows.export, named here so that a typo is told at once."""
+"""The forms of flows.dataset.export, named here so that a typo is told at once."""
 Command = Callable[[argparse.Namespace], int]
 UNTIL = ("ingest", "regions", "distort", "annotate")
 """The stages a build can end after; the two that follow make its dataset."""
@@ -181,7 +181,7 @@ def _drop_output() -> None:
 
 
 def _configured(options: argparse.Namespace) -> BuildConfig:
-    from flows.options import Overrides, configure
+    from flows.engine.overrides import Overrides, configure
 
     overrides = Overrides(options.images, options.out, options.workers, options.runner, options.seed)
     return configure(options.config, overrides)
@@ -189,8 +189,8 @@ def _configured(options: argparse.Namespace) -> BuildConfig:
 
 def _build(options: argparse.Namespace) -> int:
     config = _configured(options)
-    from flows.build import build, build_until
-    from flows.summary import print_outcome, print_stopped
+    from flows.engine.build import build, build_until
+    from flows.engine.build_summary import print_outcome, print_stopped
 
     if options.until is not None:
         stopped = build_until(config, options.until, options.limit)
@@ -207,17 +207,17 @@ def _build(options: argparse.Namespace) -> int:
 
 def _plan(options: argparse.Namespace) -> int:
     config = _configured(options)
-    from flows.forecasting import print_plan
+    from flows.commands.plan import print_plan
 
     print_plan(config, options.limit, options.json, options.until)
     return 0
 
 
 def _regions(options: argparse.Namespace) -> int:
-    from flows.options import Overrides, configure
+    from flows.engine.overrides import Overrides, configure
 
     config = configure(options.config, Overrides(options.images, options.out))
-    from flows.ssa_export import write_ssa_files
+    from flows.engine.regions_export import write_ssa_files
 
     written = write_ssa_files(config, options.limit, options.ssa_json)
     print(f"{written} files in {options.ssa_json.resolve()}")
@@ -226,27 +226,27 @@ def _regions(options: argparse.Namespace) -> int:
 
 def _schedule(options: argparse.Namespace) -> int:
     config = _configured(options)
-    from flows.schedule import serve
+    from flows.engine.schedule import serve
 
     serve(config, options.limit, options.cron)
     return 0
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from flows.verify import print_verification
+    from flows.dataset.verify import print_verification
 
     return print_verification(options.dataset, options.json)
 
 
 def _digest(options: argparse.Namespace) -> int:
-    from flows.verify import computed_digest
+    from flows.dataset.verify import computed_digest
 
     print(computed_digest(options.dataset))
     return 0
 
 
 def _report(options: argparse.Namespace) -> int:
-    from flows.summary import print_manifest
+    from flows.engine.build_summary import print_manifest
     from schemas.dataset import load_manifest
 
     path = options.dataset / "report.html"
@@ -259,7 +259,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from flows.show import draw_row
+    from flows.dataset.row_picture import draw_row
     from schemas.dataset import find_row
     from schemas.pictures import encode, load_png
 
@@ -278,27 +278,27 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _qa_stats(options: argparse.Namespace) -> int:
-    from flows.qa import print_stats
+    from flows.commands.qa import print_stats
 
     print_stats(options.place, options.json)
     return 0
 
 
 def _qa_prune(options: argparse.Namespace) -> int:
-    from flows.qa import prune
+    from flows.commands.qa import prune
 
     prune(options.place, options.model, options.prompt_version, options.older_than)
     return 0
 
 
 def _pack(options: argparse.Namespace) -> int:
-    from flows.recipes.commands import print_pack
+    from flows.commands.recipes import print_pack
 
     return print_pack(options.dataset, options.output)
 
 
 def _rebuild(options: argparse.Namespace) -> int:
-    from flows.recipes.commands import print_rebuild
+    from flows.commands.recipes import print_rebuild
     from schemas.config import ImagesConfig
 
     images = ImagesConfig(bundled=True) if options.bundled else ImagesConfig(folder=options.images)
@@ -306,7 +306,7 @@ def _rebuild(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from flows.export import export
+    from flows.dataset.export import export
 
     written = export(
         options.dataset, options.format, options.out, options.split, options.task, options.source

@@ -17,7 +17,7 @@ import skimage.data
 from hypothesis import settings
 from sklearn.datasets import load_sample_image
 
-from flows.server import LoopbackServer, quiet_prefect
+from flows.engine.prefect_server import LoopbackServer, quiet_prefect
 
 # Prefect's first set-up of logging closes the handlers it finds. absl's (mlcroissant brings it) closes what
 # standard error is at that moment, a test's capture, and with it the run: so Prefect goes first.

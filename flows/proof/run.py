@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from flows.proof.asking import asked, point_of
+from flows.proof.answers import asked, point_of
 from flows.proof.options import ProofOptions
 from flows.proof.photographs import Side, cut, photograph_of
 from schemas.config import BuildConfig, ImagesConfig, load_config
@@ -56,7 +56,7 @@ def _in_own_process(options: ProofOptions, side: Side) -> Path:
 
 def _built(options: ProofOptions, side: Side) -> Path:
     """The dataset of one side of the split, all its rows in the split of that name."""
-    from flows.build import build
+    from flows.engine.build import build
 
     options.out.mkdir(parents=True, exist_ok=True)
     crops = options.crops

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from flows.build import Outcome, build
 from flows.cli import main
-from flows.options import Overrides, configure
+from flows.engine.build import Outcome, build
+from flows.engine.overrides import Overrides, configure
 from schemas.lettering import visible
 from tests.conftest import photograph, write_tiny_config
 from tests.flows import damage

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from flows import annotate, distort, ingest, merge, plan, publish, regions
-from flows.external import keepout, outline, pictures, rows
-from flows.jobs import STAGES
+from flows.engine import survey as plan
+from flows.stages import annotate, distort, ingest, keepout, merge, outline, pictures, publish, regions
+from flows.stages import external as rows
+from flows.stages.job import STAGES
 from schemas.hashing import canonical_json
 from schemas.pictures import load_png
 from schemas.shards import read_items

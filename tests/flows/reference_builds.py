@@ -11,16 +11,16 @@ import numpy as np
 import yaml
 from pycocotools import mask as coco_mask
 
-from flows import plan
-from flows.jobs import STAGES, run_job
-from flows.options import Overrides, configure
+from flows.engine import survey as plan
+from flows.engine.overrides import Overrides, configure
 from flows.sources import HashCache
+from flows.stages.job import STAGES, run_job
 from schemas.config import BuildConfig
 from schemas.store import Store, open_store
 from tests.annotation.qa.vlm import truthful
 from tests.annotation.qa.vlm.fault_server import FaultServer, Settings
 from tests.conftest import photograph, write_photographs
-from tests.flows.external.published import BLUR, dialogue, dq_row, q_row, write_png, write_rows
+from tests.flows.stages.external.published import BLUR, dialogue, dq_row, q_row, write_png, write_rows
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["coffee", "chelsea"]

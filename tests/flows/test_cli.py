@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from flows.build import Outcome
 from flows.cli import main
+from flows.engine.build import Outcome
 from schemas.records import TASKS
 from tests.conftest import run_cli, write_photographs, write_tiny_config
 from tests.flows import damage

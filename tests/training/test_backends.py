@@ -12,7 +12,7 @@ import yaml
 
 from flows.cli import main
 from flows.cli import parser as command_line
-from flows.training_commands import OTHERS
+from flows.commands.train import OTHERS
 from schemas.errors import InputError
 from training.backends import BACKENDS
 from training.backends.families import FAMILIES

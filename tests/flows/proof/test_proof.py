@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from annotation.qa.wording import load_wording
-from flows.proof.asking import point_of
+from flows.proof.answers import point_of
 from flows.proof.options import load_proof
 from flows.proof.photographs import PHOTOGRAPHS, Photograph, cut, photograph_of
 from flows.proof.run import build_config, lines, summary

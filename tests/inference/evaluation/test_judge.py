@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.evaluate import print_comparison
-from flows.judging import add_judge_arguments, judge_of, served
+from flows.evaluation.evaluate import print_comparison
+from flows.evaluation.judge_server import add_judge_arguments, judge_of, served
 from inference.evaluation.baselines import Oracle
 from inference.evaluation.interface import Item, Measure, Opened, Reply, Statistic, Values
 from inference.evaluation.judge import ROUNDS, Judge

@@ -117,7 +117,7 @@ def test_two_steps_of_the_real_path(tmp_path: Path) -> None:
     pytest.importorskip("trl")
     import torch
 
-    from flows.proof.asking import asked
+    from flows.proof.answers import asked
     from training.proof.chain import BaseSteps, train_seed
     from training.proof.rows import rows_of
     from training.sft.options import TrainOptions

@@ -1,0 +1,106 @@
+"""The `plan` command: what a build would make and reuse, and how long it would take; writes nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from flows.engine import survey as plan
+from flows.engine.forecast import expected, missing_inputs
+from flows.engine.runners import default_workers
+from flows.progress import duration
+from flows.stages.job import STAGES
+from schemas.config import BuildConfig
+from schemas.store import Store
+
+if TYPE_CHECKING:
+    from flows.engine.model_calls import RequestForecast
+
+
+def print_plan(config: BuildConfig, limit: int | None, as_json: bool, until: str | None = None) -> None:
+    """Survey the build, to the stage `until` or to its end, against its store and print shards and time by
+    stage.
+    """
+    missing = missing_inputs(config)
+    if missing:
+        _print_expected(config, missing, as_json)
+        return
+    store = Store(config.store or config.out / "store")
+    survey = plan.survey_ingest(plan.scan_sources(config, None, limit), config, store)
+    plan.survey_external(survey, store, None)
+    plan.survey_rows(survey, store)
+    plan.survey_merge(survey, store)
+    plan.survey_publish(survey, store)
+    workers = config.run.workers or default_workers()
+    last = STAGES.index(until or STAGES[-1])
+    requests = plan.survey_requests(survey, store)
+    forecast = plan.forecast(survey, 1 if config.run.runner == "serial" else workers, requests)
+    stages = [entry for entry in forecast if STAGES.index(entry.stage) <= last]
+    done = plan.finished_dataset(survey, config.out) if until is None else None
+    print(
+        f"{len(survey.scanned.refs)} photographs, {len(survey.scanned.duplicates)} exact duplicates, ", end=""
+    )
+    print(f"{len(survey.scanned.quarantined)} that can't be used")
+    for entry in stages:
+        time = _time(entry.seconds) if entry.new else ""
+        print(f"{entry.stage:<9} {entry.new:>5} to make {entry.reused:>5} to reuse  {time}".rstrip())
+    known = sum(entry.seconds for entry in stages if entry.seconds is not None)
+    unknown = "" if all(entry.seconds is not None for entry in stages) else " and the model's time"
+    print(f"total     about {duration(known)}{unknown} with {workers} workers")
+    if requests is not None and config.annotate.vlm is not None:
+        print(f"model     {config.annotate.vlm.model} ({config.annotate.backend}): {_asked(requests)}")
+    if done is not None:
+        print(f"nothing to do: {done.resolve()} stands")
+    if until is not None and not any(entry.new for entry in stages):
+        print(f"nothing to do: all shards until {until} stand")
+    if as_json:
+        summary: dict[str, Any] = {
+            "photographs": len(survey.scanned.refs),
+            "shards": {"new": sum(e.new for e in stages), "reused": sum(e.reused for e in stages)},
+            "stages": {
+                e.stage: {
+                    "new": e.new,
+                    "reused": e.reused,
+                    "seconds": None if e.seconds is None else round(e.seconds, 1),
+                }
+                for e in stages
+            },
+            "dataset": str(done) if done is not None else None,
+        }
+        if requests is not None:
+            summary["requests"] = {**asdict(requests), "left": requests.left, "seconds": requests.seconds}
+        print(json.dumps(summary))
+
+
+def _time(seconds: float | None) -> str:
+    return "time unknown" if seconds is None else f"about {duration(seconds)}"
+
+
+def _asked(requests: RequestForecast) -> str:
+    """Requests, tokens and time in a line; more than one attempt a row comes on top."""
+    about = "" if requests.exact else "about "
+    line = f"{about}{requests.requests} requests at least, {requests.cached} answered already"
+    if not requests.left:
+        return line
+    line += f"; about {requests.prompt_tokens:,} tokens to read and {requests.reply_tokens:,} to write"
+    if requests.rate is None:
+        return f"{line}; how long is unknown until the model has answered some"
+    return f"{line}; {_time(requests.seconds)} at the measured {requests.rate:.2g} requests a second"
+
+
+def _print_expected(config: BuildConfig, missing: list[str], as_json: bool) -> None:
+    """What is missing, and what can be said without it."""
+    for line in missing:
+        print(line)
+    workers = 1 if config.run.runner == "serial" else config.run.workers or default_workers()
+    parts = expected(config, plan.TYPICAL_SECONDS)
+    for part in parts:
+        time = f"about {duration(part.seconds / workers)}" if part.seconds else ""
+        print(f"{part.what:<28} {part.count:>9,}  {time}".rstrip())
+    print(f"estimates without the inputs, with {workers} workers; `build` needs what is missing")
+    if any(part.count and not part.seconds for part in parts[1:]):
+        print("stages without a time are a model's: measure them on your machine with --limit")
+    if as_json:
+        listed = [{"what": p.what, "count": p.count, "seconds": round(p.seconds / workers, 1)} for p in parts]
+        print(json.dumps({"missing": missing, "expected": listed}))

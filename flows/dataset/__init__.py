@@ -1,0 +1,1 @@
+"""The finished dataset: its card, its checks, its report, its exports and its recipes."""

@@ -1,0 +1,79 @@
+"""The table of export forms, and the one pass over a dataset's rows that feeds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from flows.dataset.export.coco import CocoWriter
+from flows.dataset.export.conversations import LlavaWriter, MessagesWriter, ShareGptWriter
+from flows.dataset.export.folder import ExportFolder, new_folder
+from flows.dataset.export.tars import TarWriter
+from flows.progress import Progress
+from schemas.dataset import rows_with_pictures, split_files
+from schemas.errors import InputError
+from schemas.records import Row
+
+
+class RowSink(Protocol):
+    """Takes the rows of an export one by one, those of a split after one another."""
+
+    def add(self, row: Row, pictures: list[bytes]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+FORMATS: dict[str, Callable[[ExportFolder, Sequence[Path]], RowSink]] = {
+    "messages": lambda folder, _: MessagesWriter(folder),
+    "llava": lambda folder, _: LlavaWriter(folder),
+    "sharegpt": lambda folder, _: ShareGptWriter(folder),
+    "coco": lambda folder, _: CocoWriter(folder),
+    "webdataset": TarWriter,
+}
+"""Writers by form; each gets the new folder and the files whose rows it will be given."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """How many rows and different pictures an export holds."""
+
+    rows: int
+    pictures: int
+
+
+def export(
+    dataset: Path, form: str, out: Path, split: str | None,
+    tasks: Sequence[str] = (), sources: Sequence[str] = (),
+) -> Written:  # fmt: skip
+    """Write a dataset to the new folder `out` in one of FORMATS: a split, tasks, sources of it, or all.
+
+    Raises InputError when `out` exists, the form or split is unknown, no row is chosen, or the dataset
+    can't be read.
+    """
+    if form not in FORMATS:
+        raise InputError(f"format {form!r}: give one of {', '.join(FORMATS)}")
+    folder = dataset.resolve()
+    paths = [path for path, _ in split_files(folder, split)]
+    with new_folder(out) as target:
+        sink = FORMATS[form](target, paths)
+        rows = 0
+        for row, pictures in _rows(paths):
+            if (tasks and row.task not in tasks) or (sources and row.source not in sources):
+                continue
+            sink.add(row, pictures)
+            rows += 1
+        sink.close()
+        if not rows and (tasks or sources):
+            wanted = ", ".join((*tasks, *sources))
+            raise InputError(f"{dataset}: no row is of {wanted}; `iqa-spider report` lists what there is")
+    return Written(rows, target.pictures)
+
+
+def _rows(paths: list[Path]) -> Iterator[tuple[Row, list[bytes]]]:
+    progress = Progress("export", len(paths), 0)
+    for path in paths:
+        yield from rows_with_pictures(path)
+        progress.step()
+    progress.close()

@@ -1,0 +1,88 @@
+"""`recipes pack`: every row of a dataset and the recipe of each picture, in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from flows.dataset.recipes.sample import sample
+from flows.progress import Progress
+from schemas.arrow import TEXT_COLUMNS, row_from_arrow
+from schemas.dataset import data_files, load_manifest, read_quarantine, read_recipes
+from schemas.errors import InputError, SampleError
+from schemas.packs import PackedPicture, PackedRow, PackHead, PackWriter
+from schemas.pictures import load_png, pixel_hash
+from schemas.reading import GroupReader, row_groups
+from schemas.records import Row
+from schemas.store import named_disk_errors
+
+Recipes = dict[str, dict[str, str]]
+
+
+def pack(dataset: Path, output: Path) -> int:
+    """Write the pack of a dataset, by one rename, and return how many rows it has.
+
+    Raises InputError when the dataset can't be read, or a picture isn't the one its recipe tells of.
+    """
+    folder = dataset.resolve()
+    head = PackHead(load_manifest(folder), read_quarantine(folder / "quarantine.parquet"))
+    recipes = {entry["id"]: entry for entry in read_recipes(folder / "recipes.parquet")}
+    temporary = output.with_name(f".{output.name}.unfinished")
+    rows = 0
+    with named_disk_errors(output.parent):
+        writer = PackWriter(temporary, head)
+        try:
+            for packed in _packed(folder, recipes):
+                writer.add(packed)
+                rows += 1
+            writer.close()
+            temporary.replace(output)
+        except BaseException:
+            writer.abandon()
+            raise
+    return rows
+
+
+def _packed(folder: Path, recipes: Recipes) -> Iterator[PackedRow]:
+    reader = GroupReader()
+    files = data_files(folder)
+    progress = Progress("pack", len(files), 0)
+    for path in files:
+        for group in row_groups(path):
+            found = reader.read(group, range(group.rows), TEXT_COLUMNS, pictures=True)
+            looks = [_look(path, data) for data in found.pictures]
+            for values, places in zip(found.texts, found.places, strict=True):
+                row = row_from_arrow(values)
+                told = recipes.get(row.id)
+                pictures = [
+                    _picture(path, row, number, told, *looks[place]) for number, place in enumerate(places)
+                ]
+                name = path.relative_to(folder).as_posix()
+                yield PackedRow(row, name, told["sample_id"] if told else None, pictures)
+        progress.step()
+    reader.close()
+    progress.close()
+
+
+def _look(path: Path, data: bytes) -> tuple[str, bytes]:
+    try:
+        rgb = load_png(data)
+    except SampleError as error:
+        raise InputError(f"{path}: a picture is broken: {error}; `iqa-spider verify` says more") from error
+    return pixel_hash(rgb), sample(rgb)
+
+
+def _picture(
+    path: Path, row: Row, number: int, told: dict[str, str] | None, pixels: str, kept: bytes
+) -> PackedPicture:
+    """Where a row's picture comes from: its recipe, or the file that another dataset brought it in."""
+    if told is not None:
+        if pixels != told["picture_sha256"]:
+            what = f"the picture of row {row.id} is not the one recipes.parquet tells of"
+            raise InputError(f"{path}: {what}; `iqa-spider verify` says more")
+        name, uri, sha256 = told["sample_id"], told["source_uri"], told["source_sha256"]
+        return PackedPicture(name, pixels, sha256, uri, told["recipe"], kept)
+    if row.external is not None:
+        shown = row.external.images[number]
+        return PackedPicture(shown.sha256, pixels, shown.sha256, shown.uri, None, kept)
+    raise InputError(f"{path}: row {row.id} has no recipe; `iqa-spider verify` says more")

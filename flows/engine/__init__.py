@@ -1,0 +1,1 @@
+"""What drives the stages: surveys of what exists, runners, Prefect, schedules, forecasts and summaries."""

@@ -1,0 +1,1 @@
+"""Measuring a model: opening it, asking benchmarks' questions, judging, comparing."""

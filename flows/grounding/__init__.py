@@ -1,0 +1,1 @@
+"""Asking a model about a picture from the command line: regions, questions, results, calibration."""

@@ -1,1 +1,0 @@
-"""How rows of several sources become one dataset: duplicates, contradictions, splits, mixture, licences."""

@@ -1,0 +1,163 @@
+"""Stage external: a run of rows of an annotation file, each read and checked, without its pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from flows.stages.importers import dq_495k, q_instruct
+from flows.stages.importers.fields import Imported, Values
+from flows.stages.job import Job
+from flows.stages.outline import spans
+from schemas.config import ExternalConfig
+from schemas.errors import BuildError, InputError, SampleError
+from schemas.shards import Item, ShardWriter
+from schemas.store import Manifest, Store
+
+VERSION = 1
+MAX_ROW = 256_000
+"""Bytes of a row; dialogues have a few thousand."""
+LICENSES = {"q-instruct": q_instruct.LICENSE, "dq-495k": dq_495k.LICENSE}
+
+
+def jobs(outline: Manifest, path: Path, sha256: str, dataset: ExternalConfig) -> list[Job]:
+    """One job a run of rows of the file at `path`; its key holds the file's hash and the run."""
+    content: dict[str, Any] = {
+        "version": VERSION,
+        "kind": dataset.kind,
+        "file": sha256,
+        "name": path.name,
+        "license": dataset.license or LICENSES[dataset.kind],
+    }
+    if dataset.kind == "dq-495k":
+        content["form"] = dq_495k.form_of("/".join(path.parts[-3:]))
+        content["catalogue"] = dq_495k.catalogue_key()
+    return [
+        Job("external", {**content, "range": entry}, {"path": str(path)}) for entry in outline.extra["ranges"]
+    ]
+
+
+def run(job: Job, store: Store, out: ShardWriter) -> None:
+    """Read the rows; `extra["pictures"]` lists the paths they name. What can't be used is quarantined."""
+    content = job.content
+    start, end, first, _, sha256 = content["range"]
+    data = _read(Path(job.local["path"]), start, end, sha256)
+    named: set[str] = set()
+    listed = io.BytesIO(b"[" + data + b"]")
+    for number, (a, b) in enumerate(spans(listed, Path(job.local["path"])), first):
+        out.counts["rows"] += 1
+        source = f"{content['name']}#{number}"
+        with out.guard(source):
+            row = _parsed(data[a - 1 : b - 1])
+            if content["kind"] == "dq-495k":
+                imported = dq_495k.read(row, content["form"])
+            else:
+                imported = q_instruct.read(row)
+            if not imported.messages:
+                out.counts["left out: question without an answer"] += 1
+                continue
+            record = _record(imported, content, number)
+            named.update(name for name, _ in imported.pictures)
+            if imported.origin is not None:
+                named.add(imported.origin)
+            out.counts[f"tasks: {imported.task}"] += 1
+            out.add(Item(str(number), record))
+    out.extra["pictures"] = sorted(named)
+
+
+def _read(path: Path, start: int, end: int, sha256: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            data = file.read(end - start)
+    except OSError as error:
+        raise InputError(f"{path}: can't be read: {error.strerror}; give the dataset's JSON file") from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise InputError(f"{path}: it changed while the build ran; build again")
+    return data
+
+
+def _parsed(data: bytes) -> Values:
+    """Raises SampleError "row-too-long", "bad-json" or "row-type"."""
+    if len(data) > MAX_ROW:
+        raise SampleError("row-too-long", f"{len(data)} bytes; the limit is {MAX_ROW}")
+    try:
+        row = _DECODER.decode(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise SampleError("bad-json", str(error)[:200]) from error
+    if not isinstance(row, dict):
+        raise SampleError("row-type", f"the row is {type(row).__name__}, not an object")
+    return row
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+
+
+def _record(row: Imported, content: dict[str, Any], number: int) -> dict[str, Any]:
+    """A row as it is stored; `id` is a hash of what it says, so a row given twice has one id."""
+    record: dict[str, Any] = {
+        "task": row.task,
+        "messages": row.messages,
+        "pictures": row.pictures,
+        "distortions": row.distortions,
+        "better": row.better,
+    }
+    said = [row.task, repr(row.distortions), repr(row.better)]
+    said += [part for pair in (*row.messages, *row.pictures) for part in pair]
+    digest = hashlib.sha256("\x1f".join(said).encode()).hexdigest()  # no text holds this character
+    return {
+        **record,
+        "id": f"{content['kind']}-{digest[:20]}",
+        "source": content["kind"],
+        "license": content["license"],
+        "file": content["name"],
+        "row": number,
+        "given_id": row.given_id,
+        "task_type": row.task_type,
+        "origin": row.origin,
+        "groups": row.groups,
+        "published_test": row.published_test,
+    }
+
+
+@dataclass
+class FileTally:
+    """What became of the rows of one annotation file."""
+
+    name: str
+    rows: int = 0
+    bad: Counter[str] = field(default_factory=Counter)
+
+
+def tally(jobs: Iterable[Job], manifests: Mapping[str, Manifest]) -> dict[str, FileTally]:
+    """Rows and unusable rows of each annotation file by its hash, from the finished shards."""
+    files: dict[str, FileTally] = {}
+    for job in jobs:
+        manifest = manifests[job.key]
+        file = files.setdefault(job.content["file"], FileTally(job.content["name"]))
+        file.rows += manifest.counts.get("rows", 0)
+        file.bad.update(entry.reason for entry in manifest.quarantine)
+    return files
+
+
+def judge(files: Iterable[FileTally], max_bad_share: float) -> None:
+    """Raises BuildError, one line, for a file with a larger share of unusable rows."""
+    for file in files:
+        bad = file.bad.total()
+        if bad > max_bad_share * file.rows:
+            reasons = ", ".join(f"{reason} {count}" for reason, count in file.bad.most_common(3))
+            what = f"{bad} of {file.rows} rows can't be used ({reasons})"
+            raise BuildError(
+                f"{file.name}: {what}; the limit merge.max_bad_share is {max_bad_share:.1%}; "
+                "complete the dataset's files or raise the limit"
+            )

@@ -1,0 +1,1 @@
+"""Datasets of others: a file for each reads one row of its annotation files."""
