@@ -27,11 +27,11 @@ from PIL import Image
 
 from inference.answers import Answer, Encoded, Grounding, Picture, Segmenter, Strategy
 from inference.points import readable, text_to_point
-from inference.positions import Position, find_positions
+from inference.positions import find_positions
 from inference.segmenters import make_segmenter
 from inference.segmenters.select import to_pixels
 from inference.vocabulary import Vocabulary
-from inference.words import CLASSES, AxisName
+from inference.words import CLASSES, AxisName, Position
 from schemas import masks
 from schemas.masks import BoolMask
 from schemas.records import Mask

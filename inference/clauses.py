@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
-from inference.words import words
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from inference.positions import Position
+from inference.words import Position, words
 
 _REACH = 160
 """Characters before a place that are read for a denial."""

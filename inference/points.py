@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from inference.answers import Answer, Axis, Grounding, Placed, Region, Strategy
 from inference.clauses import speaks_of_whole
 from inference.parts import Parts, settle
-from inference.positions import Position, Word, find_positions
+from inference.positions import find_positions
 from inference.proposals import choose_region
 from inference.vocabulary import PAPER, Vocabulary
-from inference.words import CLASSES, AxisName
+from inference.words import CLASSES, AxisName, Position, Word
 from schemas.outlines import spot
 
 ANCHORS = np.array([0.08, 0.5, 0.92])

@@ -13,44 +13,12 @@ from functools import lru_cache
 
 from inference.clauses import cleared, denied
 from inference.nouns import placed_noun
-from inference.words import AxisName, either, words
+from inference.words import Position, Word, either, words
 
 _CENTER = "center"
 _GAP = r"(?:\s?[-\u2010-\u2013/_]\s?|\s{1,3})"
 _LEADS = ("the", "its", "this", "one", "that", "in", "on", "at", "along", "across", "down", "over")
 _HAND = rf"(?:{_GAP}hand)?"
-
-
-@dataclass(frozen=True)
-class Word:
-    """A place word: its characters in the text and its class ("left")."""
-
-    start: int
-    end: int
-    name: str
-
-
-@dataclass(frozen=True)
-class Position:
-    """A position phrase: its characters, the word that says each axis (the same one for a bare "center"), and
-    the noun phrase it places ("wooden table"), None where there is none.
-    """
-
-    start: int
-    end: int
-    horizontal: Word | None
-    vertical: Word | None
-    noun: str | None = None
-
-    def word(self, axis: AxisName) -> Word | None:
-        """The word of one axis."""
-        return self.horizontal if axis == "horizontal" else self.vertical
-
-    @property
-    def names(self) -> tuple[str | None, str | None]:
-        """Classes of the horizontal and the vertical axis."""
-        horizontal, vertical = self.horizontal, self.vertical
-        return (horizontal.name if horizontal else None, vertical.name if vertical else None)
 
 
 @dataclass(frozen=True)

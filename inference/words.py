@@ -1,4 +1,4 @@
-"""The table of place words (positions.yaml), as sets and as patterns."""
+"""The table of place words (positions.yaml), as sets and as patterns, and what they say in a text."""
 
 from __future__ import annotations
 
@@ -19,6 +19,38 @@ CLASSES: dict[AxisName, tuple[str, str, str]] = {
 }
 """The classes of each axis in its order."""
 _TABLE = Path(__file__).with_name("positions.yaml")
+
+
+@dataclass(frozen=True)
+class Word:
+    """A place word: its characters in the text and its class ("left")."""
+
+    start: int
+    end: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Position:
+    """A position phrase: its characters, the word that says each axis (the same one for a bare "center"), and
+    the noun phrase it places ("wooden table"), None where there is none.
+    """
+
+    start: int
+    end: int
+    horizontal: Word | None
+    vertical: Word | None
+    noun: str | None = None
+
+    def word(self, axis: AxisName) -> Word | None:
+        """The word of one axis."""
+        return self.horizontal if axis == "horizontal" else self.vertical
+
+    @property
+    def names(self) -> tuple[str | None, str | None]:
+        """Classes of the horizontal and the vertical axis."""
+        horizontal, vertical = self.horizontal, self.vertical
+        return (horizontal.name if horizontal else None, vertical.name if vertical else None)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "annotation": ("schemas", "distortions", "annotation"),
     "flows": ("schemas", "distortions", "annotation", "flows", "training", "inference"),
     "training": ("schemas", "training"),
-    "inference": ("schemas", "annotation.regions", "inference"),
+    "inference": ("schemas", "annotation", "inference"),
 }
 """What the modules of each package may import of ours."""
 RESERVED = {"prefect": "flows", "prefect_dask": "flows", "prefect_ray": "flows", "pyarrow": "schemas"}

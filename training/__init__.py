@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from training.mixture import Mixture
-from training.streaming import RowStream, stream
+from training.row_stream import RowStream
+from training.streaming import stream
 
 __all__ = ["Mixture", "RowStream", "stream"]

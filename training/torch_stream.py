@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from training.streaming import Choice, RowStream
+from training.row_stream import Choice, RowStream
 
 
 class TorchRowStream(RowStream, IterableDataset[dict[str, Any]]):

@@ -14,9 +14,9 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from schemas.arrow import TEXT_COLUMNS
 from schemas.errors import InputError
 from schemas.store import write_atomically
+from training.row_stream import Choice, RowStream
 from training.sft.options import DataConfig
 from training.sft.rows import Marks, UnfitRow, collated, encoded
-from training.streaming import Choice, RowStream
 
 COLUMNS = ("id", "task", "source", "messages")
 
