@@ -19,12 +19,12 @@ from pathlib import Path
 import cv2
 import skimage.data
 
-from annotation.qa.vlm.cache import ReplyCache
-from annotation.qa.vlm.chat import Picture, Turn
-from annotation.qa.vlm.server import ServerTransport
-from annotation.qa.vlm.speaker import CachedSpeaker
-from tests.annotation.qa.vlm.calls import call, config
-from tests.annotation.qa.vlm.fault_server import FaultServerProcess, Settings
+from annotation.chat.cached_speaker import CachedSpeaker
+from annotation.chat.messages import Picture, Turn
+from annotation.chat.reply_cache import ReplyCache
+from annotation.chat.server_transport import ServerTransport
+from tests.annotation.chat.calls import call, config
+from tests.annotation.chat.fault_server import FaultServerProcess, Settings
 
 ROUNDS = 10
 LIMIT = 1.15
@@ -49,7 +49,7 @@ def measure(calls: int, in_flight: int, latency: float, side: int) -> None:
     settings = Settings(latency=latency)
     with (
         tempfile.TemporaryDirectory() as folder,
-        FaultServerProcess("tests.annotation.qa.vlm.fault_server:echo", settings) as server,
+        FaultServerProcess("tests.annotation.chat.fault_server:echo", settings) as server,
         ReplyCache(Path(folder) / "replies.sqlite") as cache,
         closing(ServerTransport(config(server.url, deadline=60.0), in_flight)) as transport,
         ThreadPoolExecutor(in_flight) as pool,

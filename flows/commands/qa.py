@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from annotation.qa.vlm.cache import ReplyCache, Selection, cache_path
+from annotation.chat.reply_cache import ReplyCache, Selection, cache_path
 from schemas.config import load_config
 from schemas.errors import InputError
 

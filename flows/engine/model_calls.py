@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from annotation.chat.messages import Call, Reply
+from annotation.chat.reply_cache import ReplyCache, Share, cache_path, call_key
 from annotation.qa import RowWriter, drafts
 from annotation.qa.tasks import Draft
 from annotation.qa.vlm.backend import Opened, VlmBackend
-from annotation.qa.vlm.cache import ReplyCache, Share, cache_path, call_key
-from annotation.qa.vlm.chat import Call, Reply
 from annotation.qa.vlm.conversation import OPENING_TURNS, Conversation, view_of
 from annotation.qa.vlm.prompts import Prompts, load_prompts
 from flows.stages.job import Job

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from schemas.errors import InputError, SampleError
 
 if TYPE_CHECKING:
-    from annotation.qa.vlm.cache import ReplyCache
-    from annotation.qa.vlm.chat import Call
-    from annotation.qa.vlm.speaker import CachedSpeaker
+    from annotation.chat.cached_speaker import CachedSpeaker
+    from annotation.chat.messages import Call
+    from annotation.chat.reply_cache import ReplyCache
     from inference.evaluation.judge import Judge, JudgeCall
     from schemas.config import VlmConfig
 
@@ -57,7 +57,7 @@ class ServedJudge:
 
     def kept(self, call: JudgeCall) -> str | SampleError | None:
         """From the cache alone."""
-        from annotation.qa.vlm.cache import call_key
+        from annotation.chat.reply_cache import call_key
 
         key = call_key(self._call(call))
         reply = self._cache.get(key)
@@ -68,7 +68,7 @@ class ServedJudge:
         return self._speaker.ask(self._call(call)).text
 
     def _call(self, call: JudgeCall) -> Call:
-        from annotation.qa.vlm.chat import Call, Sampling, Turn
+        from annotation.chat.messages import Call, Sampling, Turn
 
         config = self._config
         turns = (Turn("system", call.system), Turn("user", call.question))
@@ -107,9 +107,9 @@ def served(
 
     Raises InputError for an address, model or rubric that can't be one.
     """
-    from annotation.qa.vlm.cache import ReplyCache
-    from annotation.qa.vlm.server import ServerTransport, Wording
-    from annotation.qa.vlm.speaker import CachedSpeaker
+    from annotation.chat.cached_speaker import CachedSpeaker
+    from annotation.chat.reply_cache import ReplyCache
+    from annotation.chat.server_transport import ServerTransport, Wording
     from inference.evaluation.judge import Judge
     from inference.evaluation.rubric import NAMES, load_rubric
 

@@ -17,8 +17,8 @@ from flows.sources import HashCache
 from flows.stages.job import STAGES, run_job
 from schemas.config import BuildConfig
 from schemas.store import Store, open_store
+from tests.annotation.chat.fault_server import FaultServer, Settings
 from tests.annotation.qa.vlm import truthful
-from tests.annotation.qa.vlm.fault_server import FaultServer, Settings
 from tests.conftest import photograph, write_photographs
 from tests.flows.stages.external.published import BLUR, dialogue, dq_row, q_row, write_png, write_rows
 

@@ -11,7 +11,7 @@ import pytest
 
 from inference.vocabulary import Vocabulary, token_texts, vocabulary_of_texts, watched, word_of
 from schemas.errors import InputError
-from tests.annotation.qa.vlm.packages import install
+from tests.annotation.chat.packages import install
 from tests.inference import tokenizers
 
 SPELLINGS = {

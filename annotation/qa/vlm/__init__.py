@@ -1,1 +1,1 @@
-"""Dialogues by a vision-language model: conversations, their cache, and the ways to reach a model."""
+"""Dialogues by a vision-language model: its conversations, prompts, pictures, and the form of its replies."""

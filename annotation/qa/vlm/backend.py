@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Literal
 from weakref import WeakKeyDictionary
 
+from annotation.chat.messages import Call, Reply, Speaker, Transport
 from annotation.qa.backend import BackendSettings, Dialogue, HopelessError, Identity, PictureLoader, Request
 from annotation.qa.vlm import structured
-from annotation.qa.vlm.chat import Call, Reply, Speaker, Transport
 from annotation.qa.vlm.conversation import Conversation, view_of
 from annotation.qa.vlm.prompts import Prompts, load_prompts
 from schemas.config import VlmConfig
@@ -113,8 +113,8 @@ def create_vlm(kind: Kind, settings: BackendSettings) -> VlmBackend:
 
 
 def _open(kind: Kind, config: VlmConfig, store: Path, in_flight: int) -> Opened:
-    from annotation.qa.vlm.cache import ReplyCache, cache_path
-    from annotation.qa.vlm.speaker import CachedSpeaker
+    from annotation.chat.cached_speaker import CachedSpeaker
+    from annotation.chat.reply_cache import ReplyCache, cache_path
 
     with ExitStack() as closing:
         cache = closing.enter_context(ReplyCache(cache_path(store, config), create=kind != "replay"))
@@ -126,7 +126,7 @@ def _open(kind: Kind, config: VlmConfig, store: Path, in_flight: int) -> Opened:
 
 def _transport(kind: Kind, config: VlmConfig, in_flight: int) -> Transport | None:
     if kind == "server":
-        from annotation.qa.vlm.server import ServerTransport
+        from annotation.chat.server_transport import ServerTransport
 
         return ServerTransport(config, in_flight)
     return _loaded(config) if kind == "lmdeploy" else None
@@ -138,7 +138,7 @@ _LOADING = threading.Lock()
 
 def _loaded(config: VlmConfig) -> Transport:
     """The model in this process: loading takes minutes, so it stays for the shards that follow."""
-    from annotation.qa.vlm.lmdeploy import LmdeployTransport
+    from annotation.chat.lmdeploy_transport import LmdeployTransport
 
     name = config.model_dump_json(include={"model", "revision", "in_flight"})
     with _LOADING:

@@ -12,11 +12,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from annotation.chat.messages import Call, Picture, Reply, Sampling, Turn
 from annotation.qa import truth
 from annotation.qa.nouns import spoken_label
 from annotation.qa.tasks import Draft
 from annotation.qa.vlm import facts, pictures, structured
-from annotation.qa.vlm.chat import Call, Picture, Reply, Sampling, Turn
 from annotation.qa.vlm.prompts import Prompts
 from schemas.config import VlmConfig
 from schemas.errors import SampleError

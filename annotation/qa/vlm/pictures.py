@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotation.qa.vlm.chat import Picture
+from annotation.chat.messages import Picture
 from schemas import masks
 from schemas.outlines import outline, spot
 from schemas.pictures import encode, pixel_hash

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from annotation.chat.messages import Reply, Schema
 from annotation.qa.backend import ReplyError
-from annotation.qa.vlm.chat import Reply, Schema
 from schemas.records import Message, Task
 
 MAX_REPLY = 50_000

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from annotation.qa.vlm.cache import ReplyCache, call_key
-from annotation.qa.vlm.chat import Reply
+from annotation.chat.messages import Reply
+from annotation.chat.reply_cache import ReplyCache, call_key
 from flows.cli import main
-from tests.annotation.qa.vlm.calls import call
+from tests.annotation.chat.calls import call
 from tests.conftest import run_cli
 
 CONFIG = """

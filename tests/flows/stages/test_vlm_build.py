@@ -19,15 +19,14 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from annotation.qa.vlm.cache import ReplyCache
+from annotation.chat.reply_cache import ReplyCache
 from flows.engine.build import Outcome, build
 from flows.engine.overrides import Overrides, configure
 from flows.stages import annotate
 from flows.stages.job import Job
 from flows.stages.merge import config_hash
 from schemas.dataset import load_manifest
-from tests.annotation.qa.vlm import truthful
-from tests.annotation.qa.vlm.fault_server import (
+from tests.annotation.chat.fault_server import (
     REPLY_FAULTS,
     FaultServer,
     FaultServerProcess,
@@ -35,6 +34,7 @@ from tests.annotation.qa.vlm.fault_server import (
     resent,
     spread,
 )
+from tests.annotation.qa.vlm import truthful
 from tests.conftest import run_cli, write_photographs, write_tiny_config
 from tests.flows.engine.test_kill import wait_for_children
 from tests.flows.vlm_builds import BREAK_SCHEMA, CONTRADICT, FAKE, write_vlm_config

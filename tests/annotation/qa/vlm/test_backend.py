@@ -15,6 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from annotation.chat.cached_speaker import CachedSpeaker
+from annotation.chat.messages import Call, Reply
+from annotation.chat.reply_cache import ReplyCache
+from annotation.chat.wire_format import request_body
 from annotation.qa import (
     BackendSettings,
     HopelessError,
@@ -28,11 +32,7 @@ from annotation.qa import (
 )
 from annotation.qa.pooled import in_order
 from annotation.qa.vlm.backend import Opened, VlmBackend
-from annotation.qa.vlm.cache import ReplyCache
-from annotation.qa.vlm.chat import Call, Reply
 from annotation.qa.vlm.prompts import load_prompts
-from annotation.qa.vlm.speaker import CachedSpeaker
-from annotation.qa.vlm.wire import request_body
 from schemas.config import VlmConfig
 from schemas.errors import BuildError, InputError, SampleError
 from schemas.records import SAMPLE_KINDS, Quarantined, Sample

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from annotation.chat.messages import Reply
 from annotation.qa import ReplyError
-from annotation.qa.vlm.chat import Reply
 from annotation.qa.vlm.structured import MAX_REPLY, SHAPES, parse, schema
 from schemas.records import TASKS, Task
 

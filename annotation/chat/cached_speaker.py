@@ -6,8 +6,8 @@ import threading
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
-from annotation.qa.vlm.cache import ReplyCache, call_key
-from annotation.qa.vlm.chat import Call, Reply, Transport
+from annotation.chat.messages import Call, Reply, Transport
+from annotation.chat.reply_cache import ReplyCache, call_key
 from schemas.errors import BuildError, SampleError
 
 ROUNDS = 3

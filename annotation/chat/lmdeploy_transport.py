@@ -9,8 +9,8 @@ from typing import Any
 
 from PIL import Image
 
-from annotation.qa.vlm.chat import Call, Reply, Schema, Turn
-from annotation.qa.vlm.wire import LOST_CALLS, one_line, response_format
+from annotation.chat.messages import Call, Reply, Schema, Turn
+from annotation.chat.wire_format import LOST_CALLS, one_line, response_format
 from schemas.config import VlmConfig
 from schemas.errors import BuildError, InputError, SampleError
 

@@ -32,9 +32,9 @@ from lmdeploy.serve.openai.protocol import ChatCompletionRequest
 from lmdeploy.serve.processors import MultimodalProcessor
 from PIL import Image
 
-from annotation.qa.vlm.chat import Call, Picture, Reply, Sampling, Schema, Turn
-from annotation.qa.vlm.lmdeploy import LmdeployTransport
-from annotation.qa.vlm.wire import LOST_CALLS, Refusal, read_fault, request_body
+from annotation.chat.lmdeploy_transport import LmdeployTransport
+from annotation.chat.messages import Call, Picture, Reply, Sampling, Schema, Turn
+from annotation.chat.wire_format import LOST_CALLS, Refusal, read_fault, request_body
 from schemas.config import VlmConfig
 from schemas.errors import BuildError, SampleError
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from annotation.qa.vlm.chat import Call, Reply, Schema, Turn
+from annotation.chat.messages import Call, Reply, Schema, Turn
 from schemas.errors import SampleError
 
 DROPPABLE = ("response_format", "max_completion_tokens", "seed", "top_p")

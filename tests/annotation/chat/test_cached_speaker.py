@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from annotation.qa.vlm.cache import ReplyCache, call_key
-from annotation.qa.vlm.chat import Call, Reply
-from annotation.qa.vlm.speaker import CachedSpeaker, Counts
+from annotation.chat.cached_speaker import CachedSpeaker, Counts
+from annotation.chat.messages import Call, Reply
+from annotation.chat.reply_cache import ReplyCache, call_key
 from schemas.errors import BuildError, SampleError
-from tests.annotation.qa.vlm.calls import call
+from tests.annotation.chat.calls import call
 
 
 class Scripted:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from annotation.qa.vlm.chat import Call, Reply, Schema
+from annotation.chat.messages import Call, Reply, Schema
 from schemas.config import VlmConfig
 from schemas.errors import InputError, SampleError, StoreError
 from schemas.hashing import content_key

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation.qa.vlm.chat import Reply
-from annotation.qa.vlm.wire import (
+from annotation.chat.messages import Reply
+from annotation.chat.wire_format import (
     BrokenReply,
     Refusal,
     read_fault,
@@ -21,7 +21,7 @@ from annotation.qa.vlm.wire import (
     served_models,
 )
 from schemas.errors import SampleError
-from tests.annotation.qa.vlm.calls import SCHEMA, call
+from tests.annotation.chat.calls import SCHEMA, call
 
 ASKED = request_body(call(schema=SCHEMA), frozenset())
 

@@ -1,6 +1,6 @@
 """Two small chat models for a server: SmolLM2-135M-Instruct's real weights, and an InternVL of random ones.
 
-Run as `python -m tests.annotation.qa.vlm.small_models GGUF TEXT_FOLDER PICTURE_FOLDER`, where `gguf` can be
+Run as `python -m tests.annotation.chat.small_models GGUF TEXT_FOLDER PICTURE_FOLDER`, where `gguf` can be
 imported.
 """
 

@@ -41,7 +41,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[3]
 TRANSPORT_FAULTS = ("429", "429-retry-after", "500", "slow", "cut-off", "reset", "non-json")
 REPLY_FAULTS = ("schema-breaking", "contradicting")
 FAULTS = (*TRANSPORT_FAULTS, *REPLY_FAULTS)
@@ -387,7 +387,7 @@ class FaultServerProcess:
         arguments += ["--contradict", contradict] if contradict else []
         arguments += ["--break-schema", break_schema] if break_schema else []
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.annotation.qa.vlm.fault_server", *arguments], cwd=ROOT
+            [sys.executable, "-m", "tests.annotation.chat.fault_server", *arguments], cwd=ROOT
         )
         end = time.monotonic() + 60
         while not port_file.exists():
@@ -437,9 +437,9 @@ def echo(request: Request) -> str:
 def main() -> None:
     """Serve until killed; the port is written to a file once it is open."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--answer", default="tests.annotation.qa.vlm.fault_server:echo")
+    parser.add_argument("--answer", default="tests.annotation.chat.fault_server:echo")
     parser.add_argument("--contradict")
-    parser.add_argument("--break-schema", default="tests.annotation.qa.vlm.fault_server:break_json")
+    parser.add_argument("--break-schema", default="tests.annotation.chat.fault_server:break_json")
     parser.add_argument("--settings", type=json.loads, default={})
     parser.add_argument("--port-file", type=Path, required=True)
     options = parser.parse_args()

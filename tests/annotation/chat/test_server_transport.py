@@ -18,13 +18,13 @@ import cv2
 import numpy as np
 import pytest
 
-from annotation.qa.vlm import server as client
-from annotation.qa.vlm.chat import Call, Picture, Reply, Turn
-from annotation.qa.vlm.server import ServerTransport
-from annotation.qa.vlm.wire import LOST_CALLS, retry_after
+from annotation.chat import server_transport as client
+from annotation.chat.messages import Call, Picture, Reply, Turn
+from annotation.chat.server_transport import ServerTransport
+from annotation.chat.wire_format import LOST_CALLS, retry_after
 from schemas.errors import BuildError, InputError, SampleError, SpiderError
-from tests.annotation.qa.vlm.calls import MODEL, SCHEMA, call, config
-from tests.annotation.qa.vlm.fault_server import (
+from tests.annotation.chat.calls import MODEL, SCHEMA, call, config
+from tests.annotation.chat.fault_server import (
     TRANSPORT_FAULTS,
     Answer,
     FaultServer,

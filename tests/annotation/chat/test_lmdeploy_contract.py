@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from annotation.qa.vlm import lmdeploy
-from annotation.qa.vlm.lmdeploy import LmdeployTransport
+from annotation.chat import lmdeploy_transport as lmdeploy
+from annotation.chat.lmdeploy_transport import LmdeployTransport
 from schemas.config import VlmConfig
 from schemas.errors import InputError
-from tests.annotation.qa.vlm.packages import install
+from tests.annotation.chat.packages import install
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[3]
 NEEDED = [
     "lmdeploy==0.18.0", "mmengine-lite==0.10.7", "pybase64", "addict", "termcolor", "yapf", "platformdirs",
     "shortuuid", "fire",

@@ -19,13 +19,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation.qa.vlm.cache import ReplyCache, Selection, cache_path, call_key
-from annotation.qa.vlm.chat import Call, Picture, Reply, Sampling, Schema, Turn
+from annotation.chat.messages import Call, Picture, Reply, Sampling, Schema, Turn
+from annotation.chat.reply_cache import ReplyCache, Selection, cache_path, call_key
 from schemas.config import VlmConfig
 from schemas.errors import InputError, SpiderError, StoreError
-from tests.annotation.qa.vlm.calls import call
+from tests.annotation.chat.calls import call
 
-ROOT = Path(__file__).parents[4]
+ROOT = Path(__file__).parents[3]
 PICTURE = Picture(b"a picture", "image/png")
 FULL = Call(
     "model", "main", "prompts", (Turn("system", "s"), Turn("user", "look", (PICTURE,))),
@@ -137,9 +137,9 @@ def test_threads_agree(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from annotation.qa.vlm.cache import ReplyCache, call_key
-from annotation.qa.vlm.chat import Reply
-from tests.annotation.qa.vlm.calls import call
+from annotation.chat.reply_cache import ReplyCache, call_key
+from annotation.chat.messages import Reply
+from tests.annotation.chat.calls import call
 name, first, last = sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 cache = ReplyCache(Path(sys.argv[1]))
 for i in range(first, last):

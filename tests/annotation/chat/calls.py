@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from annotation.qa.vlm.chat import Call, Picture, Sampling, Schema, Turn
+from annotation.chat.messages import Call, Picture, Sampling, Schema, Turn
 from schemas.config import VlmConfig
-from tests.annotation.qa.vlm.fault_server import Settings
+from tests.annotation.chat.fault_server import Settings
 
 MODEL = Settings().model
 SCHEMA = Schema("answer", {"type": "object", "properties": {"answer": {"type": "string"}}})
