@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from inference.clauses import cleared, denied
-from inference.nouns import placed_noun
+from inference.placed_noun import placed_noun
 from inference.words import Position, Word, either, words
 
 _CENTER = "center"

@@ -8,7 +8,7 @@ import numpy as np
 
 from inference.answers import Grounding, Region
 from inference.likelihood import along
-from inference.nouns import likeness
+from inference.placed_noun import likeness
 from schemas.masks import BoolMask
 
 STRANGER = 0.1

@@ -19,8 +19,9 @@ from annotation.qa.backend import (
     names,
     register,
 )
-from annotation.qa.checks import Failure, check_dialogue, check_row
+from annotation.qa.check_rows import check_dialogue, check_row
 from annotation.qa.grammar import GrammarBackend
+from annotation.qa.scene import Failure
 from annotation.qa.tasks import Draft, drafts
 from annotation.qa.writing import RowWriter, Written, annotate_sample, answers
 

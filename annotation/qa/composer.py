@@ -8,7 +8,7 @@ from annotation.qa import truth
 from annotation.qa.backend import Request
 from annotation.qa.lexicon import Group, load_lexicon, strip_slot
 from annotation.qa.nouns import article, is_plural, join, spoken_label
-from annotation.qa.places import find_places
+from annotation.qa.read_places import find_places
 from annotation.qa.wording import Expander, Value, Wording, capitalise
 from schemas.hashing import rng
 from schemas.records import Distortion, Region

@@ -57,6 +57,12 @@ class Lexicon:
         """Words of a catalogue name. Raises KeyError when the lexicon doesn't know it."""
         return self.groups[self.names[name]]
 
+    def kind(self, name: str) -> str:
+        """The group of a catalogue name, the same for names that no words tell apart; the name itself when
+        the lexicon doesn't know it.
+        """
+        return self.names.get(name, name)
+
     def missing(self, names: Iterable[str]) -> list[str]:
         """Those of `names` that have no words yet."""
         return [name for name in names if name not in self.names]

@@ -1,4 +1,4 @@
-"""What the truth checks look at: the row's regions and target, and its messages already read."""
+"""What checks look at, a row's regions and target with its messages already read, and what they find."""
 
 from __future__ import annotations
 
@@ -6,21 +6,29 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from annotation.qa.reading import LabelMask, Reading
+from annotation.qa.read_message import LabelMask, MessageReading
 from schemas.records import Distortion, Region, Task
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A check that failed: its name (counted in reports) and what is wrong, in words a writer can act on."""
+
+    name: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class Scene:
     """A row under check. `subject` is the index of the one region it is about, None for the whole picture;
-    `labels` finds
-    the regions' labels."""
+    `labels` finds the regions' labels.
+    """
 
     task: Task
     regions: tuple[Region, ...]
     subject: int | None
     whole_image: bool
-    messages: tuple[tuple[str, Reading], ...]
+    messages: tuple[tuple[str, MessageReading], ...]
     labels: LabelMask
 
     @property
@@ -31,16 +39,16 @@ class Scene:
         return self.subject
 
     @property
-    def question(self) -> Reading:
+    def question(self) -> MessageReading:
         """The first message."""
         return self.messages[0][1]
 
     @property
-    def answers(self) -> list[Reading]:
+    def answers(self) -> list[MessageReading]:
         return [reading for role, reading in self.messages if role == "assistant"]
 
     @property
-    def questions(self) -> list[Reading]:
+    def questions(self) -> list[MessageReading]:
         return [reading for role, reading in self.messages if role == "user"]
 
     @cached_property

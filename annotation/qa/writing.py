@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from annotation.qa.backend import Backend, HopelessError, Identity, PictureLoader, ReplyError, Request
-from annotation.qa.checks import Failure, check_dialogue
+from annotation.qa.check_rows import check_dialogue
+from annotation.qa.scene import Failure
 from annotation.qa.tasks import Draft, drafts
 from schemas.errors import SampleError
 from schemas.records import Message, Quarantined, Sample

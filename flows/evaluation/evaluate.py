@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from flows.evaluation import models_under_test as tested
-from flows.evaluation.claim_reader import claim_reader
 from flows.evaluation.models_under_test import Setup
 from flows.progress import Progress
 from inference.evaluation import compare, summary
@@ -37,7 +36,7 @@ class Wanted:
 
 def benchmarks() -> dict[str, Benchmark]:
     """All benchmarks by name."""
-    return collect([SpiderBenchmark(claim_reader()), QBenchA1(), QGround(), Kadid10k()])
+    return collect([SpiderBenchmark(), QBenchA1(), QGround(), Kadid10k()])
 
 
 def named(name: str) -> Benchmark:

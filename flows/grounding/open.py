@@ -232,7 +232,7 @@ def worded(kind: Kind, name: str = "", position: str = "") -> str:
     """
     from annotation.qa.composer import place_key
     from annotation.qa.nouns import spoken_label
-    from annotation.qa.places import find_places
+    from annotation.qa.read_places import find_places
     from annotation.qa.wording import load_wording
 
     if kind == "whole":

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from annotation.qa.read_claims import read_claims
 from inference.answers import Picture
-from inference.evaluation import claims, measures, metrics
-from inference.evaluation.claims import ClaimReader
+from inference.evaluation import measures, metrics
+from inference.evaluation.claim_scores import CLAIM_COLUMNS, score_claims, score_missing
 from inference.evaluation.interface import Item, Measure, Opened, Reply, Statistic, Values
 from schemas import masks
 from schemas.dataset import load_manifest, read_rows, rows_with_pictures, split_files
@@ -49,12 +50,11 @@ class SpiderBenchmark:
 
     A grounding row asks its first question alone, since the mask comes from the first answer and the later
     questions ask why. Other rows ask all their questions, each after the model's own answers, and what all
-    answers claim is scored together: no true answer is ever shown to the model. `reader` reads the claims.
+    answers claim is scored together: no true answer is ever shown to the model.
     """
 
-    reader: ClaimReader
     name: str = "spider"
-    columns: tuple[str, ...] = (*GROUNDING_COLUMNS, *claims.CLAIM_COLUMNS)
+    columns: tuple[str, ...] = (*GROUNDING_COLUMNS, *CLAIM_COLUMNS)
     measures: tuple[Measure | Statistic, ...] = _measures()
 
     def open(self, data: Path, limit: int | None) -> Opened:
@@ -76,27 +76,27 @@ class SpiderBenchmark:
         found: dict[str, float | None] = dict.fromkeys(self.columns)
         if row.task in GROUNDING:
             found.update(score_mask(item, reply))
-            found["region_named"] = self._names_region(row, reply)
+            found["region_named"] = _names_region(row, reply)
             return found
         missing = not reply.text.strip()
         found["no_answer"] = float(missing)
-        kind = self.reader.kind
         if missing:
-            found.update(claims.no_claims(row, kind))
+            found.update(score_missing(row))
         else:
-            found.update(claims.score_claims(row, self.reader.read(row, reply.texts), kind))
+            found.update(score_claims(row, read_claims(row, reply.texts)))
         return found
 
-    def _names_region(self, row: Row, reply: Reply) -> float | None:
-        """Whether the first answer points, by label, at the target and at no other region; None for a model
-        that gives masks without words.
-        """
-        wordless = not reply.texts and (reply.masks or reply.whole_image)
-        if row.whole_image or wordless:
-            return None
-        target = {i for i, region in enumerate(row.regions) if region.region_id in row.target_region_ids}
-        pointed = self.reader.read(row, reply.texts[:1]).pointed
-        return float(bool(pointed) and all(target <= regions for regions in pointed))
+
+def _names_region(row: Row, reply: Reply) -> float | None:
+    """Whether the first answer points, by label, at the target and at no other region; None for a model
+    that gives masks without words.
+    """
+    wordless = not reply.texts and (reply.masks or reply.whole_image)
+    if row.whole_image or wordless:
+        return None
+    target = {i for i, region in enumerate(row.regions) if region.region_id in row.target_region_ids}
+    pointed = read_claims(row, reply.texts[:1]).pointed
+    return float(bool(pointed) and all(target <= regions for regions in pointed))
 
 
 def score_mask(item: Item, reply: Reply) -> dict[str, float | None]:

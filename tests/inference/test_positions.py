@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from annotation.qa.wording import __file__ as wording_module
 from inference.clauses import speaks_of_whole
-from inference.nouns import likeness
+from inference.placed_noun import likeness
 from inference.positions import find_positions
 from inference.words import Position
 from schemas.masks import position_words

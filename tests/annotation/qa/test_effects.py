@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from annotation.qa.asks import asked
 from annotation.qa.lexicon import load_lexicon, normalise
-from annotation.qa.orders import contradicts, order_claims
+from annotation.qa.read_order import contradicts, find_order_claims
+from annotation.qa.read_superlatives import find_asked_end
 from annotation.qa.wording import load_wording
 
 EFFECTS = [
@@ -33,7 +33,7 @@ def test_an_effect_is_no_claim(group: str, clause: str) -> None:
     severity = [word for word in load_lexicon().severity if word != "light"]
     words = [word for word in severity if re.search(rf"\b{re.escape(word)}\b", text)]
     assert words == []
-    assert asked(text) is None
+    assert find_asked_end(text) is None
     for frame in FRAMES:
-        claims = order_claims(normalise(frame.format(effect=clause)))
+        claims = find_order_claims(normalise(frame.format(effect=clause)))
         assert not any(contradicts(claim, ORDER) for claim in claims), frame

@@ -14,7 +14,7 @@ import pytest
 from annotation.chat.messages import Call, Reply, Turn
 from annotation.qa import check_dialogue, drafts
 from annotation.qa.lexicon import load_lexicon
-from annotation.qa.places import find_places
+from annotation.qa.read_places import find_places
 from annotation.qa.vlm import facts, pictures
 from annotation.qa.vlm.conversation import Conversation, view_of
 from annotation.qa.vlm.prompts import PLACEHOLDERS, PROMPTS_FOLDER, Prompts, load_prompts

@@ -1,59 +1,37 @@
-"""What answers claim, read from their words and scored against the truth: right, half right, wrong, vague."""
+"""Claims of answers scored against the truth: right, half right, wrong, vague."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.evaluation.claim_reader import claim_reader
-from inference.evaluation.claims import Claim, Claims, no_claims, score_claims
+from annotation.qa.lexicon import load_lexicon
+from annotation.qa.read_claims import Claim, Claims, read_claims
+from inference.evaluation.claim_scores import score_claims, score_missing
 from inference.evaluation.interface import Values
-from schemas import masks
-from schemas.records import Distortion, Message, Region, Row
-from tests.annotation.qa.samples import region as crafted_region
-from tests.annotation.qa.test_crafted_answers import RIGHT, SCENES, WRONG
-
-READER = claim_reader()
-BLUR = Distortion(name="blur_gaussian", category="blur", level=4, order=1)
-JPEG = Distortion(name="compression_jpeg", category="compression", level=2, order=2)
-NOISE = Distortion(name="noise_speckle", category="noise", level=3, order=1)
-
-
-def region(number: int, label: str, *distortions: Distortion) -> Region:
-    mask = np.zeros((9, 9), np.bool_)
-    mask[:3, 3 * number : 3 * number + 3] = True
-    return Region(
-        region_id=f"r{number}", label=label, label_score=None, bbox=masks.bounding_box(mask),
-        area=int(mask.sum()), mask=masks.encode(mask), position=masks.position(mask),
-        distortions=list(distortions), strength=None,
-    )  # fmt: skip
-
-
-def row(task: str, *regions: Region, targets: tuple[str, ...] = (), whole: bool = False) -> Row:
-    return Row(
-        id="a", source="iqa-spider", task=task, split="test",
-        messages=[Message(role="user", content="?"), Message(role="assistant", content="!")],
-        regions=list(regions), target_region_ids=list(targets), whole_image=whole, order_effect=None,
-        source_image=None, provenance=None,
-    )  # fmt: skip
-
-
-SCENE = (region(0, "wooden table", BLUR, JPEG), region(1, "brown dog", NOISE), region(2, "green lamp"))
-LOCAL = row("local_description", *SCENE, targets=("r0",))
-LONG = row("referring_long", *SCENE, targets=("r0",))
-GLOBAL = row("global_description", *SCENE, targets=("r0", "r1"))
-PRISTINE = row("global_description", region(0, "wooden table"), region(1, "brown dog"))
-EVERYWHERE = row(
-    "global_description", region(0, "wooden table", BLUR), region(1, "brown dog", BLUR), whole=True
+from schemas.records import Distortion, Row
+from tests.annotation.qa.claim_rows import (
+    BLUR,
+    EVERYWHERE,
+    GLOBAL,
+    JPEG,
+    LOCAL,
+    LONG,
+    NOISE,
+    PRISTINE,
+    SCENE,
+    crafted,
+    region,
+    row,
 )
+from tests.annotation.qa.test_crafted_answers import RIGHT, WRONG
 
 
 def scored(asked: Row, *texts: str) -> Values:
-    return score_claims(asked, READER.read(asked, texts), READER.kind)
+    return score_claims(asked, read_claims(asked, texts))
 
 
 def test_all_named() -> None:
@@ -188,9 +166,9 @@ def test_an_untouched_region_is_right_when_the_answer_says_so_of_it() -> None:
 
 def test_a_missing_answer_is_wrong_even_where_nothing_is_to_be_told() -> None:
     for asked in (PRISTINE, GLOBAL, LOCAL):
-        found = no_claims(asked, READER.kind)
+        found = score_missing(asked)
         assert (found["f1"], found["class_f1"], found["told"]) == (0.0, 0.0, 0)
-    assert no_claims(GLOBAL, READER.kind)["truths"] == 3
+    assert score_missing(GLOBAL)["truths"] == 3
 
 
 def test_the_same_kind_everywhere_is_one_kind() -> None:
@@ -205,7 +183,7 @@ def test_kinds_that_no_words_tell_apart_are_one() -> None:
         Distortion(name=name, category="brighten", level=3, order=1)
         for name in ("brightness_brighten_gamma_RGB", "brightness_brighten_gamma_HSV")
     ]
-    assert READER.kind(twins[0].name) == READER.kind(twins[1].name)
+    assert load_lexicon().kind(twins[0].name) == load_lexicon().kind(twins[1].name)
     asked = row(
         "global_description", region(0, "wooden table", twins[0]), region(1, "brown dog", twins[1]),
         targets=("r0", "r1"),
@@ -214,29 +192,10 @@ def test_kinds_that_no_words_tell_apart_are_one() -> None:
     assert (found["truths"], found["placed_truths"], found["placed_told"], found["f1"]) == (1, 2, 2, 1.0)
 
 
-def test_an_answer_points_by_label() -> None:
-    asked = row("grounding_hyd", *SCENE, targets=("r0",))
-    assert READER.read(asked, ["The wooden table in the top left."]).pointed == (frozenset({0}),)
-    assert READER.read(asked, ["It is the brown dog."]).pointed == (frozenset({1}),)
-    assert READER.read(asked, ["At the top left."]).pointed == ()
-
-
 def test_an_order_turned_around_is_a_false_claim() -> None:
     right = scored(LOCAL, "The wooden table was blurred first and JPEG-compressed afterwards.")
     wrong = scored(LOCAL, "The wooden table was JPEG-compressed first and blurred afterwards.")
     assert (right["false_claims"], wrong["false_claims"]) == (0, 1)
-
-
-def crafted(case: dict[str, Any]) -> tuple[Row, list[str]]:
-    scene = SCENES[case["scene"]]
-    regions = [
-        crafted_region(int(key[1:]), label, cell, list(distortions.items()), strength)
-        for key, (label, cell, strength, distortions) in scene["regions"].items()
-    ]
-    whole = bool(scene.get("whole", False))
-    every = () if whole else tuple(r.region_id for r in regions if r.distortions)
-    targets = (case["target"],) if "target" in case else every
-    return row(case["task"], *regions, targets=targets, whole=whole), case["turns"][1::2]
 
 
 OF_CLAIMS = ("distortion_invented", "distortion_missing", "distortion_denied", "clean_claim", "clean_missing")
@@ -280,7 +239,7 @@ CLAIMS = st.builds(
 @settings(max_examples=200, deadline=None)
 @given(CLAIMS, st.sampled_from([LOCAL, LONG, GLOBAL]))
 def test_scores_of_any_claims_are_possible(claims: Claims, asked: Row) -> None:
-    found = {name: -1.0 if v is None else v for name, v in score_claims(asked, claims, READER.kind).items()}
+    found = {name: -1.0 if v is None else v for name, v in score_claims(asked, claims).items()}
     for prefix in ("", "class_"):
         assert 0 <= found[f"{prefix}told"] <= found[f"{prefix}truths"]
         assert 0 <= found[f"{prefix}right"] <= found[f"{prefix}claimed"]
@@ -289,15 +248,3 @@ def test_scores_of_any_claims_are_possible(claims: Claims, asked: Row) -> None:
     assert found["level_near"] <= found["level_truths"]
     assert found["placed_told"] <= found["placed_truths"]
     assert found["false_claims"] >= 0
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.text(max_size=300))
-def test_any_text_can_be_read(text: str) -> None:
-    for asked in (GLOBAL, LOCAL):
-        score_claims(asked, READER.read(asked, [text]), READER.kind)
-
-
-def test_a_model_that_repeats_itself_is_read_in_time() -> None:
-    for unit in ("blur ", "no blur, ", "no visible ", "the wooden table and "):
-        READER.read(GLOBAL, [unit * 300])

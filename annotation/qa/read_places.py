@@ -1,6 +1,4 @@
-"""Position words in a text: finds "in the top left", "at the center of the image" and leaves "top of the car"
-alone.
-"""
+"""Reads position words: "in the top left", "at the center of the image", but not "top of the car"."""
 
 from __future__ import annotations
 
@@ -54,7 +52,7 @@ _NEEDS_END = {3, 4}
 
 
 @dataclass(frozen=True)
-class Place:
+class PlacePhrase:
     """A position in a text: where it stands, and the words of the grid it means ("top left")."""
 
     start: int
@@ -62,11 +60,11 @@ class Place:
     words: str
 
 
-def find_places(text: str) -> list[Place]:
+def find_places(text: str) -> list[PlacePhrase]:
     """Every position in a normalised text, in order; places relative to something else than the picture are
     left out.
     """
-    found: list[Place] = []
+    found: list[PlacePhrase] = []
     for index, pattern in enumerate(_PATTERNS):
         for match in pattern.finditer(text):
             if any(match.start() < place.end and place.start < match.end() for place in found):
@@ -74,13 +72,13 @@ def find_places(text: str) -> list[Place]:
             rest = text[match.end() :]
             if _RELATIVE.match(rest) or (index in _NEEDS_END and not _NEXT.match(rest)):
                 continue
-            words = _words(match["a"], match.groupdict().get("b"))
+            words = _cell_of(match["a"], match.groupdict().get("b"))
             if words is not None:
-                found.append(Place(match.start(), match.end(), words))
+                found.append(PlacePhrase(match.start(), match.end(), words))
     return sorted(found, key=lambda place: place.start)
 
 
-def _words(first: str, second: str | None) -> str | None:
+def _cell_of(first: str, second: str | None) -> str | None:
     """The grid words for one or two place words; None for nonsense such as "left right"."""
     fixed = {"leftmost": "left", "rightmost": "right", "centrally": "center"}
     parts = [fixed.get(word, word) for word in (first, second) if word]

@@ -1,6 +1,4 @@
-"""Order words: which distortion a sentence says came first ("first blurred, then compressed", "noise on top
-of blur").
-"""
+"""Reads order words: which distortion a sentence says came first ("first blurred, then compressed")."""
 
 from __future__ import annotations
 
@@ -63,9 +61,9 @@ class _Spot:
     names: frozenset[str]
 
 
-def order_claims(sentence: str) -> list[OrderClaim]:
+def find_order_claims(sentence: str) -> list[OrderClaim]:
     """What a normalised sentence says about the order of distortions."""
-    spots = _spots(sentence)
+    spots = _find_spots(sentence)
     claims: list[OrderClaim] = []
     for index, spot in enumerate(spots):
         last_end = spots[index - 1].end if index else 0
@@ -98,7 +96,7 @@ def _pair(a: _Spot, b: _Spot, gap: str, head: str) -> list[OrderClaim]:
     return []
 
 
-def _spots(sentence: str) -> list[_Spot]:
+def _find_spots(sentence: str) -> list[_Spot]:
     """Named distortions of a sentence; neighbours that mean the same ("blurred by Gaussian blur") are one."""
     lexicon = load_lexicon()
     spots: list[_Spot] = []
@@ -115,7 +113,7 @@ def _spots(sentence: str) -> list[_Spot]:
     return spots
 
 
-def place_in_order(names: frozenset[str], order: Sequence[str]) -> int | None:
+def find_in_order(names: frozenset[str], order: Sequence[str]) -> int | None:
     """The index in `order` that `names` means, None when it means none or several."""
     hits = [index for index, name in enumerate(order) if name in names]
     return hits[0] if len(hits) == 1 else None
@@ -125,8 +123,8 @@ def contradicts(claim: OrderClaim, order: Sequence[str]) -> bool:
     """Whether a claim is wrong for distortions applied in `order`; claims about other distortions are not
     judged.
     """
-    first = None if claim.first is None else place_in_order(claim.first, order)
-    second = None if claim.second is None else place_in_order(claim.second, order)
+    first = None if claim.first is None else find_in_order(claim.first, order)
+    second = None if claim.second is None else find_in_order(claim.second, order)
     if claim.second is None:
         return first is not None and first != 0
     if claim.first is None:

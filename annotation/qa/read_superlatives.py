@@ -1,4 +1,4 @@
-"""What a question asks for: the most or the least damaged region, and whether an answer says the opposite."""
+"""Reads superlatives: which end of the scale a question asks for, and whether an answer says the same."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _MOST_LOOSE = re.compile(rf"{_MOST_FIXED}|\bmost\b(?! of\b| (?:intact|subtle|fai
 _LEAST_LOOSE = re.compile(rf"{_LEAST_FIXED}|\bleast\b(?! (?:clean|intact|preserved|well))")
 
 
-def asked(question: str) -> Polarity | None:
+def find_asked_end(question: str) -> Polarity | None:
     """Which end of the scale a normalised question asks for; None when it says neither or both."""
     most, least = (
         bool(_MOST_LOOSE.search(question)),
@@ -46,7 +46,7 @@ def asked(question: str) -> Polarity | None:
     return "most" if most else "least"
 
 
-def says(answer: str, end: Polarity) -> bool:
+def says_end(answer: str, end: Polarity) -> bool:
     """Whether a normalised answer calls its region the one at `end` of the scale."""
     return bool(
         (_MOST if end == "most" else _LEAST).search(re.sub(r"\bat (?:best|least|most|worst)\b", "", answer))

@@ -7,11 +7,10 @@ from __future__ import annotations
 import re
 
 from annotation.qa import truth
-from annotation.qa.asks import says
-from annotation.qa.forms import Failure
-from annotation.qa.places import PICTURE
-from annotation.qa.reading import Clause, Reading, Reference
-from annotation.qa.scene import Scene
+from annotation.qa.read_message import Clause, MessageReading, Reference
+from annotation.qa.read_places import PICTURE
+from annotation.qa.read_superlatives import says_end
+from annotation.qa.scene import Failure, Scene
 
 _WHOLE = re.compile(
     rf"\b(?:(?:whole|entire|full|complete)\s+{PICTURE}|(?:everywhere|throughout|all over|across|all of|"
@@ -27,7 +26,7 @@ _NOT_A_CLAIM = re.compile(
 )
 
 
-def _grounding(scene: Scene) -> bool:
+def _is_grounding(scene: Scene) -> bool:
     return scene.task.startswith("grounding")
 
 
@@ -39,7 +38,7 @@ def check_pointing(scene: Scene) -> list[Failure]:
     if scene.subject is None:
         if (
             scene.whole_image
-            and _grounding(scene)
+            and _is_grounding(scene)
             and any(list(reading.references()) for reading in scene.answers)
         ):
             failures.append(
@@ -47,7 +46,7 @@ def check_pointing(scene: Scene) -> list[Failure]:
             )
         return failures
     failures.extend(_check_subject(scene))
-    if _grounding(scene):
+    if _is_grounding(scene):
         failures.extend(_check_grounding(scene))
     return failures
 
@@ -60,12 +59,12 @@ def _check_places(scene: Scene) -> list[Failure]:
             if scene.subject is not None and not reference.labelled:
                 true_places = {scene.regions[scene.subject].position}
             wrong = [words for words in reference.positions if words not in true_places]
-            if wrong and not (role == "user" and _grounding(scene) and reading is scene.question):
+            if wrong and not (role == "user" and _is_grounding(scene) and reading is scene.question):
                 failures.append(Failure("position", f"'{wrong[0]}' is not where the region is"))
     return failures
 
 
-def _own(scene: Scene, reading: Reading) -> list[Reference]:
+def _find_own(scene: Scene, reading: MessageReading) -> list[Reference]:
     """References that can only mean the subject, or its label where others share it."""
     return [r for r in reading.references() if scene.subject in r.regions and r.labelled]
 
@@ -75,8 +74,8 @@ def _check_subject(scene: Scene) -> list[Failure]:
     place.
     """
     subject = scene.regions[scene.target]
-    readings = scene.answers if _grounding(scene) else [reading for _, reading in scene.messages]
-    own = [reference for reading in readings for reference in _own(scene, reading)]
+    readings = scene.answers if _is_grounding(scene) else [reading for _, reading in scene.messages]
+    own = [reference for reading in readings for reference in _find_own(scene, reading)]
     if not own:
         return [Failure("region_label", f"the text never names the {subject.label}")]
     if truth.shares_label(subject, scene.regions) and all(len(reference.regions) > 1 for reference in own):
@@ -85,7 +84,7 @@ def _check_subject(scene: Scene) -> list[Failure]:
                 "position_missing", f"several regions are called {subject.label}; the place must be named"
             )
         ]
-    if _grounding(scene):
+    if _is_grounding(scene):
         return []
     strangers = [
         r
@@ -118,7 +117,7 @@ def check_whole(scene: Scene) -> list[Failure]:
         text
         for reading in scene.answers
         for clause in reading.clauses
-        if (text := _whole_claim(clause, scene))
+        if (text := _find_whole_claim(clause, scene))
     ]
     if scene.whole_image:
         return (
@@ -131,15 +130,15 @@ def check_whole(scene: Scene) -> list[Failure]:
     return [Failure("whole_image", f"'{claims[0]}' claims the whole image, but single regions are affected")]
 
 
-def _whole_claim(clause: Clause, scene: Scene) -> str | None:
-    loose = scene.whole_image or _grounding(scene)
+def _find_whole_claim(clause: Clause, scene: Scene) -> str | None:
+    loose = scene.whole_image or _is_grounding(scene)
     match = _WHOLE.search(clause.text) or (_EVERYWHERE.search(clause.text) if loose else None)
     if match is None or _NOT_A_CLAIM.search(clause.text[: match.start()]):
         return None
     if not scene.whole_image and re.search(
         r"\b(?:of|in|across|from)\s+(?:the|this)\s+$", clause.text[: match.start()]
     ):
-        superlative = says(clause.text, "most") or says(clause.text, "least")
+        superlative = says_end(clause.text, "most") or says_end(clause.text, "least")
         if superlative:
             return None
     if re.search(r"\bno\b[^,:]*$", clause.text[: match.start()]):

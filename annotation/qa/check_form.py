@@ -6,18 +6,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from annotation.qa.scene import Failure
 from schemas.records import Message, Task
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A check that failed: its name (counted in reports) and what is wrong, in words a writer can act on."""
-
-    name: str
-    reason: str
-
 
 MAX_QUESTION = 60
 MAX_ANSWER: dict[Task, int] = {
@@ -73,7 +64,7 @@ _META = re.compile(
 )
 
 
-def words(masked: str) -> list[str]:
+def split_words(masked: str) -> list[str]:
     """The words of a masked text; a label is one word."""
     return _WORD.findall(masked)
 
@@ -98,7 +89,7 @@ def check_length(task: Task, messages: Sequence[Message], masked: Sequence[str])
     failures = []
     for message, text in zip(messages, masked, strict=True):
         limit = MAX_QUESTION if message.role == "user" else MAX_ANSWER[task]
-        count = len(words(text))
+        count = len(split_words(text))
         least = 1 if message.role == "user" else 2
         if not least <= count <= limit:
             failures.append(
@@ -119,7 +110,7 @@ def check_language(masked: Sequence[str]) -> list[Failure]:
         markup = _MARKUP.search(text)
         if markup:
             failures.append(Failure("language", f"markup in the text: '{markup[0]}'"))
-        found = words(text)
+        found = split_words(text)
         strange = sorted(_FOREIGN.intersection(found))
         if len(strange) >= 3:
             failures.append(Failure("language", f"words of another language: {', '.join(strange)}"))
@@ -136,14 +127,14 @@ def check_repetition(messages: Sequence[Message], masked: Sequence[str]) -> list
         doubled = re.search(r"\b(?!that\b|had\b)([a-z]+)\s+\1\b(?!-)", text)
         if doubled:
             failures.append(Failure("repetition", f"the word '{doubled[1]}' is doubled"))
-        found = words(text)
+        found = split_words(text)
         runs = [tuple(found[i : i + 10]) for i in range(len(found) - 9)]
         if len(set(runs)) < len(runs):
             failures.append(Failure("repetition", "the same ten words occur twice in one message"))
         if message.role != "assistant":
             continue
         for sentence in re.split(r"[.!?;]+(?:\s|$)", text):
-            key = " ".join(words(sentence))
+            key = " ".join(split_words(sentence))
             if key.count(" ") >= 2 and key in seen:
                 failures.append(Failure("repetition", "the same sentence is said twice"))
             seen.add(key)

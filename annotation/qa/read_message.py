@@ -1,6 +1,4 @@
-"""Reads a text: which regions, distortions, severities and places it mentions, and what it says about which
-region.
-"""
+"""Reads one message: its regions, distortions, severities and places, and what it says of which region."""
 
 from __future__ import annotations
 
@@ -10,11 +8,12 @@ from dataclasses import dataclass, field
 
 from annotation.qa.lexicon import PhraseKind, load_lexicon, normalise
 from annotation.qa.nouns import spoken_label
-from annotation.qa.places import Place, find_places
+from annotation.qa.read_places import PlacePhrase, find_places
 from schemas.records import Region
 
 LABEL_BASE = 0xE000
 """Labels are replaced by one private-use character each, so that their words can't be mistaken for claims."""
+_LABEL = re.compile("[\ue000-\uf8ff]")
 
 REST = re.compile(
     r"\b(?:rest|others?|elsewhere|else|remaining|remainder|surroundings|surrounding|apart from|aside from|"
@@ -107,12 +106,12 @@ class Clause:
     text: str
     sentence: int
     references: list[Reference] = field(default_factory=list)
-    places: list[Place] = field(default_factory=list)
+    places: list[PlacePhrase] = field(default_factory=list)
     mentions: list[Mention] = field(default_factory=list)
 
 
 @dataclass
-class Reading:
+class MessageReading:
     """A message read: the text with labels masked, and its clauses in order."""
 
     masked: str
@@ -130,6 +129,20 @@ class Reading:
         """The masked sentences, whole."""
         return [part.strip() for part in _END.split(self.masked) if part.strip()]
 
+    def sentences_about_one(self, labels: LabelMask, subject: int | None) -> list[tuple[str, int]]:
+        """The masked sentences, each with the one region it is about: the `subject`, or without one the only
+        region it names. Sentences about several regions, or none, are left out.
+        """
+        if subject is not None:
+            return [(sentence, subject) for sentence in self.sentences()]
+        pairs = []
+        for sentence in self.sentences():
+            marks = set(_LABEL.findall(sentence))
+            holders = labels.holders(marks.pop())[0] if len(marks) == 1 else frozenset[int]()
+            if len(holders) == 1:
+                pairs.append((sentence, next(iter(holders))))
+        return pairs
+
 
 class LabelMask:
     """Finds the labels of a picture's regions in texts; one for a picture, reused for every message."""
@@ -141,14 +154,14 @@ class LabelMask:
             label = re.sub(r"[\s-]+", " ", normalise(spoken_label(region.label)))
             self._holders.setdefault(label, []).append(index)
         self._labels = sorted(self._holders, key=lambda label: (-len(label), label))
-        self.label_places = [_label_place(label) for label in self._labels]
+        self.label_places = [_find_label_place(label) for label in self._labels]
         self._pattern = (
             re.compile("|".join(_label_pattern(label) for label in self._labels)) if self._labels else None
         )
 
     def mask(self, text: str) -> str:
         """`text` normalised, each label replaced by one character."""
-        text = re.sub("[\ue000-\uf8ff]", "?", normalise(text))
+        text = _LABEL.sub("?", normalise(text))
         if self._pattern is None:
             return text
         return self._pattern.sub(self._replace, text)
@@ -163,7 +176,7 @@ class LabelMask:
         return frozenset(self._holders[self._labels[index]]), self.label_places[index]
 
 
-def _label_place(label: str) -> str | None:
+def _find_label_place(label: str) -> str | None:
     places = find_places(label)
     return places[-1].words if places else None
 
@@ -178,7 +191,7 @@ def _label_pattern(label: str) -> str:
     return f"{before}{body}{after}"
 
 
-def read(text: str, labels: LabelMask, subject: int | None) -> Reading:
+def read_message(text: str, labels: LabelMask, subject: int | None) -> MessageReading:
     """Read one message. `subject` is the region the row is about (its index), None when it is about the whole
     picture.
     """
@@ -186,7 +199,7 @@ def read(text: str, labels: LabelMask, subject: int | None) -> Reading:
     clauses: list[Clause] = []
     previous: frozenset[int] = frozenset()
     for sentence, part in enumerate(p for p in _END.split(masked) if p.strip()):
-        for piece in _pieces(part):
+        for piece in _split_turns(part):
             clause = Clause(piece, sentence)
             _find_references(clause, labels)
             _find_mentions(clause)
@@ -195,24 +208,24 @@ def read(text: str, labels: LabelMask, subject: int | None) -> Reading:
             if clause.references:
                 previous = clause.references[-1].regions
             clauses.append(clause)
-    return Reading(masked, clauses)
+    return MessageReading(masked, clauses)
 
 
-def _pieces(sentence: str) -> list[str]:
+def _split_turns(sentence: str) -> list[str]:
     return [piece for piece in _TURN.split(sentence) if piece and piece.strip()]
 
 
 def _find_references(clause: Clause, labels: LabelMask) -> None:
     """Labels and places of a clause; a place joins the label it stands beside."""
     text = clause.text
-    for match in re.finditer("[\ue000-\uf8ff]", text):
+    for match in _LABEL.finditer(text):
         holders, own_place = labels.holders(match[0])
         true_place = any(labels.regions[i].position == own_place for i in holders)
         named = (own_place,) if own_place is not None and true_place else ()
         clause.references.append(Reference(match.start(), match.end(), holders, True, named))
     clause.places = find_places(text)
     for place in clause.places:
-        owner = _owner(place, clause)
+        owner = _find_owner(place, clause)
         if owner is None:
             at_place = frozenset(i for i, r in enumerate(labels.regions) if r.position == place.words)
             clause.references.append(Reference(place.start, place.end, at_place, False, (place.words,)))
@@ -235,7 +248,7 @@ _BESIDE_BEFORE = re.compile(
 )
 
 
-def _owner(place: Place, clause: Clause) -> Reference | None:
+def _find_owner(place: PlacePhrase, clause: Clause) -> Reference | None:
     """The label a place belongs to: right after it, else right before it, else the last label before, else
     the next.
     """
@@ -258,7 +271,7 @@ def _find_mentions(clause: Clause) -> None:
         phrase = lexicon.phrase(match[0])
         mention = Mention(match.start(), match.end(), phrase.kind, phrase.names, match[0])
         head, tail = clause.text[: match.start()], clause.text[match.end() :]
-        mention.negated = _negated(head, tail)
+        mention.negated = _is_negated(head, tail)
         if (
             previous is not None
             and previous.negated
@@ -272,7 +285,7 @@ def _find_mentions(clause: Clause) -> None:
         previous = mention
 
 
-def _negated(head: str, tail: str) -> bool:
+def _is_negated(head: str, tail: str) -> bool:
     """Whether the words around a mention deny it; "not free of noise" denies nothing."""
     if _NEGATED_AFTER.match(tail):
         return True
@@ -296,7 +309,7 @@ def _attach_severity(clause: Clause) -> None:
             continue
         if re.match(r"\s+(?:more|less|worse|better|weaker|stronger|milder)\b", clause.text[match.end() :]):
             continue
-        owner = _qualified(match.start(), match.end(), mentions, clause.text)
+        owner = _find_qualified(match.start(), match.end(), mentions, clause.text)
         if owner is None:
             continue
         levels = lexicon.severity[re.sub(r"[\s-]+", " ", match[0])]
@@ -313,7 +326,7 @@ _PREDICATE = re.compile(
 )
 
 
-def _qualified(start: int, end: int, mentions: Sequence[Mention], text: str) -> Mention | None:
+def _find_qualified(start: int, end: int, mentions: Sequence[Mention], text: str) -> Mention | None:
     ahead = [m for m in mentions if m.start >= end]
     if len(ahead) > 1 and ahead[0].kind == "generic":
         passed_on = re.fullmatch(r"\s+(?:by|with|from)\s+", text[ahead[0].end : ahead[1].start])
@@ -341,7 +354,7 @@ _ONTO = re.compile(
 )
 
 
-def _groups(clause: Clause) -> list[tuple[int, int, frozenset[int]]]:
+def _join_references(clause: Clause) -> list[tuple[int, int, frozenset[int]]]:
     """References joined by commas and "and" count as one: (start, end, regions)."""
     groups: list[tuple[int, int, frozenset[int]]] = []
     for reference in clause.references:
@@ -355,7 +368,7 @@ def _groups(clause: Clause) -> list[tuple[int, int, frozenset[int]]]:
 
 def _attribute(clause: Clause, subject: int | None, previous: frozenset[int]) -> None:
     """Say for each mention which regions it is claimed of."""
-    groups = _groups(clause)
+    groups = _join_references(clause)
     rest = bool(REST.search(clause.text))
     for position, mention in enumerate(clause.mentions):
         if not groups:
@@ -363,12 +376,12 @@ def _attribute(clause: Clause, subject: int | None, previous: frozenset[int]) ->
             mention.implied = True
             mention.regions = previous if subject is None else frozenset({subject})
             continue
-        mention.regions = _group_for(mention, clause, groups, position)
+        mention.regions = _find_group(mention, clause, groups, position)
         since = max((group[1] for group in groups if group[1] <= mention.start), default=0)
         mention.rest = bool(REST.search(clause.text[since : mention.start]))
 
 
-def _group_for(
+def _find_group(
     mention: Mention, clause: Clause, groups: Sequence[tuple[int, int, frozenset[int]]], position: int
 ) -> frozenset[int]:
     """The group the mention (or the list of mentions it stands in) is put onto, else the one before it, else
@@ -381,7 +394,7 @@ def _group_for(
         gap = clause.text[last.end : following.start]
         if (
             len(gap.split()) > 5
-            or re.search("[\ue000-\uf8ff]", gap)
+            or _LABEL.search(gap)
             or not re.search(r",|\b(?:and|or|with|by|as|in)\b", gap)
         ):
             break

@@ -2,54 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from annotation.qa.lexicon import load_lexicon
+from annotation.qa.read_claims import Claim, Claims
 from inference.evaluation.interface import Values
 from schemas.records import Distortion, Row
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A distortion that a text names.
-
-    `names` are the catalogue names that the words may mean, `categories` their classes. `regions` are
-    indexes into the row's regions, empty where the text doesn't say which. `levels` are those its severity
-    words allow, None without such words. `denied`: the text says that it isn't there. `hint`: only its effect
-    is told ("soft edges"), not its name.
-    """
-
-    names: frozenset[str]
-    categories: frozenset[str]
-    regions: frozenset[int] = frozenset()
-    levels: frozenset[int] | None = None
-    denied: bool = False
-    hint: bool = False
-
-
-@dataclass(frozen=True)
-class Claims:
-    """What a text claims: distortions, that something is undamaged (of regions, or of all when it doesn't say
-    which), damage without a kind, the regions that it points at by their label, and how often it turns the
-    order of a region's distortions around.
-    """
-
-    distortions: tuple[Claim, ...] = ()
-    clean: tuple[frozenset[int], ...] = ()
-    damage: bool = False
-    pointed: tuple[frozenset[int], ...] = ()
-    disorders: int = 0
-
-
-@dataclass(frozen=True)
-class ClaimReader:
-    """`read` reads the answers to a row; `kind` is the same for catalogue names that no words tell apart."""
-
-    read: Callable[[Row, Sequence[str]], Claims]
-    kind: Callable[[str], str]
-
 
 CLAIM_COLUMNS = (
     "told", "truths", "right", "claimed", "f1",
@@ -62,33 +22,34 @@ however often and in however many words it is named.
 """
 
 
-def about(row: Row) -> list[int]:
+def find_subjects(row: Row) -> list[int]:
     """Indexes of the regions whose distortions a row's answer has to tell."""
     if row.task == "global_description":
         return [i for i, region in enumerate(row.regions) if region.distortions]
     return [i for i, region in enumerate(row.regions) if region.region_id in row.target_region_ids]
 
 
-def score_claims(row: Row, claims: Claims, kind: Callable[[str], str]) -> Values:
+def score_claims(row: Row, claims: Claims) -> Values:
     """The values of `CLAIM_COLUMNS` for an answer to a description or referring row.
 
-    Distortions are compared by kind: a word that may mean several ("compression") is right when one of them
-    is there, and tells one at most. Claims about other regions than the row is about count as false claims
-    where they are wrong, and not otherwise. An untouched subject is right (f1 1) when the answer says that
-    it is undamaged and claims nothing of it; levels count only in tasks that ask for them.
+    Distortions are compared by kind, the same for catalogue names that no words tell apart: a word that may
+    mean several ("compression") is right when one of them is there, and tells one at most. Claims about other
+    regions than the row is about count as false claims where they are wrong, and not otherwise. An untouched
+    subject is right (f1 1) when the answer says that it is undamaged and claims nothing of it; levels count
+    only in tasks that ask for them.
     """
-    subjects = about(row)
+    subjects = find_subjects(row)
     whole = bool(row.whole_image)
     placed_truths = [(i, d) for i in subjects for d in row.regions[i].distortions]
     there = [d for _, d in placed_truths]
     named = [c for c in claims.distortions if not c.denied and not c.hint]
     own = [c for c in named if whole or not c.regions or c.regions & set(subjects) or not subjects]
-    true = _kinds(there, kind)
+    true = _group_kinds(there)
     said = list(dict.fromkeys(c.names for c in own))
-    told, wrong = _matched(true, said)
+    told, wrong = _count_matches(true, said)
     classes = list(dict.fromkeys(c.categories for c in own))
-    true_classes = _kinds(there, None)
-    class_told, class_wrong = _matched(true_classes, classes)
+    true_classes = [{name} for name in dict.fromkeys(d.category for d in there)]
+    class_told, class_wrong = _count_matches(true_classes, classes)
     calls_clean = any(not c or not subjects or c & set(subjects) for c in claims.clean)
     says_clean = calls_clean and not own and not claims.damage
     values: dict[str, float | None] = {
@@ -98,38 +59,35 @@ def score_claims(row: Row, claims: Claims, kind: Callable[[str], str]) -> Values
         "class_claimed": class_told + class_wrong,
         "class_f1": _f1(class_told, len(true_classes), class_wrong, says_clean),
         "placed_told": None, "placed_truths": None, "level_near": None, "level_truths": None,
-        "false_claims": _false_claims(row, claims, subjects),
+        "false_claims": _count_false_claims(row, claims, subjects),
     }  # fmt: skip
     if row.task == "global_description" and not whole:
-        placed = [(i, _kinds(row.regions[i].distortions, kind)) for i in subjects]
+        placed = [(i, _group_kinds(row.regions[i].distortions)) for i in subjects]
         values["placed_told"] = sum(
-            _matched(found, list(dict.fromkeys(c.names for c in named if i in c.regions)))[0]
+            _count_matches(found, list(dict.fromkeys(c.names for c in named if i in c.regions)))[0]
             for i, found in placed
         )
         values["placed_truths"] = sum(len(found) for _, found in placed)
     if row.task in ("global_description", "referring_long"):
-        values["level_near"] = sum(_level_near(own, names, placed_truths) for names in true)
+        values["level_near"] = sum(_is_level_near(own, names, placed_truths) for names in true)
         values["level_truths"] = len(true)
     return values
 
 
-def no_claims(row: Row, kind: Callable[[str], str]) -> Values:
+def score_missing(row: Row) -> Values:
     """The values of a missing answer: nothing told, and not even a rightly empty one."""
-    return {**score_claims(row, Claims(), kind), "f1": 0.0, "class_f1": 0.0}
+    return {**score_claims(row, Claims()), "f1": 0.0, "class_f1": 0.0}
 
 
-def _kinds(found: Sequence[Distortion], kind: Callable[[str], str] | None) -> list[set[str]]:
-    """The distortions by kind, or by class without `kind`: the names (classes) that each may be told by."""
+def _group_kinds(found: Sequence[Distortion]) -> list[set[str]]:
+    """The distortions by kind: the names that each may be told by."""
     kinds: dict[str, set[str]] = {}
     for distortion in found:
-        if kind is None:
-            kinds[distortion.category] = {distortion.category}
-        else:
-            kinds.setdefault(kind(distortion.name), set()).add(distortion.name)
+        kinds.setdefault(load_lexicon().kind(distortion.name), set()).add(distortion.name)
     return list(kinds.values())
 
 
-def _matched(true: Sequence[set[str]], claimed: Sequence[frozenset[str]]) -> tuple[int, int]:
+def _count_matches(true: Sequence[set[str]], claimed: Sequence[frozenset[str]]) -> tuple[int, int]:
     """How many of the true kinds are told, one claim telling one at most, and how many claims are false. A
     claim that repeats a told kind in other words is neither.
     """
@@ -153,7 +111,7 @@ def _f1(told: int, truths: int, wrong: int, says_clean: bool) -> float:
     return 2 * precision * recall / (precision + recall)
 
 
-def _level_near(own: Iterable[Claim], names: set[str], found: Sequence[tuple[int, Distortion]]) -> bool:
+def _is_level_near(own: Iterable[Claim], names: set[str], found: Sequence[tuple[int, Distortion]]) -> bool:
     """Whether the severity of a true kind is told at most one level off: by one claim at least, and by none
     that fits nothing there, so that saying several levels is no way to be right.
 
@@ -172,7 +130,7 @@ def _level_near(own: Iterable[Claim], names: set[str], found: Sequence[tuple[int
     return near
 
 
-def _false_claims(row: Row, claims: Claims, subjects: Sequence[int]) -> int:
+def _count_false_claims(row: Row, claims: Claims, subjects: Sequence[int]) -> int:
     """Kinds (or effects) named where they aren't, true ones denied, damaged regions called clean, orders
     turned around.
     """

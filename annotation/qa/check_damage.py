@@ -6,10 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from annotation.qa.forms import Failure
 from annotation.qa.lexicon import load_lexicon
-from annotation.qa.reading import Mention
-from annotation.qa.scene import Scene
+from annotation.qa.read_message import Mention
+from annotation.qa.scene import Failure, Scene
 from schemas.records import Distortion
 
 _COMPLETE = ("global_description", "local_description", "referring_short", "referring_long")
@@ -25,7 +24,7 @@ def check_distortions(scene: Scene) -> list[Failure]:
     for mention in mentions:
         if mention.rest:
             continue
-        true_here = {d.name for d in scene.distortions(_claimed_of(scene, mention))}
+        true_here = {d.name for d in scene.distortions(_find_claimed(scene, mention))}
         if mention.negated and mention.kind == "name" and mention.names & true_here:
             failures.append(
                 Failure("distortion_denied", f"the answer denies '{mention.text}', which is there")
@@ -34,12 +33,12 @@ def check_distortions(scene: Scene) -> list[Failure]:
             failures.append(Failure("distortion_invented", f"'{mention.text}' is not there"))
     if scene.task in _COMPLETE:
         failures.extend(
-            _missing(scene, [m for m in mentions if m.kind == "name" and not m.negated and not m.rest])
+            _find_missing(scene, [m for m in mentions if m.kind == "name" and not m.negated and not m.rest])
         )
     return failures
 
 
-def _claimed_of(scene: Scene, mention: Mention) -> Iterable[int]:
+def _find_claimed(scene: Scene, mention: Mention) -> Iterable[int]:
     """The regions to judge a mention by: all distorted ones where only context says which (a global row)."""
     if scene.whole_image:
         return scene.distorted
@@ -48,7 +47,7 @@ def _claimed_of(scene: Scene, mention: Mention) -> Iterable[int]:
     return mention.regions or scene.about()
 
 
-def _missing(scene: Scene, mentions: list[Mention]) -> list[Failure]:
+def _find_missing(scene: Scene, mentions: list[Mention]) -> list[Failure]:
     failures = []
     for index in scene.about():
         region = scene.regions[index]
@@ -56,13 +55,11 @@ def _missing(scene: Scene, mentions: list[Mention]) -> list[Failure]:
             telling = [m for m in mentions if _tells(m, distortion, scene, index)]
             where = f" of the {region.label}" if scene.subject is None else ""
             if not telling:
-                name = _spoken(distortion)
+                name = _speak(distortion)
                 failures.append(Failure("distortion_missing", f"the {name}{where} is not named"))
             elif scene.task in _WITH_SEVERITY and not any(m.levels is not None for m in telling):
                 failures.append(
-                    Failure(
-                        "severity_missing", f"no word says how severe the {_spoken(distortion)}{where} is"
-                    )
+                    Failure("severity_missing", f"no word says how severe the {_speak(distortion)}{where} is")
                 )
     return failures
 
@@ -77,10 +74,10 @@ def _tells(mention: Mention, distortion: Distortion, scene: Scene, index: int) -
         return False
     lexicon = load_lexicon()
     own = {d.name for d in scene.regions[index].distortions}
-    return len({lexicon.names.get(name, name) for name in mention.names & own}) == 1
+    return len({lexicon.kind(name) for name in mention.names & own}) == 1
 
 
-def _spoken(distortion: Distortion) -> str:
+def _speak(distortion: Distortion) -> str:
     lexicon = load_lexicon()
     return lexicon.group(distortion.name).bare()[0] if distortion.name in lexicon.names else distortion.name
 
@@ -96,7 +93,7 @@ def check_severity(scene: Scene) -> list[Failure]:
             or mention.kind not in ("name", "generic")
         ):
             continue
-        present = scene.distortions(_claimed_of(scene, mention))
+        present = scene.distortions(_find_claimed(scene, mention))
         levels = {d.level for d in present if mention.kind == "generic" or d.name in mention.names}
         if levels and not levels & mention.levels:
             failures.append(
