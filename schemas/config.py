@@ -1,74 +1,29 @@
-"""The build configuration: YAML to pydantic, with errors that name line, key and the nearest right key."""
+"""The build configuration: what each section of its YAML file may say."""
 
 from __future__ import annotations
 
-import difflib
-import reprlib
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictFloat,
-    StrictInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, StrictFloat, StrictInt, model_validator
 
-from schemas.errors import InputError
 from schemas.records import SAMPLE_KINDS, SampleKind
+from schemas.section_reader import load_section
+from schemas.sections import ConfigPath, Section
 
 RunnerName = Literal["serial", "thread", "process"]
-
-
-def _no_zero_byte(path: Path) -> Path:
-    if "\0" in str(path):
-        raise ValueError("a path can't hold a zero byte")
-    return path
-
-
-Place = Annotated[Path, AfterValidator(_no_zero_byte)]
 Share = Annotated[StrictFloat, Field(ge=0, le=1)]
 Strength = Annotated[StrictFloat, Field(ge=0, le=3.41)]
 SampleCount = Annotated[StrictInt, Field(ge=0, le=1000)]
-
-MAX_TEXT = 1_000_000
-MAX_NODES = 20_000
-MAX_DEPTH = 50
-"""Bounds of a configuration file: its characters, its values with every alias written out, its nesting."""
-
-
-class Section(BaseModel):
-    """Base of the configuration's parts: an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-Root = TypeVar("Root", bound=Section)
-
-
-def without_places(value: Any) -> Any:
-    """What `model_dump` gave, with every path cut to its last part: what may leave this machine."""
-    if isinstance(value, Path):
-        return value.name
-    if isinstance(value, dict):
-        return {key: without_places(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_places(part) for part in value]
-    return value
 
 
 class ImagesConfig(Section):
     """Where the photographs come from: exactly one of the four."""
 
     bundled: bool = False
-    folder: Place | None = None
-    coco: Place | None = None
-    manifest: Place | None = None
+    folder: ConfigPath | None = None
+    coco: ConfigPath | None = None
+    manifest: ConfigPath | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> ImagesConfig:
@@ -164,7 +119,7 @@ class ClipConfig(Section):
     """
 
     model: ModelConfig = ModelConfig(name="openai/clip-vit-large-patch14")
-    vocabulary: Place
+    vocabulary: ConfigPath
     template: Annotated[ModelName, AfterValidator(_one_gap)] = "a photo of a {}"
     crop_scale: Annotated[StrictFloat, Field(ge=1, le=4)] = 1.2
     crops_per_batch: Annotated[StrictInt, Field(ge=1, le=4096)] = 128
@@ -175,10 +130,12 @@ class ClipConfig(Section):
 class SsaConfig(Section):
     """SSA's engine: closed votes and a caption's nouns, ranked by CLIP, settled by CLIPSeg."""
 
-    votes: Annotated[list[ModelConfig], Field(min_length=1, max_length=4)] = [
-        ModelConfig(name="shi-labs/oneformer_coco_swin_large"),
-        ModelConfig(name="shi-labs/oneformer_ade20k_swin_large"),
-    ]
+    votes: Annotated[list[ModelConfig], Field(min_length=1, max_length=4)] = Field(
+        default=[
+            ModelConfig(name="shi-labs/oneformer_coco_swin_large"),
+            ModelConfig(name="shi-labs/oneformer_ade20k_swin_large"),
+        ]
+    )
     caption: ModelConfig = ModelConfig(name="Salesforce/blip-image-captioning-large")
     clip: ModelConfig = ModelConfig(name="openai/clip-vit-large-patch14")
     clipseg: ModelConfig = ModelConfig(name="CIDAS/clipseg-rd64-refined")
@@ -201,7 +158,7 @@ class RegionsConfig(Section):
     min_area: Share = 0.01
     max_area: Annotated[StrictFloat, Field(gt=0, le=1)] = 0.6
     max_regions: Annotated[StrictInt, Field(ge=1, le=500)] = 10
-    ssa_json: Place | None = None
+    ssa_json: ConfigPath | None = None
     sam: SamConfig | None = None
     vote: VoteConfig | None = None
     clip: ClipConfig | None = None
@@ -297,7 +254,7 @@ class VlmConfig(Section):
     model: ModelName = "OpenGVLab/InternVL2_5-8B"
     revision: ModelName | None = None
     trust_remote_code: bool = False
-    prompts: Place | None = None
+    prompts: ConfigPath | None = None
     temperature: Annotated[StrictFloat, Field(ge=0, le=2)] = 0.7
     top_p: Annotated[StrictFloat, Field(gt=0, le=1)] = 0.9
     max_tokens: Annotated[StrictInt, Field(ge=16, le=32768)] = 768
@@ -307,7 +264,7 @@ class VlmConfig(Section):
     in_flight: Annotated[StrictInt, Field(ge=1, le=1024)] = 32
     deadline: Annotated[StrictFloat, Field(gt=0, le=3600)] = 120.0
     retries: Annotated[StrictInt, Field(ge=0, le=20)] = 5
-    cache: Place | None = None
+    cache: ConfigPath | None = None
 
 
 class AnnotateConfig(Section):
@@ -318,7 +275,7 @@ class AnnotateConfig(Section):
     """
 
     backend: Literal["grammar", "server", "lmdeploy", "replay"] = "grammar"
-    wording: Place | None = None
+    wording: ConfigPath | None = None
     vlm: VlmConfig | None = None
     attempts: Annotated[StrictInt, Field(ge=1, le=100)] = 12
 
@@ -360,8 +317,8 @@ class ExternalConfig(Section):
     """
 
     kind: Literal["q-instruct", "dq-495k"]
-    annotations: Annotated[list[Place], Field(min_length=1, max_length=1000)]
-    images: Place
+    annotations: Annotated[list[ConfigPath], Field(min_length=1, max_length=1000)]
+    images: ConfigPath
     license: Annotated[str, Field(min_length=1, max_length=500)] | None = None
 
 
@@ -374,8 +331,8 @@ class KeepOutConfig(Section):
     """
 
     name: Annotated[str, Field(min_length=1, max_length=100)] | None = None
-    folder: Place | None = None
-    list: Place | None = None
+    folder: ConfigPath | None = None
+    list: ConfigPath | None = None
 
     @model_validator(mode="after")
     def _one_place(self) -> KeepOutConfig:
@@ -405,7 +362,7 @@ class LicensesConfig(Section):
     """
 
     allow: list[str] | None = None
-    deny: list[str] = []
+    deny: list[str] = Field(default=[])
 
 
 class MergeConfig(Section):
@@ -417,10 +374,10 @@ class MergeConfig(Section):
 
     test_share: Share = 0.1
     salt: str = ""
-    external: list[ExternalConfig] = []
-    keep_out: list[KeepOutConfig] = []
+    external: list[ExternalConfig] = Field(default=[])
+    keep_out: list[KeepOutConfig] = Field(default=[])
     keep_out_bits: Annotated[StrictInt, Field(ge=0, le=32)] = 8
-    mixture: list[MixtureRule] = []
+    mixture: list[MixtureRule] = Field(default=[])
     licenses: LicensesConfig = LicensesConfig()
     max_bad_share: Share = 0.05
 
@@ -449,8 +406,8 @@ class BuildConfig(Section):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
     seed: Annotated[StrictInt, Field(ge=0, lt=2**63)] = 0
     images: ImagesConfig
-    out: Place
-    store: Place | None = None
+    out: ConfigPath
+    store: ConfigPath | None = None
     ingest: IngestConfig = IngestConfig()
     regions: RegionsConfig = RegionsConfig()
     distort: DistortConfig = DistortConfig()
@@ -463,147 +420,3 @@ class BuildConfig(Section):
 def load_config(path: Path) -> BuildConfig:
     """Read a build configuration. Raises InputError (one line: file, line, key, what to do)."""
     return load_section(path, BuildConfig)
-
-
-def load_section(path: Path, kind: type[Root]) -> Root:
-    """Read a YAML file whose keys are those of `kind`. Raises InputError as `load_config` does."""
-    node, data = _parse(path, _read(path))
-    try:
-        return kind.model_validate(data)
-    except ValidationError as error:
-        raise InputError(_explain(path, kind, node, error)) from error
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open(encoding="utf-8") as file:
-            text = file.read(MAX_TEXT + 1)
-    except OSError as error:
-        raise InputError(
-            f"{path}: can't read this configuration: {error.strerror}; give a YAML file"
-        ) from error
-    except ValueError as error:
-        raise InputError(
-            f"{path}: can't read this configuration: not UTF-8 text; give a YAML file"
-        ) from error
-    if len(text) > MAX_TEXT:
-        raise InputError(f"{path}: more than {MAX_TEXT} characters; a configuration is far smaller")
-    return text
-
-
-def _parse(path: Path, text: str) -> tuple[yaml.MappingNode, dict[Any, Any]]:
-    """The document as nodes, which know their lines, and as values. Raises InputError."""
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        if not isinstance(node, yaml.MappingNode):
-            raise InputError(f"{path}: a configuration is a mapping of keys such as name, images, out")
-        _refuse_bombs(path, node)
-        _refuse_duplicate_keys(path, node)
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML"
-        raise InputError(f"{path}{line}: {problem}; mend the YAML there") from error
-    except RecursionError as error:
-        raise InputError(
-            f"{path}: nested too deeply; a configuration has at most {MAX_DEPTH} levels"
-        ) from error
-    except (
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-    ) as error:  # PyYAML, for a value against its tag
-        raise InputError(f"{path}: a value can't be read: {error}; mend the YAML") from error
-    return node, data
-
-
-def _refuse_bombs(path: Path, root: yaml.Node) -> None:
-    """Aliases may repeat parts, but not multiply them without bound or hold themselves."""
-    pending = [(root, 1)]
-    seen = 0
-    while pending:
-        node, depth = pending.pop()
-        seen += 1
-        if seen > MAX_NODES or depth > MAX_DEPTH:
-            line = node.start_mark.line + 1
-            limit = f"at most {MAX_NODES} values, aliases written out, and {MAX_DEPTH} levels"
-            raise InputError(f"{path}:{line}: too many values or levels; a configuration has {limit}")
-        if isinstance(node, yaml.MappingNode):
-            pending += [(child, depth + 1) for pair in node.value for child in pair]
-        elif isinstance(node, yaml.SequenceNode):
-            pending += [(child, depth + 1) for child in node.value]
-
-
-def _refuse_duplicate_keys(path: Path, node: yaml.Node) -> None:
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise InputError(
-                        f"{path}:{key.start_mark.line + 1}: the key '{key.value}' is given twice; keep one"
-                    )
-                seen.add(key.value)
-            _refuse_duplicate_keys(path, value)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _refuse_duplicate_keys(path, value)
-
-
-def _explain(path: Path, kind: type[Section], node: yaml.Node, error: ValidationError) -> str:
-    """One line for the first problem, and how many more there are."""
-    problems = error.errors()
-    unknown = [problem for problem in problems if problem["type"] in ("extra_forbidden", "invalid_key")]
-    first = [*unknown, *problems][0]
-    loc = [part for part in first["loc"] if isinstance(part, (str, int))]
-    line = _line_of(node, loc)
-    dotted = ".".join(str(part) for part in loc)
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    if unknown:
-        known = _keys_at(kind, loc[:-1])
-        close = difflib.get_close_matches(str(loc[-1]), known, n=1, cutoff=0.5)
-        hint = f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(known)}"
-        return f"{path}:{line}: unknown key '{dotted}'; {hint}{more}"
-    if first["type"] == "missing":
-        return f"{path}:{line}: the key '{dotted}' is missing; add it{more}"
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "model_type":
-        message = f"must be a mapping with keys out of {', '.join(_keys_at(kind, loc))}"
-    shown = "" if isinstance(first["input"], dict) else f" (given {reprlib.repr(first['input'])})"
-    return f"{path}:{line}: '{dotted or 'configuration'}': {message}{shown}{more}"
-
-
-def _keys_at(kind: type[Section], loc: list[str | int]) -> list[str]:
-    model = kind
-    for part in loc:
-        if isinstance(part, str):
-            model = _section(model.model_fields[part].annotation) or model
-    return list(model.model_fields)
-
-
-def _section(annotation: Any) -> type[Section] | None:
-    """The section in a field's type: itself, optional, or in a list."""
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := _section(part))), None)
-
-
-def _line_of(node: yaml.Node | None, loc: list[str | int]) -> int:
-    """The 1-based line of the deepest key on `loc` that the file has."""
-    line = 1
-    for part in loc:
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                if key.value == str(part):
-                    line, node = key.start_mark.line + 1, value
-                    break
-            else:
-                return line
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-        else:
-            return line
-    return line

@@ -7,7 +7,8 @@ from typing import Annotated
 
 from pydantic import Field, StrictInt
 
-from schemas.config import Place, Section, load_section
+from schemas.section_reader import load_section
+from schemas.sections import ConfigPath, Section
 
 Count = Annotated[StrictInt, Field(ge=1, le=10**6)]
 
@@ -37,9 +38,9 @@ class ProofOptions(Section):
     `places`. `test_rows` bounds the rows measured; `workers` seeds are trained at once.
     """
 
-    out: Place
-    build: Place
-    stage_one: Place
+    out: ConfigPath
+    build: ConfigPath
+    stage_one: ConfigPath
     crops: CropsConfig
     phrases: dict[str, list[str]] = Field(default_factory=dict)
     places: dict[str, list[str]] = Field(default_factory=dict)

@@ -18,9 +18,10 @@ from flows.stages.merging.duplicates import generated_files, same_pictures, with
 from flows.stages.merging.mixture import allowed, mixed
 from flows.stages.merging.splits import split_of, split_rows
 from flows.stages.pictures import Found
-from schemas.config import BuildConfig, MergeConfig, without_places
+from schemas.config import BuildConfig, MergeConfig
 from schemas.hashing import canonical_json, content_key
 from schemas.records import SPLITS, Split
+from schemas.sections import without_places
 from schemas.shards import Item, ShardWriter, read_items
 from schemas.store import Manifest, Store
 

@@ -33,7 +33,7 @@ from flows.stages.merge import RowRef, config_hash, shard_rows
 from flows.stages.merging.publishing import external_row
 from schemas import __version__
 from schemas.arrow import dataset_digest, row_digest
-from schemas.config import BuildConfig, without_places
+from schemas.config import BuildConfig
 from schemas.dataset import (
     DATASET_FORMAT,
     MANIFEST,
@@ -50,6 +50,7 @@ from schemas.errors import StoreError
 from schemas.folders import make_durable
 from schemas.hashing import canonical_json, content_key
 from schemas.records import EXTERNAL_TASKS, SPLITS, TASKS, Quarantined, Row
+from schemas.sections import without_places
 from schemas.shards import checked_file, commit_file, file_digest, read_items, read_picture
 from schemas.store import Manifest, Store, fsync_folder, named_disk_errors
 

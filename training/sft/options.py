@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictInt, model_validator
 
-from schemas.config import ModelName, Place, Section, load_section
+from schemas.config import ModelName
 from schemas.errors import InputError
+from schemas.section_reader import load_section
+from schemas.sections import ConfigPath, Section
 from training.mixture import Mixture
 
 Rate = Annotated[float, Field(ge=0, le=1)]
@@ -64,7 +66,7 @@ class DataConfig(Section):
     `eval_split` is read every `run.eval_every` steps; None for no evaluation.
     """
 
-    dataset: Place
+    dataset: ConfigPath
     split: str = "train"
     eval_split: str | None = "test"
     eval_rows: Count = 512
@@ -121,7 +123,7 @@ class RunOptions(Section):
     eval_every: Count = 200
     keep: Count = 2
     device: Literal["auto", "cpu"] = "auto"
-    deepspeed: Place | None = None
+    deepspeed: ConfigPath | None = None
 
     @model_validator(mode="after")
     def _one_length(self) -> RunOptions:
@@ -135,7 +137,7 @@ class TrainOptions(Section):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
     seed: Annotated[StrictInt, Field(ge=0, lt=2**32)] = 0
-    out: Place
+    out: ConfigPath
     model: BaseConfig
     data: DataConfig
     lora: LoraOptions = LoraOptions()
