@@ -48,7 +48,7 @@ def photograph(side: int) -> Image:
 def ours(folder: Path, points: int, exact: bool) -> Generate:
     """This project's proposer."""
     from annotation.regions.interface import Context
-    from annotation.regions.sam import SamProposer
+    from annotation.regions.proposers.sam import SamProposer
     from schemas.config import RegionsConfig
 
     sam = {

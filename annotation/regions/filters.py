@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from annotation.regions.graph import solidity
 from annotation.regions.interface import Candidate, Rule
+from annotation.regions.tree_cut import solidity
 from schemas.config import RegionsConfig
 from schemas.masks import BoolMask
 

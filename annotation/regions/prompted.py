@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from annotation.regions import models
-from annotation.regions.automask import View
+from annotation.regions.automask import Automask, Predict, View
 from annotation.regions.automask.grid import Crop
 from annotation.regions.interface import Picture
-from schemas.config import ModelConfig
+from schemas.config import ModelConfig, SamConfig
 from schemas.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ CLASSES = {
 }
 """The class for each `model_type` of a config.json; SAM 2 and EdgeTAM on the hub call themselves video."""
 
+CPU_POINTS = 16
+"""Points at a time on a CPU: more make its caches overflow (64 take 1.9 times as long as 16)."""
 _WHAT = "SAM model"
 
 
@@ -128,6 +130,21 @@ def one(embeddings: Any, index: int) -> Any:
     if isinstance(embeddings, (list, tuple)):
         return [one(part, index) for part in embeddings]
     return embeddings[index : index + 1]
+
+
+def automask(sam: PromptedModel, config: SamConfig) -> Automask:
+    """The gathering of one picture's masks, with batches of points that suit the model's device."""
+    most = config.points_per_batch
+    return Automask(config, min(most, CPU_POINTS) if sam.where.device.type == "cpu" else most)
+
+
+def predictor(sam: PromptedModel, embedding: Any, view: View) -> Predict:
+    """Prompts points over one crop's embedding, each on its own, for three masks a point."""
+
+    def predict(points: NDArray[np.float64]) -> tuple[torch.Tensor, torch.Tensor]:
+        return sam.prompt(embedding, view, points[:, None], multimask=True)
+
+    return predict
 
 
 def _input(processor: Any, setting: str) -> Input:

@@ -212,8 +212,8 @@ def _overlap(first: BoolMask, second: BoolMask) -> float:
 
 def look_of(picture: RgbImage, mask: BoolMask) -> str:
     """What the training rows of the embedded proposer call a region: its colour, texture and form."""
-    from annotation.regions.appearance import label
     from annotation.regions.interface import Context, candidate
+    from annotation.regions.labellers.appearance import label
 
     named = label(picture, [candidate(mask)], Context(RegionsConfig()))[0]
     return named.label or "area"

@@ -28,9 +28,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from annotation.regions.graph import candidates, cell_at, cut, hold, nested_masks
 from annotation.regions.regionmaps import upsample_labels, upsample_mask
 from annotation.regions.tree import build_tree
+from annotation.regions.tree_cut import candidates, cell_at, cut, hold, nested_masks
 from inference.answers import Encoded, Picture, Region, Segmented
 from inference.parts import Parts
 from inference.segmenters.proposed import SETTINGS, named

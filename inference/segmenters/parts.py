@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from annotation.regions.graph import cut
 from annotation.regions.tree import build_tree
+from annotation.regions.tree_cut import cut
 from inference.answers import Picture
 from inference.parts import Parts
 from inference.segmenters.proposed import SETTINGS

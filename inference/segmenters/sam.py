@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from annotation.regions import models
 from annotation.regions.automask.geometry import View
 from annotation.regions.automask.grid import Crop
-from annotation.regions.prompted import PromptedModel, one
-from annotation.regions.sam import CPU_POINTS, automask, predictor
+from annotation.regions.prompted import CPU_POINTS, PromptedModel, automask, one, predictor
 from inference.answers import Encoded, Picture, Region, Segmented
 from inference.parts import Parts
 from inference.segmenters.parts import parts_of

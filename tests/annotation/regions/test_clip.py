@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from annotation.regions.clip import ClipLabeller
 from annotation.regions.interface import Context, candidate
+from annotation.regions.labellers.clip import ClipLabeller
 from annotation.regions.names import PLACE_WORDS
 from annotation.regions.vocabulary import parse_vocabulary, read_vocabulary
 from schemas.config import RegionsConfig

@@ -1,4 +1,4 @@
-"""annotation.regions.graph: the merge tree, its cut, and its answer to a point."""
+"""annotation.regions.tree_cut: the merge tree, its cut, and its answer to a point."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from annotation.regions.graph import BANDS, nested_masks, segment, solidity
 from annotation.regions.regionmaps import upsample_labels, upsample_mask
 from annotation.regions.tree import build_tree
+from annotation.regions.tree_cut import BANDS, nested_masks, segment, solidity
 
 
 def test_the_tree_is_a_hierarchy_of_connected_nodes_with_rising_heights(astronaut: NDArray[np.uint8]) -> None:

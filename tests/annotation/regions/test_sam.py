@@ -16,7 +16,7 @@ from segment_anything import SamAutomaticMaskGenerator, SamPredictor
 
 from annotation.regions.automask.grid import Crop
 from annotation.regions.interface import Context, Proposals
-from annotation.regions.sam import SamProposer
+from annotation.regions.proposers.sam import SamProposer
 from schemas import masks
 from schemas.config import RegionsConfig
 from schemas.errors import InputError

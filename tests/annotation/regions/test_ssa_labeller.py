@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from annotation.regions import propose
 from annotation.regions.interface import Candidate, Context, candidate
-from annotation.regions.ssa import SsaLabeller
+from annotation.regions.labellers.ssa import SsaLabeller
 from schemas.config import RegionsConfig
 from schemas.errors import InputError
 from tests.annotation.regions.tiny_labellers import (

@@ -10,9 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from annotation.regions import propose
+from annotation.regions.closed_vocabulary import MAP_SIDE, decide
 from annotation.regions.crops import coverage
 from annotation.regions.interface import Context, candidate
-from annotation.regions.vote import MAP_SIDE, VoteLabeller, decide
+from annotation.regions.labellers.vote import VoteLabeller
 from schemas.config import RegionsConfig
 from schemas.errors import InputError, SampleError
 from tests.annotation.regions.tiny_labellers import (

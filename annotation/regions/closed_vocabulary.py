@@ -1,4 +1,4 @@
-"""The `vote` labeller: one semantic map a picture; a mask gets the class with the most support under it."""
+"""Closed-vocabulary models: one semantic map a picture, and the support each class has under a mask."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotation.regions.crops import LAYOUT, as_tensors, bounded, coverage
-from annotation.regions.interface import Candidate, Context, Picture
-from annotation.regions.models import Place, family, load, load_model, place, transformers
+from annotation.regions.interface import Candidate, Picture
+from annotation.regions.models import Place, family, load, load_model, transformers
 from annotation.regions.phrases import class_phrase
-from schemas.config import DeviceConfig, ModelConfig, RegionsConfig, VoteConfig
+from schemas.config import ModelConfig
 from schemas.errors import InputError, SampleError
 
 if TYPE_CHECKING:
@@ -102,27 +102,6 @@ class ClosedModel:
             scores = read(outputs, return_segmentation_scores=True)[0].segmentation_scores
         # Queries that claim the same cell add up: where they exceed 1, they share it.
         return scores / scores.sum(dim=0, keepdim=True).clamp(min=1)
-
-
-class VoteLabeller:
-    """Names masks by one closed-vocabulary model; one object serves a worker process."""
-
-    def __init__(self, config: RegionsConfig) -> None:
-        self._config = config.vote or VoteConfig()
-        where = place(config.run_on or DeviceConfig())
-        self._model = ClosedModel(self._config.model, "regions.vote.model", where)
-
-    def __call__(self, image: Picture, candidates: Sequence[Candidate], context: Context) -> list[Candidate]:
-        """Each candidate with its best class, the mean of that class's score under the mask, and None for the
-        class when the score is below `min_score` or leads the second by less than `min_margin`.
-        """
-        full = [index for index, item in enumerate(candidates) if item.area]
-        result = [item.named(None, None) for item in candidates]
-        support = self._model.support(image, [candidates[index] for index in full])
-        least = (self._config.min_score, self._config.min_margin)
-        for index, row in zip(full, support, strict=True):
-            result[index] = candidates[index].named(*decide(self._model.names, row, *least))
-        return result
 
 
 def decide(

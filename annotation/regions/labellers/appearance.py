@@ -12,13 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotation.regions.colours import colour_phrase, colour_terms
-from annotation.regions.interface import Candidate, Context, Picture
+from annotation.regions.interface import Candidate, Context, Labeller, Picture
 from annotation.regions.regionmaps import texture_class, working_lab, working_rgb
+from schemas.config import RegionsConfig
 from schemas.masks import BoolMask
 
 SMALL = 0.05  # share of the picture below which an area is a patch
 LONG = 4.0  # length over breadth of the rotated bounding box of a strip
 FULL = 0.6  # share of that box a strip fills
+
+
+def make(config: RegionsConfig) -> Labeller:
+    return label
 
 
 @dataclass(frozen=True)

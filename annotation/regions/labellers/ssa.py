@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from annotation.regions.clip import TextPictureModel
+from annotation.regions.closed_vocabulary import ClosedModel, decide
 from annotation.regions.crops import LAYOUT, Box, as_tensors, coverage, cut, scaled_box
-from annotation.regions.interface import Candidate, Context, Picture
+from annotation.regions.interface import Candidate, Context, Labeller, Picture
 from annotation.regions.models import Place, family, in_batches, load, load_model, place, transformers
 from annotation.regions.phrases import noun_phrases
-from annotation.regions.vote import ClosedModel, decide
+from annotation.regions.text_picture_model import TextPictureModel
 from schemas.config import DeviceConfig, ModelConfig, RegionsConfig, SsaConfig
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ CONTEXT_SCALE = 1.6
 """The caption and CLIPSeg see the mask's box grown by this factor."""
 CAPTION_TOKENS = 20
 TEXTS_PER_BATCH = 256
+
+
+def make(config: RegionsConfig) -> Labeller:
+    """The labeller, its models loaded. Raises InputError for a model that is missing or unreadable."""
+    return SsaLabeller(config)
 
 
 class SsaLabeller:

@@ -1,4 +1,4 @@
-"""The `graph` proposer: the merge tree cut into regions, and the same tree's answer to a point."""
+"""The merge tree cut into regions, and the same tree's answer to a point."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotation.regions.colours import colour_phrase
-from annotation.regions.interface import Candidate, Context, Picture, candidate
+from annotation.regions.interface import Candidate, candidate
 from annotation.regions.regionmaps import texture_class, upsample_labels, upsample_mask
-from annotation.regions.tree import RegionTree, build_tree
+from annotation.regions.tree import RegionTree
 from schemas.masks import BoolMask
 
 GLUED = 0.015  # a side of a split smaller than this share of the picture is not split off
@@ -29,11 +29,6 @@ class NestedMask:
     mask: BoolMask
     score: float
     share: float
-
-
-def propose(image: Picture, context: Context) -> list[Candidate]:
-    """Disjoint regions covering the picture, by `segment`, at most `config.max_regions`, scores all 1."""
-    return candidates(segment(build_tree(image), context.config.max_regions))
 
 
 def candidates(labels: NDArray[np.int32]) -> list[Candidate]:

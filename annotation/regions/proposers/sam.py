@@ -4,23 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from annotation.regions import models
-from annotation.regions.automask import Automask, Predict, View
+from annotation.regions.automask import View
 from annotation.regions.automask.grid import crops
-from annotation.regions.interface import Context, Picture, Proposals
-from annotation.regions.prompted import PromptedModel, one
+from annotation.regions.interface import Context, Picture, Proposals, Proposer
+from annotation.regions.prompted import PromptedModel, automask, one, predictor
 from schemas.config import DeviceConfig, RegionsConfig, SamConfig
 
-if TYPE_CHECKING:
-    import torch
 
-CPU_POINTS = 16
-"""Points at a time on a CPU: more make its caches overflow (64 take 1.9 times as long as 16)."""
+def make(config: RegionsConfig) -> Proposer:
+    """The proposer, its model loaded. Raises InputError for a model that is missing or unreadable."""
+    return SamProposer(config)
 
 
 @dataclass(frozen=True)
@@ -64,18 +60,3 @@ class SamProposer:
         if images:
             results.append(masks.proposals())
         return results
-
-
-def automask(sam: PromptedModel, config: SamConfig) -> Automask:
-    """The gathering of one picture's masks, with batches of points that suit the model's device."""
-    most = config.points_per_batch
-    return Automask(config, min(most, CPU_POINTS) if sam.where.device.type == "cpu" else most)
-
-
-def predictor(sam: PromptedModel, embedding: Any, view: View) -> Predict:
-    """Prompts points over one crop's embedding, each on its own, for three masks a point."""
-
-    def predict(points: NDArray[np.float64]) -> tuple[torch.Tensor, torch.Tensor]:
-        return sam.prompt(embedding, view, points[:, None], multimask=True)
-
-    return predict

@@ -1,0 +1,1 @@
+"""The region proposers, one a file: `make(config)` gives the one that a configuration names by its file."""
