@@ -5,11 +5,11 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from schemas.config import DeviceConfig, ModelConfig
 from schemas.errors import InputError
+from schemas.model_files import load_pretrained, load_weights
 
 if TYPE_CHECKING:
     import torch
@@ -49,38 +49,19 @@ def load(load_from: Callable[..., T], model: ModelConfig, what: str, setting: st
     """`load_from(name or folder, ...)`, a `from_pretrained`, on files here or fetched from the hub.
 
     `what` ("SAM model") and `setting` ("regions.sam.model") are for the error. Code that comes with a model
-    is never run, and weights are read from safetensors alone: no pickle. Raises InputError when the model is
-    neither here nor to be had, or can't be read.
+    is never run. Raises InputError when the model is neither here nor to be had, or can't be read.
     """
-    folder = Path(model.name).expanduser()
-    found = folder.is_dir()
-    source = str(folder) if found else model.name
-    options = {**options, "trust_remote_code": False}
-    if not found and model.revision is not None:
-        options["revision"] = model.revision
-    try:
-        if found:
-            return load_from(source, local_files_only=True, **options)
-        try:
-            return load_from(source, local_files_only=True, **options)
-        except OSError:
-            return load_from(source, **options)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        if found:
-            raise InputError(f"{setting}: the {what} in {folder} can't be loaded: {first}") from error
-        from huggingface_hub.constants import HF_HUB_CACHE
-
-        raise InputError(
-            f"{setting}: the {what} {model.name!r} isn't here: no such folder, not in the cache "
-            f"{HF_HUB_CACHE}, not to be had from the hub ({first}); fetch it with `hf download {model.name}` "
-            "or name a folder"
-        ) from error
+    return load_pretrained(
+        load_from, model.name, model.revision, f"{setting}: the {what}", cache_first=True, **options
+    )
 
 
 def load_model(auto: Any, model: ModelConfig, what: str, setting: str, where: Place) -> Any:
     """A model for inference on its device: safetensors only, evaluation mode, no gradients."""
-    loaded = load(auto.from_pretrained, model, what, setting, dtype=where.dtype, use_safetensors=True)
+    loaded = load_weights(
+        auto.from_pretrained, model.name, model.revision, f"{setting}: the {what}",
+        cache_first=True, dtype=where.dtype,
+    )  # fmt: skip
     return loaded.to(where.device).eval().requires_grad_(False)
 
 

@@ -163,7 +163,8 @@ def fingerprint(folder: Path) -> str | None:
 
 def untrained(name: str) -> tuple[str, str | None] | None:
     """Name and revision of an adapter's base, None for a model that is no adapter. Raises InputError."""
-    from inference.models import ADAPTER_CONFIG, base_of
+    from inference.models import base_of
+    from schemas.model_files import ADAPTER_CONFIG
 
     folder = Path(name)
     return base_of(folder) if (folder / ADAPTER_CONFIG).is_file() else None

@@ -102,9 +102,10 @@ def _seed(job: tuple[ProofOptions, TrainOptions, Path]) -> dict[str, Any]:
     """Train one seed and judge its points; in a process of its own, on one thread."""
     os.environ["OMP_NUM_THREADS"] = "1"
     from inference.vocabulary import Vocabulary
+    from schemas.model_files import load_processor
     from training.proof.chain import BaseSteps, passed, train_seed
     from training.proof.rows import rows_of
-    from training.sft.saving import load_base, load_processor, load_trained
+    from training.sft.saving import load_base, load_trained
 
     options, stage_one, test = job
     base = BaseSteps(options.base.steps, options.base.batch, options.base.rate)

@@ -150,6 +150,6 @@ def components(pixels: NDArray[np.float32], count: int) -> tuple[NDArray[np.floa
 
 
 def save(model: Any, reader: Any, folder: Path) -> None:
-    """Model and processor, as `training.sft.saving.load_base` and `load_processor` read them."""
+    """Model and processor, as `schemas.model_files` reads them."""
     model.save_pretrained(folder)
     reader.save_pretrained(folder)

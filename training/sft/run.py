@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from schemas.errors import BuildError, InputError, SpiderError
+from schemas.model_files import TRAINING_RECORD, load_processor
 from schemas.store import named_disk_errors, write_atomically
 from training.sft.options import TrainOptions
 from training.sft.saving import (
     ADAPTER,
     LOG,
-    RECORD,
     load_base,
-    load_processor,
     record,
     save_trained,
     saved_record,
@@ -220,7 +219,7 @@ def steps_of(options: TrainOptions, rows: int, processes: int) -> int:
 def _finished(options: TrainOptions, said: dict[str, Any], steps: int) -> Trained | None:
     """What is saved in `options.out` when it is just the run that is asked for; None to train."""
     folder = options.out / ADAPTER
-    if not all((folder / name).is_file() for name in (RECORD, LOG)):
+    if not all((folder / name).is_file() for name in (TRAINING_RECORD, LOG)):
         return None
     saved = saved_record(folder)
     wanted = {name: said[name] for name in ("base", "options", "dataset", "processes")} | {"steps": steps}

@@ -13,9 +13,16 @@ from typing import Any
 from schemas.dataset import load_manifest
 from schemas.errors import InputError
 from schemas.folders import appear, staging_folder
+from schemas.model_files import (
+    TRAINING_RECORD,
+    load_adapter,
+    load_pretrained,
+    load_processor,
+    load_vision_language_model,
+    reason_of,
+)
 from training.sft.options import BaseConfig, TrainOptions
 
-RECORD = "training.json"
 LOG = "log.json"
 ADAPTER = "adapter"
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate")
@@ -73,7 +80,7 @@ def save_trained(
         model.save_pretrained(staging, state_dict=weights)
         processor.save_pretrained(staging)
         (staging / LOG).write_text(json.dumps(list(log), indent=1) + "\n", encoding="utf-8")
-        (staging / RECORD).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+        (staging / TRAINING_RECORD).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
         appear(staging, folder)
     return folder
 
@@ -81,35 +88,17 @@ def save_trained(
 def saved_record(folder: Path) -> dict[str, Any]:
     """What training.json says of a saved adapter. Raises InputError when none is saved there."""
     try:
-        said = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        said = json.loads((folder / TRAINING_RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{folder}: no trained model is saved here; `iqa-spider train` makes one") from error
     if not isinstance(said, dict) or not {"base", "options", "dataset", "steps"} <= said.keys():
-        raise InputError(f"{folder / RECORD}: not the record of a training run; train again")
+        raise InputError(f"{folder / TRAINING_RECORD}: not the record of a training run; train again")
     return said
 
 
 def load_base(base: BaseConfig, name: str, dtype: str) -> Any:
-    """The model to begin from, all its weights from safetensors files and no code of its own run.
-
-    Raises InputError when it isn't there, isn't one, has only pickled weights or not all of them.
-    """
-    from safetensors import SafetensorError
-    from transformers import AutoModelForImageTextToText
-
-    kind: Any = AutoModelForImageTextToText
-    try:
-        model, found = kind.from_pretrained(
-            name, revision=base.revision, dtype=dtype, attn_implementation=base.attention,
-            use_safetensors=True, trust_remote_code=False, output_loading_info=True,
-        )  # fmt: skip
-    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
-        raise InputError(f"model {name!r} can't be loaded: {_said(error)}") from error
-    missing = sorted(found["missing_keys"])
-    if missing:
-        what = f"{len(missing)} weights aren't in its files, {missing[0]} among them"
-        raise InputError(f"model {name!r}: {what}; give a complete vision-language checkpoint")
-    return model
+    """The model to begin from, all its weights. Raises InputError as `schemas.model_files` does."""
+    return load_vision_language_model(name, base.revision, dtype=dtype, attn_implementation=base.attention)
 
 
 def empty_base(base: BaseConfig, name: str) -> Any:
@@ -117,43 +106,21 @@ def empty_base(base: BaseConfig, name: str) -> Any:
     import torch
     from transformers import AutoConfig, AutoModelForImageTextToText
 
+    config = load_pretrained(AutoConfig.from_pretrained, name, base.revision, "the model")
     try:
-        config = AutoConfig.from_pretrained(name, revision=base.revision, trust_remote_code=False)
         with torch.device("meta"):
             return AutoModelForImageTextToText.from_config(  # type: ignore[no-untyped-call]
                 config, dtype=getattr(torch, base.dtype)
             )
     except (OSError, ValueError, ImportError) as error:
-        raise InputError(f"model {name!r} can't be read: {_said(error)}") from error
-
-
-def load_processor(name: str, revision: str | None) -> Any:
-    """The processor of a model or of a saved adapter. Raises InputError."""
-    from transformers import AutoProcessor
-
-    try:
-        return AutoProcessor.from_pretrained(  # type: ignore[no-untyped-call]
-            name, revision=revision, trust_remote_code=False
-        )
-    except (OSError, ValueError, ImportError) as error:
-        raise InputError(f"the processor of {name!r} can't be loaded: {_said(error)}") from error
+        raise InputError(f"the model {name!r} can't be read: {reason_of(error)}") from error
 
 
 def load_trained(folder: Path, dtype: str = "float32") -> Any:
     """A saved adapter on its base model, for inference, all weights of one dtype. Raises InputError."""
-    from peft import PeftModel
-    from safetensors import SafetensorError
-
     said = saved_record(folder)
-    weights = folder / "adapter_model.safetensors"
-    if not weights.is_file():
-        raise InputError(f"{weights}: isn't there; train again")
     model = load_base(BaseConfig.model_validate(said["options"]["model"]), said["base"], dtype)
-    try:
-        trained = PeftModel.from_pretrained(model, folder)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise InputError(f"{folder}: the adapter can't be loaded: {_said(error)}") from error
-    return trained.to(dtype=model.dtype).eval()
+    return load_adapter(model, folder, said["base"]).to(dtype=model.dtype).eval()
 
 
 def merge(folder: Path, out: Path, dtype: str = "float32") -> None:
@@ -168,12 +135,5 @@ def merge(folder: Path, out: Path, dtype: str = "float32") -> None:
         model = model.to(dtype=getattr(torch, dtype))
         model.save_pretrained(staging)
         load_processor(str(folder), None).save_pretrained(staging)
-        (staging / RECORD).write_bytes((folder / RECORD).read_bytes())
+        (staging / TRAINING_RECORD).write_bytes((folder / TRAINING_RECORD).read_bytes())
         appear(staging, out)
-
-
-def _said(error: BaseException) -> str:
-    """An error's first line; of code that a model brings along, that it isn't run."""
-    if "trust_remote_code" in str(error):
-        return "it needs code of its own, which is never run; give a model that transformers has"
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

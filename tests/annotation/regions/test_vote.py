@@ -207,14 +207,14 @@ def test_a_missing_model_says_which_where_and_how(tmp_path: Path) -> None:
         labeller(tmp_path / "absent")
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(InputError, match=r"regions\.vote\.model: the closed-vocabulary model in .*empty"):
+    with pytest.raises(InputError, match=r"regions\.vote\.model: the closed-vocabulary model '/.*empty"):
         labeller(empty)
 
 
 def test_a_missing_processor_is_said(saved: Saved, tmp_path: Path) -> None:
     folder = save_closed(tmp_path / "m", "segformer")
     (folder / "preprocessor_config.json").unlink()
-    with pytest.raises(InputError, match="image processor of the closed-vocabulary model in"):
+    with pytest.raises(InputError, match="image processor of the closed-vocabulary model '/"):
         labeller(folder)
 
 

@@ -118,10 +118,11 @@ def test_two_steps_of_the_real_path(tmp_path: Path) -> None:
     import torch
 
     from flows.proof.answers import asked
+    from schemas.model_files import load_processor
     from training.proof.chain import BaseSteps, train_seed
     from training.proof.rows import rows_of
     from training.sft.options import TrainOptions
-    from training.sft.saving import load_base, load_processor, load_trained
+    from training.sft.saving import load_base, load_trained
 
     held = publish(tmp_path / "test", entries(6), files=1, split="test")
     known = publish(tmp_path / "train", entries(24), files=1)

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText
 
 from schemas.errors import InputError
+from schemas.model_files import load_processor
 from tests.training.sft.small import dataset, settings, written
 from training.sft import groups, run, saving
 from training.sft.deepspeed import GATHER, check_settings
@@ -116,7 +117,7 @@ def test_weights_gathered_from_processes_are_what_is_saved(tiny: Path, tmp_path:
     trained = [value.numel() for value in model.parameters() if value.requires_grad]
     for part in model.parameters():
         part.data = torch.empty(0)
-    processor = saving.load_processor(str(tiny), None)
+    processor = load_processor(str(tiny), None)
     saved = load_file(
         saving.save_trained(model, processor, tmp_path, {}, gathered) / "adapter_model.safetensors"
     )

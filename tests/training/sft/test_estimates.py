@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForImageTextToText, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from flows.cli import main
+from schemas.model_files import load_processor
 from schemas.records import TASKS
 from tests.training.sft.small import FAMILIES, dataset, settings, written
 from training.backends.families import family_of
@@ -21,7 +22,7 @@ from training.sft import estimates, groups
 from training.sft.options import BaseConfig, LoraOptions, RatesConfig, TrainOptions, load_options
 from training.sft.page import seen_pictures
 from training.sft.rows import encoded, marks_of
-from training.sft.saving import empty_base, load_processor
+from training.sft.saving import empty_base
 from training.sft.tiny import save_tiny
 
 PICTURE_TOKEN = 590

@@ -13,7 +13,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from flows.cli import main
+from inference.models import load_model
 from schemas.errors import BuildError, InputError
+from schemas.model_files import ADAPTER_WEIGHTS, load_processor
 from tests.training.sft.small import DIALOGUES, dataset, entries, entry, settings, written
 from training.sft import groups, run, saving
 from training.sft.options import BaseConfig, load_options
@@ -228,7 +230,7 @@ def test_code_of_a_base_is_never_run(base: Base, tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError, match="it needs code of its own, which is never run"):
             load()
-    saving.load_processor(model, None)
+    load_processor(model, None)
 
 
 def test_a_base_that_is_not_there(told: Told, tmp_path: Path) -> None:
@@ -242,13 +244,35 @@ def test_a_merge_of_nothing(told: Told, tmp_path: Path) -> None:
     assert not (tmp_path / "merged").exists()
 
 
-def test_a_merge_of_an_adapter_without_weights(told: Told, base: Base, tmp_path: Path) -> None:
+@pytest.fixture
+def trained(base: Base, tmp_path: Path) -> Path:
+    """The folder of an adapter of one step; `tmp_path / "out"` is its run."""
     values = settings(tmp_path / "out", dataset(tmp_path / "data"), base("internvl"), steps=1)
-    run.train(load_options(written(tmp_path, values)))
-    weights = tmp_path / "out" / "adapter" / "adapter_model.safetensors"
+    return run.train(load_options(written(tmp_path, values))).adapter
+
+
+def test_a_merge_of_an_adapter_without_weights(told: Told, trained: Path, tmp_path: Path) -> None:
+    weights = trained / ADAPTER_WEIGHTS
     torch.save(load_file(weights), weights.with_name("adapter_model.bin"))
     weights.write_bytes(weights.read_bytes()[:-1000])
     merge = ("--merge", str(tmp_path / "merged"))
-    assert "the adapter can't be loaded" in told(tmp_path, 2, *merge)
+    assert f"{trained}: the adapter can't be loaded" in told(tmp_path, 2, *merge)
     weights.unlink()
     assert f"{weights}: isn't there" in told(tmp_path, 2, *merge)
+
+
+@pytest.mark.parametrize("part", ["lora_A", "lora_B", "vision_tower", "multi_modal_projector"])
+def test_an_adapter_with_a_missing_key_is_neither_merged_nor_asked(
+    told: Told, trained: Path, tmp_path: Path, part: str
+) -> None:
+    """PEFT alone warns and leaves the layer as it was made."""
+    weights = load_file(trained / ADAPTER_WEIGHTS)
+    missing = next(name for name in weights if part in name)
+    save_file({name: value for name, value in weights.items() if name != missing}, trained / ADAPTER_WEIGHTS)
+    line = told(tmp_path, 2, "--merge", str(tmp_path / "merged"))
+    assert f"{trained}: the adapter can't be loaded or doesn't fit its base" in line
+    assert "missing" in line
+    assert not (tmp_path / "merged").exists()
+    with pytest.raises(InputError) as caught:
+        load_model(trained)
+    assert line.endswith(str(caught.value))

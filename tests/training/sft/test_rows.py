@@ -12,9 +12,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from schemas.model_files import load_processor
 from tests.training.sft.small import DIALOGUES, FAMILIES
 from training.sft.rows import IGNORED, Marks, UnfitRow, collated, encoded, labelled, marks_of, spans
-from training.sft.saving import load_processor
 from training.sft.tiny import SPECIAL, save_tiny
 
 

@@ -15,6 +15,7 @@ from transformers import AutoModelForImageTextToText
 
 from flows.cli import main
 from schemas.errors import InputError
+from schemas.model_files import TRAINING_RECORD, load_processor
 from tests.training.sft.small import DIALOGUES, FAMILIES, dataset, entries, entry, settings, written
 from training.sft import groups, run, saving
 from training.sft.options import LoraOptions, RatesConfig, TrainOptions, load_options
@@ -125,7 +126,7 @@ def test_lora_is_on_every_layer_asked_for_and_only_in_the_language_model(ran: Ra
 def test_saved_and_loaded_it_is_the_same(ran: Ran) -> None:
     again = saving.load_trained(ran.done.adapter)
     assert torch.equal(ran.logits_of(again), ran.logits)
-    said = json.loads((ran.done.adapter / saving.RECORD).read_text())
+    said = json.loads((ran.done.adapter / TRAINING_RECORD).read_text())
     assert said["options"] == ran.options.model_dump(mode="json")
     assert set(said) >= {"dataset", "versions", "git", "base", "steps"}
     assert json.loads((ran.done.adapter / saving.LOG).read_text()) == ran.done.log
@@ -138,7 +139,7 @@ def test_merged_it_is_the_same(ran: Ran, tmp_path: Path, capsys: pytest.CaptureF
     assert not any("lora" in name for name, _ in merged.named_parameters())
     assert (ran.logits_of(merged) - ran.logits).abs().max() < 1e-4
     assert (ran.logits_of(plain(ran.base)) - ran.logits).abs().max() > 1e-2
-    saving.load_processor(str(tmp_path / "merged"), None)
+    load_processor(str(tmp_path / "merged"), None)
     assert not list((tmp_path / "merged").rglob("*.bin"))
     capsys.readouterr()
     assert main(command) == 2

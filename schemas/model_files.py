@@ -1,0 +1,140 @@
+"""Loads models of transformers: safetensors alone, none of their own code run, errors in one line."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeVar
+
+from schemas.errors import InputError
+
+TRAINING_RECORD = "training.json"
+"""In the folder of a trained adapter, and of a model it was merged into: how the training came about."""
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+_LONGEST_REASON = 300
+T = TypeVar("T")
+
+
+def load_pretrained(
+    load_from: Callable[..., T],
+    name: str,
+    revision: str | None,
+    what: str,
+    *,
+    cache_first: bool = False,
+    **options: Any,
+) -> T:
+    """`load_from(name, ...)`, the `from_pretrained` of a class of transformers, on a folder or a hub name.
+
+    A folder is read as it is, without the hub; `revision` counts on the hub alone. With `cache_first` the hub
+    isn't asked for what lies in its cache. Code that comes with a model is never run. `what` ("the SAM
+    model") begins the error. Raises InputError when the model isn't there or can't be read.
+    """
+    folder = Path(name).expanduser()
+    is_folder = folder.is_dir()
+    source = str(folder) if is_folder else name
+    options["trust_remote_code"] = False
+    if not is_folder and revision is not None:
+        options["revision"] = revision
+    try:
+        if is_folder:
+            return load_from(source, local_files_only=True, **options)
+        if cache_first:
+            try:
+                return load_from(source, local_files_only=True, **options)
+            except OSError:
+                pass  # Not in the cache, or not all of it.
+        return load_from(source, **options)
+    except _unreadable() as error:
+        away = isinstance(error, OSError) and not is_folder
+        raise InputError(
+            f"{what} {name!r} can't be loaded: {_where_it_is_not(name, error) if away else reason_of(error)}"
+        ) from error
+
+
+def load_weights(
+    load_from: Callable[..., Any], name: str, revision: str | None, what: str, **options: Any
+) -> Any:
+    """As `load_pretrained`, a model with its weights, from safetensors files alone: no pickles."""
+    return load_pretrained(load_from, name, revision, what, use_safetensors=True, **options)
+
+
+def load_vision_language_model(name: str, revision: str | None, **options: Any) -> Any:
+    """An image-text-to-text model with every one of its weights: none is made up. Raises InputError."""
+    from transformers import AutoModelForImageTextToText
+
+    auto: Any = AutoModelForImageTextToText
+    model, info = load_weights(
+        auto.from_pretrained, name, revision, "the model", output_loading_info=True, **options
+    )
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise InputError(
+            f"the model {name!r} is incomplete: {len(missing)} weights aren't in its files, {missing[0]} "
+            "among them; download it again, or give a complete vision-language checkpoint"
+        )
+    return model
+
+
+def load_processor(name: str, revision: str | None) -> Any:
+    """The processor of a model or of a trained adapter. Raises InputError."""
+    from transformers import AutoProcessor
+
+    auto: Any = AutoProcessor
+    return load_pretrained(auto.from_pretrained, name, revision, "the processor of")
+
+
+def load_adapter(model: Any, folder: Path, base: str) -> Any:
+    """The adapter in `folder` on its base `model`, whose name `base` is for errors, as a model of PEFT.
+
+    Raises InputError for weights that aren't in a safetensors file, aren't all there or don't fit the base.
+    """
+    if find_spec("peft") is None:
+        raise InputError(f"{folder}: an adapter needs peft; pip install 'iqa-spider[train]'")
+    from peft import PeftModel
+
+    weights = folder / ADAPTER_WEIGHTS
+    if not weights.is_file():
+        raise InputError(f"{weights}: isn't there; give the folder that training saved, or train again")
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="Found missing adapter keys")
+            return PeftModel.from_pretrained(model, folder, use_safetensors=True)
+    except _unreadable(UserWarning) as error:
+        raise InputError(
+            f"{folder}: the adapter can't be loaded or doesn't fit its base {base!r}: {reason_of(error)}; "
+            "train again, or give the folder that training saved"
+        ) from error
+
+
+def reason_of(error: BaseException) -> str:
+    """An error's first line, cut; of code that a model brings along, that it is never run."""
+    if "trust_remote_code" in str(error):
+        return "it needs code of its own, which is never run; give a model that transformers has"
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if isinstance(error, KeyError) and error.args:
+        line += " is missing"
+    return line if len(line) <= _LONGEST_REASON else f"{line[: _LONGEST_REASON - 3]}..."
+
+
+def _unreadable(*more: type[Exception]) -> tuple[type[Exception], ...]:
+    """What transformers, PEFT and safetensors raise for files missing, damaged or of another kind."""
+    from safetensors import SafetensorError
+
+    of_python = (OSError, ValueError, TypeError, LookupError, AttributeError, ImportError, RuntimeError)
+    return (*of_python, SafetensorError, *more)
+
+
+def _where_it_is_not(name: str, error: Exception) -> str:
+    """What to do about a model that is neither in a folder nor to be had."""
+    if name.startswith(("/", ".", "~")):
+        return "no such folder; give a model's folder or its name on the Hugging Face hub"
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return (
+        f"no such folder, not in the cache {HF_HUB_CACHE}, and not to be had from the hub "
+        f"({reason_of(error)}); fetch it with `hf download {name}` or give a folder"
+    )
