@@ -8,15 +8,16 @@ import os
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from schemas.dataset import RowWriter
 from schemas.errors import SampleError, SpiderError, StoreError
 from schemas.hashing import canonical_json
 from schemas.records import Quarantined
@@ -114,13 +115,37 @@ def _to_table(rows: Sequence[tuple[str, bytes, bytes | None]]) -> pa.Table:
     return pa.table(columns, schema=STAGE_SCHEMA)
 
 
-@contextmanager
-def new_shard(store: Store, stage: str, key: str) -> Iterator[ShardWriter]:
+class RowShardWriter(RowWriter):
+    """Collects the rows of one Parquet file of a dataset, in the columns that readers get."""
+
+    def __init__(self, path: Path, rows_per_group: int, group_bytes: int) -> None:
+        super().__init__(path, rows_per_group, group_bytes)
+        self.counts: Counter[str] = Counter()
+        self.quarantined: list[Quarantined] = []
+        self.extra: dict[str, Any] = {}
+
+
+def new_shard(store: Store, stage: str, key: str) -> AbstractContextManager[ShardWriter]:
     """Write one shard: visible as a whole once the block has ended without an error, and never before."""
+    return _committed(store, stage, key, lambda path: ShardWriter(stage, key, path))
+
+
+def new_row_shard(
+    store: Store, stage: str, key: str, rows_per_group: int, group_bytes: int
+) -> AbstractContextManager[RowShardWriter]:
+    """The same for a Parquet file of a dataset, with its bounds of a row group."""
+    return _committed(store, stage, key, lambda path: RowShardWriter(path, rows_per_group, group_bytes))
+
+
+Writer = TypeVar("Writer", ShardWriter, RowShardWriter)
+
+
+@contextmanager
+def _committed(store: Store, stage: str, key: str, make: Callable[[Path], Writer]) -> Iterator[Writer]:
     started = time.perf_counter()
     temporary = store.temporary(".parquet")
     with named_disk_errors(store.root):
-        writer = ShardWriter(stage, key, temporary)
+        writer = make(temporary)
         try:
             yield writer
             writer.close()

@@ -69,10 +69,6 @@ def run_job(job: Job, store: Store) -> Manifest:
     """Make one shard (in whatever process calls it) and return its manifest. Stages are imported when first
     run.
     """
-    if job.stage == "publish":
-        from flows.stages.publish import write_data_shard
-
-        return write_data_shard(job, store)
     stage = importlib.import_module(f"flows.stages.{job.stage}")
     run: Callable[[Job, Store, ShardWriter], None] = stage.run
     with new_shard(store, job.stage, job.key) as out:

@@ -6,13 +6,13 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from flows.stages import regions
 from flows.stages.external import FileTally, judge
 from flows.stages.job import Job
 from flows.stages.keepout import KeepOut
-from flows.stages.merging.candidates import Candidate, Picture, external, own, stored_pictures
+from flows.stages.merging.candidates import Candidate, Picture, RowRef, external, own, stored_pictures
 from flows.stages.merging.conflicts import without_conflicts
 from flows.stages.merging.duplicates import generated_files, same_pictures, without_repeats
 from flows.stages.merging.mixture import allowed, mixed
@@ -25,26 +25,11 @@ from schemas.sections import without_places
 from schemas.shards import Item, ShardWriter, read_items
 from schemas.store import Manifest, Store
 
-__all__ = ["ExternalInputs", "RowRef", "config_hash", "job", "run", "shard_rows", "split_of"]
+__all__ = ["ExternalInputs", "config_hash", "job", "run", "shard_rows", "split_of"]
 
 VERSION = 3
 _TEXT_BYTES = 2_000
 """What a row without a picture counts for where files are cut by bytes."""
-
-
-class RowRef(NamedTuple):
-    """Where a row to publish lies: shard `key` of `stage` and its item, and where its pictures lie.
-
-    `pictures` are [stage, key, place, id]; `source` the same for the photograph of a row of another dataset.
-    """
-
-    row_id: str
-    stage: str
-    key: str
-    item: str
-    pictures: list[list[Any]]
-    source: list[Any] | None
-    bytes: int
 
 
 @dataclass

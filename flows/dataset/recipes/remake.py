@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distortions.plans import rebuild as apply_recipe
+from flows.dataset.folder import LIBRARIES
 from flows.dataset.recipes.sample import difference
 from flows.sources import SourceRef, read_source
-from flows.stages.publish import LIBRARIES
 from schemas.config import IngestConfig
 from schemas.errors import InputError, SampleError
 from schemas.hashing import content_key

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas.shards import read_items
 from schemas.store import Store
@@ -65,6 +65,21 @@ class Candidate:
     @property
     def rank(self) -> int:
         return RANKS[self.source]
+
+
+class RowRef(NamedTuple):
+    """Where a row to publish lies: shard `key` of `stage` and its item, and where its pictures lie.
+
+    `pictures` are [stage, key, place, id]; `source` the same for the photograph of a row of another dataset.
+    """
+
+    row_id: str
+    stage: str
+    key: str
+    item: str
+    pictures: list[list[Any]]
+    source: list[Any] | None
+    bytes: int
 
 
 def own(store: Store, annotate: Sequence[tuple[str, str]]) -> Iterator[Candidate]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flows.stages.merge import RowRef
+from flows.stages.merging.candidates import RowRef
 from schemas.records import Row
 from schemas.shards import Item, read_item
 from schemas.store import Store

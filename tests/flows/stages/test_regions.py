@@ -30,6 +30,7 @@ from annotation.regions.interface import (
 )
 from annotation.regions.ssa_json import write
 from flows.cli import main
+from flows.dataset.folder import public_config
 from flows.engine import runners
 from flows.engine import survey as plan
 from flows.engine.build import Outcome, build, build_until
@@ -39,7 +40,6 @@ from flows.stages import regions
 from flows.stages.gpu_slots import gpu_name, gpu_slot, slots_folder
 from flows.stages.job import Job
 from flows.stages.merge import config_hash
-from flows.stages.publish import public_config
 from flows.stages.ssa_files import SUFFIX, file_names, find
 from schemas.config import BuildConfig, RegionsConfig
 from schemas.dataset import data_files, load_manifest, raw_rows
