@@ -18,9 +18,9 @@ import cv2
 import skimage.data
 
 from distortions import catalog
-from flows.stages import external as rows
-from flows.stages import merge, outline, pictures
-from flows.stages.job import Job, run_job
+from flows.stages import external, merge, outline, pictures
+from flows.stages.job import Job
+from flows.stages.table import run_job
 from schemas.config import BuildConfig, ExternalConfig
 from schemas.store import open_store
 
@@ -103,7 +103,7 @@ def main() -> None:
 
         outlined = run_job(outline.job(path, outline.file_hash(path, None)), store)
         told("outline")
-        jobs = rows.jobs(outlined, path, outline.file_hash(path, None), dataset)
+        jobs = external.file_jobs(outlined, path, outline.file_hash(path, None), dataset)
         manifests = [run_job(job, store) for job in jobs]
         told("rows")
         total = time.perf_counter() - began

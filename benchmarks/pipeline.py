@@ -27,11 +27,14 @@ import skimage.data
 from sklearn.datasets import load_sample_image
 
 from distortions.plans import rebuild
-from flows.engine import survey as plan
+from flows.engine import survey
 from flows.engine.build import build
 from flows.engine.overrides import Overrides, configure
-from flows.engine.runners import ProcessRunner, single_threaded_libraries
-from flows.stages.job import Job, run_job
+from flows.engine.runners import ProcessRunner
+from flows.stages.job import Job
+from flows.stages.known import Known
+from flows.stages.table import run_job
+from flows.workers import single_threaded_libraries
 from schemas.config import BuildConfig, IngestConfig
 from schemas.pictures import decode, encode, load_png
 from schemas.shards import read_items
@@ -78,17 +81,17 @@ def configuration(folder: Path, pictures: Sequence[np.ndarray], side: int) -> Bu
     return configure(path, Overrides())
 
 
-def survey(config: BuildConfig, store: Store) -> plan.Survey:
-    found = plan.survey_ingest(plan.scan_sources(config, None, None), config, store)
-    plan.survey_rows(found, store)
-    return found
+def surveyed(config: BuildConfig, store: Store) -> Known:
+    known = survey.start(config, store)
+    survey.look_ahead(known)
+    return known
 
 
 def time_stages(config: BuildConfig, store: Store) -> dict[str, float]:
     """Seconds of each stage's jobs, one after the other in this process."""
     seconds = {}
     for stage in STAGES:
-        jobs = survey(config, store).jobs[stage]
+        jobs = surveyed(config, store).jobs[stage]
         started = time.perf_counter()
         for job in jobs:
             run_job(job, store)
@@ -108,7 +111,7 @@ def ingest_floor(config: BuildConfig) -> float:
 def distort_floor(config: BuildConfig, store: Store) -> float:
     """Seconds to decode every photograph, remake each sample from its recipe, and encode it."""
     recipes = []
-    for job in survey(config, store).jobs["distort"]:
+    for job in surveyed(config, store).jobs["distort"]:
         pictures = {
             item.id: item.picture for item in read_items(store, "ingest", job.content["ingest"], True)
         }
@@ -131,8 +134,8 @@ def time_workers(config: BuildConfig, folder: Path, workers: int) -> float:
         shutil.copytree(base / stage, target / stage)
     (target / "store.json").write_bytes((base / "store.json").read_bytes())
     with open_store(target) as store, ProcessRunner(store, workers) as runner:
-        warm = survey(config.model_copy(update={"seed": 1}), store).jobs["distort"]
-        jobs = survey(config, store).jobs["distort"]
+        warm = surveyed(config.model_copy(update={"seed": 1}), store).jobs["distort"]
+        jobs = surveyed(config, store).jobs["distort"]
         _all(runner.run, warm, workers)
         started = time.perf_counter()
         _all(runner.run, jobs, workers)
@@ -152,7 +155,7 @@ def peak_memory(config: BuildConfig) -> dict[str, float]:
     peaks = {}
     with open_store(config.store or config.out) as store:
         for stage in STAGES:
-            jobs = survey(config, store).jobs[stage]
+            jobs = surveyed(config, store).jobs[stage]
             with ProcessPoolExecutor(1, mp_context=context) as pool:
                 peaks[stage] = pool.submit(_peak_of, jobs, store.root, store.tmp).result()
     return peaks
@@ -191,7 +194,7 @@ def main() -> None:
             shutil.rmtree(store.root / "regions")
             seconds = time_stages(config, store)
             floors = {"ingest": ingest_floor(config), "distort": distort_floor(config, store)}
-            samples = sum(m.rows for m in survey(config, store).manifests("distort"))
+            samples = sum(m.rows for m in surveyed(config, store).manifests("distort"))
         print(f"{count} photographs of 1024 x 768, {samples} samples, one process, one thread\n")
         print("| stage | photographs/s | pictures made/s | floor / stage |")
         print("|---|---|---|---|")

@@ -28,6 +28,8 @@ ExternalTask = Literal[
 ]
 EXTERNAL_TASKS: tuple[ExternalTask, ...] = get_args(ExternalTask)
 """Tasks of merged datasets that are none of ours; what is the same keeps our name."""
+OWN_SOURCE = "iqa-spider"
+"""The source of rows that are made here."""
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
 

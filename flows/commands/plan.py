@@ -6,11 +6,11 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from flows.engine import survey as plan
-from flows.engine.forecast import expected, missing_inputs
-from flows.engine.runners import default_workers
+from flows.engine import survey
+from flows.engine.forecast import expected, forecast, forecast_requests, missing_inputs
 from flows.progress import duration
-from flows.stages.job import STAGES
+from flows.stages.table import STAGES, needed
+from flows.workers import default_workers
 from schemas.config import BuildConfig
 from schemas.store import Store
 
@@ -27,27 +27,23 @@ def print_plan(config: BuildConfig, limit: int | None, as_json: bool, until: str
         _print_expected(config, missing, as_json)
         return
     store = Store(config.store or config.out / "store")
-    survey = plan.survey_ingest(plan.scan_sources(config, None, limit), config, store)
-    plan.survey_external(survey, store, None)
-    plan.survey_rows(survey, store)
-    plan.survey_merge(survey, store)
-    plan.survey_publish(survey, store)
+    known = survey.start(config, store, limit)
+    survey.look_ahead(known, partial=True)
     workers = config.run.workers or default_workers()
-    last = STAGES.index(until or STAGES[-1])
-    requests = plan.survey_requests(survey, store)
-    forecast = plan.forecast(survey, 1 if config.run.runner == "serial" else workers, requests)
-    stages = [entry for entry in forecast if STAGES.index(entry.stage) <= last]
-    done = plan.finished_dataset(survey, config.out) if until is None else None
-    print(
-        f"{len(survey.scanned.refs)} photographs, {len(survey.scanned.duplicates)} exact duplicates, ", end=""
-    )
-    print(f"{len(survey.scanned.quarantined)} that can't be used")
+    wanted = needed(until) if until is not None else STAGES
+    requests = forecast_requests(known)
+    whole = forecast(known, 1 if config.run.runner == "serial" else workers, requests)
+    stages = [entry for entry in whole if entry.stage in wanted]
+    done = survey.finished_dataset(known, config.out) if until is None else None
+    scanned = known.scanned
+    print(f"{len(scanned.refs)} photographs, {len(scanned.duplicates)} exact duplicates, ", end="")
+    print(f"{len(scanned.quarantined)} that can't be used")
     for entry in stages:
         time = _time(entry.seconds) if entry.new else ""
         print(f"{entry.stage:<9} {entry.new:>5} to make {entry.reused:>5} to reuse  {time}".rstrip())
-    known = sum(entry.seconds for entry in stages if entry.seconds is not None)
+    seconds = sum(entry.seconds for entry in stages if entry.seconds is not None)
     unknown = "" if all(entry.seconds is not None for entry in stages) else " and the model's time"
-    print(f"total     about {duration(known)}{unknown} with {workers} workers")
+    print(f"total     about {duration(seconds)}{unknown} with {workers} workers")
     if requests is not None and config.annotate.vlm is not None:
         print(f"model     {config.annotate.vlm.model} ({config.annotate.backend}): {_asked(requests)}")
     if done is not None:
@@ -56,7 +52,7 @@ def print_plan(config: BuildConfig, limit: int | None, as_json: bool, until: str
         print(f"nothing to do: all shards until {until} stand")
     if as_json:
         summary: dict[str, Any] = {
-            "photographs": len(survey.scanned.refs),
+            "photographs": len(scanned.refs),
             "shards": {"new": sum(e.new for e in stages), "reused": sum(e.reused for e in stages)},
             "stages": {
                 e.stage: {
@@ -94,7 +90,7 @@ def _print_expected(config: BuildConfig, missing: list[str], as_json: bool) -> N
     for line in missing:
         print(line)
     workers = 1 if config.run.runner == "serial" else config.run.workers or default_workers()
-    parts = expected(config, plan.TYPICAL_SECONDS)
+    parts = expected(config)
     for part in parts:
         time = f"about {duration(part.seconds / workers)}" if part.seconds else ""
         print(f"{part.what:<28} {part.count:>9,}  {time}".rstrip())

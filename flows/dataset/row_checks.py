@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from annotation.qa import check_row
 from distortions import catalog
 from flows.dataset.merged_row_checks import ExternalChecks
-from flows.stages.annotate import SOURCE
 from schemas import masks
 from schemas.arrow import row_digest, row_from_arrow
 from schemas.config import LicensesConfig
@@ -23,7 +22,7 @@ from schemas.dataset import KeptOut, first_problem
 from schemas.errors import SampleError
 from schemas.lettering import visible
 from schemas.pictures import load_png, pixel_hash
-from schemas.records import Region, Row
+from schemas.records import OWN_SOURCE, Region, Row
 
 _MAX_MISSING = 20
 Layers = dict[str | None, tuple[Any, list[list[Any]]]]
@@ -99,7 +98,7 @@ class RowChecks:
         if row.external is not None:
             for kind, what in self._external.check(row, hashes):
                 yield Fault(kind, place, what)
-        elif row.source != SOURCE:
+        elif row.source != OWN_SOURCE:
             yield Fault("unknown-source", place, f"the source is {row.source!r}, nothing tells where from")
         if row.provenance is not None:
             yield from self._check_recipe(row, place, hashes)

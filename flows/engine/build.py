@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from flows.dataset import folder
 from flows.dataset.report import ShardCount
-from flows.engine import survey as plan
+from flows.engine import survey
 from flows.engine.prefect_server import Server, prefect_at, prefect_server
-from flows.engine.runners import Runner, default_workers, make_runner
+from flows.engine.runners import Runner, make_runner
 from flows.progress import Progress
-from flows.stages import publish
-from flows.stages.job import EXTERNAL_STAGES, STAGES, Job
+from flows.stages.job import Job
+from flows.stages.known import Known
+from flows.stages.table import STAGES, needed, stage_of
+from flows.workers import default_workers
 from schemas.config import BuildConfig
-from schemas.dataset import DatasetManifest, load_manifest, quarantine_bytes
-from schemas.errors import BuildError
-from schemas.hash_cache import FileHashes
-from schemas.records import Quarantined
-from schemas.store import Store, exclusive, open_store, write_atomically
+from schemas.dataset import DatasetManifest, load_manifest
+from schemas.store import exclusive, open_store
 
 _WINDOW = 4
 T = TypeVar("T")
@@ -108,90 +108,80 @@ def build(config: BuildConfig, limit: int | None = None) -> Outcome:
     (a full disk, too many failures, an output held by a running build).
     """
     started = time.perf_counter()
-    with _surveyed(config, limit) as (survey, store):
-        if not (survey.missing("ingest") or survey.missing("keepout")):
-            plan.survey_merge(survey, store)
-            plan.survey_publish(survey, store)
-            done = plan.finished_dataset(survey, config.out)
-            if done is not None:
-                publish.point_latest(config.out, done)
-                shards = {s: ShardCount(0, len(survey.jobs[s])) for s in STAGES if survey.jobs[s]}
-                seconds = {"scan": round(time.perf_counter() - started, 3)}
-                return Outcome(done, load_manifest(done), shards, seconds, changed=False)
-        with _started(survey, store, started) as (under_way, server):
+    with _surveyed(config, limit, STAGES) as known:
+        done = survey.finished_dataset(known, config.out)
+        if done is not None:
+            folder.point_latest(config.out, done)
+            return Outcome(done, load_manifest(done), _reused(known), _scan_seconds(started), changed=False)
+        with _started(known, started) as (under_way, server):
             return under_way.run(server, under_way.dataset)
 
 
 def build_until(config: BuildConfig, stage: str, limit: int | None = None) -> Stopped:
-    """Make the shards of `config` that its store lacks up to `stage` ("ingest", "regions", "distort" or
-    "annotate") and no dataset; a later build, of another output folder or machine too, reuses them.
+    """Make the shards of `config` that its store lacks up to `stage`, with the stages it follows from, and no
+    dataset; a later build, of another output folder or machine too, reuses them.
 
     Raises InputError and BuildError as `build`.
     """
     started = time.perf_counter()
-    before = STAGES[: STAGES.index(stage) + 1]
-    stages = tuple(name for name in before if name == "keepout" or name not in EXTERNAL_STAGES)
-    with _surveyed(config, limit) as (survey, store):
-        foreseen = bool(survey.kept.by_shard)
-        if foreseen and not any(survey.missing(name) for name in stages):
-            seconds = {"scan": round(time.perf_counter() - started, 3)}
-            shards = {name: ShardCount(0, len(survey.jobs[name])) for name in stages}
-            return _stopped(survey, store, stages, shards, seconds)
-        with _started(survey, store, started) as (under_way, server):
-            return under_way.run(server, lambda: under_way.until(stages))
+    stages = needed(stage)
+    with _surveyed(config, limit, stages) as known:
+        if all(known.complete(name) for name in stages):
+            return _stopped(known, stage, _reused(known), _scan_seconds(started))
+        with _started(known, started) as (under_way, server):
+            return under_way.run(server, lambda: under_way.until(stage))
 
 
 @contextmanager
-def _surveyed(config: BuildConfig, limit: int | None) -> Iterator[tuple[plan.Survey, Store]]:
-    """The build's folder and store, held, and what stands in it as far as that can be foreseen."""
+def _surveyed(config: BuildConfig, limit: int | None, stages: tuple[str, ...]) -> Iterator[Known]:
+    """The build's folder and store, held, and what is known of `stages` as far as it can be foreseen."""
     root = config.store or config.out / "store"
     with exclusive(config.out, config.name), open_store(root) as store:
-        with FileHashes(root / "hashes.sqlite") as hashes:
-            scanned = plan.scan_sources(config, hashes, limit)
-            survey = plan.survey_ingest(scanned, config, store, hashes)
-            plan.survey_external(survey, store, hashes)
-        if not (survey.missing("ingest") or survey.missing("keepout")):
-            plan.survey_rows(survey, store)
-        yield survey, store
+        known = survey.start(config, store, limit, remember=True)
+        survey.look_ahead(known, stages=stages)
+        yield known
 
 
 @contextmanager
-def _started(survey: plan.Survey, store: Store, started: float) -> Iterator[tuple[_Build, Server]]:
+def _started(known: Known, started: float) -> Iterator[tuple[_Build, Server]]:
     """A build with a server and workers."""
-    config = survey.config
+    config = known.config
     with (
         prefect_server(config.out / ".prefect") as server,
-        make_runner(config.run.runner, store, config.run.workers or default_workers()) as runner,
+        make_runner(config.run.runner, known.store, config.run.workers or default_workers()) as runner,
     ):
-        yield _Build(survey, store, runner, started), server
+        yield _Build(known, runner, _scan_seconds(started)), server
 
 
-def _stopped(
-    survey: plan.Survey,
-    store: Store,
-    stages: tuple[str, ...],
-    shards: dict[str, ShardCount],
-    seconds: dict[str, float],
-) -> Stopped:
-    manifests = [manifest for stage in stages for manifest in survey.manifests(stage)]
+def _scan_seconds(started: float) -> dict[str, float]:
+    return {"scan": round(time.perf_counter() - started, 3)}
+
+
+def _reused(known: Known) -> dict[str, ShardCount]:
+    """The shards of a build that made none."""
+    return {stage: ShardCount(0, len(jobs)) for stage, jobs in known.jobs.items() if jobs}
+
+
+def _stopped(known: Known, stage: str, shards: dict[str, ShardCount], seconds: dict[str, float]) -> Stopped:
+    manifests = [manifest for name in needed(stage) for manifest in known.manifests(name)]
     counts: Counter[str] = Counter()
     for manifest in manifests:
         counts.update(manifest.counts)
-    failed = len(survey.scanned.quarantined) + sum(len(manifest.quarantine) for manifest in manifests)
-    return Stopped(stages[-1], store.root, shards, seconds, dict(sorted(counts.items())), failed)
+    failed = len(known.scanned.quarantined) + sum(len(manifest.quarantine) for manifest in manifests)
+    return Stopped(stage, known.store.root, shards, seconds, dict(sorted(counts.items())), failed)
 
 
 class _Build:
-    """One build under way: its survey, which grows as stages end, and the tallies by stage."""
+    """One build under way: what is known of it, which grows as stages end, and the tallies by stage."""
 
-    def __init__(self, survey: plan.Survey, store: Store, runner: Runner, started: float) -> None:
-        self._survey, self._store, self._runner = survey, store, runner
-        self._config = survey.config
+    def __init__(self, known: Known, runner: Runner, seconds: dict[str, float]) -> None:
+        self._known, self._runner = known, runner
         self._shards: dict[str, ShardCount] = {}
-        self._seconds = {"scan": round(time.perf_counter() - started, 3)}
+        self._seconds = seconds
 
     def run(self, server: Server, stages: Callable[[], T]) -> T:
         """`stages`, a method of this object, as one Prefect flow."""
+        config = self._known.config
         begun = time.perf_counter()
         with prefect_at(server):
             from prefect import flow
@@ -199,67 +189,44 @@ class _Build:
             self._seconds["orchestration"] = round(time.perf_counter() - begun, 3)
             as_flow = flow(
                 name="iqa-spider-build",
-                flow_run_name=f"{self._config.name}-seed{self._config.seed}",
+                flow_run_name=f"{config.name}-seed{config.seed}",
                 task_runner=self._runner.task_runner(),
                 persist_result=False,
             )
             result: T = as_flow(stages)()
             return result
 
-    def until(self, stages: tuple[str, ...]) -> Stopped:
-        """The first `stages` and nothing after."""
-        self._rows(stages)
-        return _stopped(self._survey, self._store, stages, self._shards, self._seconds)
-
-    def _rows(self, stages: tuple[str, ...]) -> None:
-        self._make("ingest")
-        for stage in EXTERNAL_STAGES:
-            if stage in stages:
-                with FileHashes(self._store.root / "hashes.sqlite") as hashes:
-                    plan.survey_external(self._survey, self._store, hashes)
-                self._make(stage)
-            if stage == "external":
-                plan.judge_external(self._survey)
-        plan.survey_rows(self._survey, self._store)
-        if not self._survey.kept.by_shard:
-            raise BuildError(self._failed("ingest", *self._failures("ingest"), "no picture could be used"))
-        for stage in stages:
-            if stage != "ingest" and stage not in EXTERNAL_STAGES:
-                self._make(stage)
+    def until(self, stage: str) -> Stopped:
+        """The stages that `stage` follows from, and it."""
+        self._make(needed(stage))
+        return _stopped(self._known, stage, self._shards, self._seconds)
 
     def dataset(self) -> Outcome:
         """All stages, and the dataset's folder."""
-        survey, store = self._survey, self._store
-        self._rows(STAGES[: STAGES.index("merge")])
-        plan.survey_merge(survey, store)
-        self._make("merge")
-        plan.survey_publish(survey, store)
-        if not survey.jobs["publish"]:
-            raise BuildError(
-                "no row was made: no photograph gave a sample; see the counts with `plan`, add photographs"
-            )
-        self._make("publish")
+        self._make(STAGES)
         return self._assemble()
 
-    def _make(self, stage: str) -> None:
-        """Make a stage's missing shards, a window of Prefect tasks at a time, then judge its failures."""
+    def _make(self, stages: tuple[str, ...]) -> None:
+        """Make the missing shards, a stage after the other, and judge each stage when it ends."""
+        for name in stages:
+            stage = stage_of(name)
+            self._known.extend(stage)
+            if self._known.jobs[name]:
+                self._make_missing(name)
+            if stage.judge is not None:
+                stage.judge(self._known)
+
+    def _make_missing(self, stage: str) -> None:
+        """Make a stage's missing shards, a window of Prefect tasks at a time."""
         started = time.perf_counter()
-        jobs, missing = self._survey.jobs[stage], self._survey.missing(stage)
-        if not jobs and stage in EXTERNAL_STAGES:
-            return
+        jobs, missing = self._known.jobs[stage], self._known.missing(stage)
         progress = Progress(stage, len(jobs), len(jobs) - len(missing))
         for manifest in self._submit(stage, missing):
-            self._survey.found[manifest.key] = manifest
+            self._known.found[manifest.key] = manifest
             progress.step()
         progress.close()
         self._shards[stage] = ShardCount(len(missing), len(jobs) - len(missing))
         self._seconds[stage] = round(time.perf_counter() - started, 3)
-        if stage in EXTERNAL_STAGES or stage == "merge":
-            return  # judged by merge.max_bad_share, a file at a time
-        failed, tried = self._failures(stage)
-        if tried and len(failed) / tried > self._config.run.max_failure_rate:
-            limit = f"the limit run.max_failure_rate is {self._config.run.max_failure_rate:.0%}"
-            raise BuildError(self._failed(stage, failed, tried, limit))
 
     def _submit(self, stage: str, jobs: list[Job]) -> Any:
         from prefect import task
@@ -277,33 +244,16 @@ class _Build:
         while waiting:
             yield waiting.popleft().result()
 
-    def _failures(self, stage: str) -> tuple[list[Quarantined], int]:
-        """What failed in a stage, files the scan refused included, and how many were tried."""
-        manifests = self._survey.manifests(stage)
-        failed = [entry for manifest in manifests for entry in manifest.quarantine]
-        if stage == "ingest":
-            failed += self._survey.scanned.quarantined
-        return failed, sum(manifest.rows for manifest in manifests) + len(failed)
-
-    def _failed(self, stage: str, failed: list[Quarantined], tried: int, limit: str) -> str:
-        """The line for a build that fails by its samples; their quarantine is left in the output folder."""
-        path = self._config.out / "quarantine.parquet"
-        write_atomically(path, quarantine_bytes(failed), self._config.out)
-        reasons = ", ".join(
-            f"{reason} {count}" for reason, count in Counter(e.reason for e in failed).most_common(3)
-        )
-        return f"{stage}: {len(failed)} of {tried} failed ({reasons}); {limit}; see {path}"
-
     def _assemble(self) -> Outcome:
-        survey, config = self._survey, self._config
-        facts = plan.facts_of(survey, config.run.runner, self._runner.workers)
+        known, config = self._known, self._known.config
+        facts = survey.facts_of(known, config.run.runner, self._runner.workers)
         facts.seconds, facts.shards = self._seconds, self._shards
         started = time.perf_counter()
-        (merged,) = survey.manifests("merge")
-        manifest = publish.assemble(
-            survey.jobs["publish"], merged, survey.jobs["distort"], facts, self._store, config.out
+        (merged,) = known.manifests("merge")
+        manifest = folder.assemble(
+            known.jobs["publish"], merged, known.jobs["distort"], facts, known.store, config.out
         )
         (config.out / "quarantine.parquet").unlink(missing_ok=True)
         self._seconds["assemble"] = round(time.perf_counter() - started, 3)
-        folder = publish.dataset_folder(config.out, config.name, manifest.key)
-        return Outcome(folder, manifest, self._shards, self._seconds, changed=True)
+        place = folder.dataset_folder(config.out, config.name, manifest.key)
+        return Outcome(place, manifest, self._shards, self._seconds, changed=True)

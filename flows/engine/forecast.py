@@ -1,13 +1,21 @@
-"""A build whose inputs aren't there yet: what is missing, and rough numbers all the same."""
+"""How long a build will take: by what its store has measured, or roughly while its inputs are missing."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from flows.engine.survey import photographs
+from flows.stages.known import Known
+from flows.stages.stage import Stage
+from flows.stages.table import STAGES, stage_of
 from schemas.config import BuildConfig
+
+if TYPE_CHECKING:
+    from flows.engine.model_calls import RequestForecast
 
 PUBLISHED_ROWS = {"q-instruct": 200_000, "dq-495k": 495_000}
 """Rows that the publishers of the datasets tell of."""
@@ -55,12 +63,12 @@ def _inputs(config: BuildConfig) -> Iterator[tuple[str, Path]]:
             yield "evaluation set", place
 
 
-def expected(config: BuildConfig, seconds_a_photograph: dict[str, float]) -> list[Expected]:
+def expected(config: BuildConfig) -> list[Expected]:
     """Rough numbers from the configuration alone.
 
     Rows made here are those the mixture's caps allow, and the photographs as many as gave so many of the
-    scarcest task in the demo; without such caps nothing is foretold of them. Stages that a model does have
-    no time. Rows of other datasets are those their publishers tell of.
+    scarcest task in the demo; without such caps there is no estimate of them. Stages that a model does
+    have no time. Rows of other datasets are as many as their publishers say.
     """
     parts = []
     caps = {
@@ -78,10 +86,92 @@ def expected(config: BuildConfig, seconds_a_photograph: dict[str, float]) -> lis
         }
         parts += [
             Expected(f"photographs, {stage}", photographs, 0 if models.get(stage) else photographs * seconds)
-            for stage, seconds in seconds_a_photograph.items()
+            for stage, seconds in seconds_a_photograph().items()
         ]
     for kind in dict.fromkeys(dataset.kind for dataset in config.merge.external):
         rows, pictures = PUBLISHED_ROWS[kind], PUBLISHED_PICTURES[kind]
         parts.append(Expected(f"{kind} rows", rows, rows / _IMPORT_ROWS))
         parts.append(Expected(f"{kind} pictures", pictures, pictures / _PICTURES))
     return parts
+
+
+def seconds_a_photograph() -> dict[str, float]:
+    """Seconds a photograph of 640 x 427 pixels takes on one core, by stage."""
+    costs = {name: stage_of(name).cost for name in STAGES}
+    return {name: cost.seconds for name, cost in costs.items() if cost.photographs is not None}
+
+
+@dataclass(frozen=True)
+class StageForecast:
+    """One stage's shards to make and to reuse, and the seconds the first will take on all workers.
+
+    `seconds` is None where a model answers and nobody has measured how fast.
+    """
+
+    stage: str
+    new: int
+    reused: int
+    seconds: float | None
+
+
+def forecast(known: Known, workers: int, requests: RequestForecast | None = None) -> list[StageForecast]:
+    """Shards and seconds by stage; `requests` gives the time of annotate where a model answers.
+
+    Pictures not ingested yet count as one shard of each later stage a run of files.
+    """
+    counts = photographs(known)
+    result: dict[str, StageForecast] = {}
+    for name in STAGES:
+        stage = stage_of(name)
+        if stage.cost.photographs is not None:
+            entry = _of_photographs(known, stage, counts, workers)
+        else:
+            changed = any(result[before].new for before in stage.after if before in result)
+            entry = _of_shards(known, stage, changed, workers)
+        if name == "annotate" and requests is not None:
+            entry = replace(entry, seconds=requests.seconds)
+        if entry.new or entry.reused or not stage.optional:
+            result[name] = entry
+    return list(result.values())
+
+
+def _of_photographs(known: Known, stage: Stage, counts: Mapping[str, int], workers: int) -> StageForecast:
+    missing = known.missing(stage.name)
+    pictures, new = sum(counts[job.key] for job in missing), len(missing)
+    if stage.after:
+        unknown = known.missing("ingest")
+        pictures, new = pictures + sum(counts[job.key] for job in unknown), new + len(unknown)
+    reused = len(known.jobs.get(stage.name, [])) - len(missing)
+    seconds = pictures * _measured_seconds(known, stage, counts) / workers
+    return StageForecast(stage.name, new, reused, seconds)
+
+
+def _of_shards(known: Known, stage: Stage, changed: bool, workers: int) -> StageForecast:
+    """A stage after one that changes has other shards: as many as before, and one where none were known."""
+    jobs, missing = known.jobs.get(stage.name, []), known.missing(stage.name)
+    if stage.optional:
+        new = len(missing)
+        return StageForecast(stage.name, new, len(jobs) - new, stage.cost.seconds * new / workers)
+    new = max(1, len(jobs)) if changed else len(missing)
+    return StageForecast(stage.name, new, 0 if changed else len(jobs) - new, stage.cost.seconds * new)
+
+
+def _measured_seconds(known: Known, stage: Stage, counts: Mapping[str, int]) -> float:
+    """Seconds a photograph as the stage's shards took them, else as declared."""
+    done = known.manifests(stage.name)
+    pictures = sum(counts[manifest.key] for manifest in done)
+    if not pictures:
+        return stage.cost.seconds
+    return sum(manifest.seconds for manifest in done) / pictures
+
+
+def forecast_requests(known: Known) -> RequestForecast | None:
+    """What the build will ask a model; None where none is asked."""
+    if known.config.annotate.vlm is None:
+        return None
+    from flows.engine import model_calls
+
+    waiting = sum(len(job.content["files"]) for job in known.missing("ingest"))
+    counts = photographs(known)
+    missing = known.missing("annotate")
+    return model_calls.forecast_requests(missing, counts, waiting, known.config, known.store)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from annotation.regions.interface import Candidate
 from annotation.regions.ssa_json import write
-from flows.engine import survey as plan
+from flows.engine import survey
 from flows.sources.files import is_inside
 from flows.stages.ssa_files import file_names
+from flows.stages.table import needed
 from schemas.config import BuildConfig
 from schemas.errors import InputError
 from schemas.records import Region, SourceImage
@@ -29,20 +30,20 @@ def write_ssa_files(config: BuildConfig, limit: int | None, folder: Path) -> int
     Raises InputError when the store lacks a shard of the regions.
     """
     store = Store(config.store or config.out / "store")
-    survey = plan.survey_ingest(plan.scan_sources(config, None, limit), config, store)
-    plan.survey_rows(survey, store)
-    lacking = len(survey.missing("ingest")) + len(survey.missing("regions"))
+    known = survey.start(config, store, limit)
+    survey.look_ahead(known, partial=True, stages=needed("regions"))
+    lacking = len(known.missing("ingest")) + len(known.missing("regions"))
     if lacking:
         raise InputError(
             f"{store.root}: {lacking} shards of ingest and regions are missing; make them first: "
             "iqa-spider build CONFIG --until regions"
         )
-    names = file_names(ref.uri for ref in survey.scanned.refs)
+    names = file_names(ref.uri for ref in known.scanned.refs)
     written = 0
     with named_disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         root = os.path.realpath(folder, strict=True)
-        for job in survey.jobs["regions"]:
+        for job in known.jobs["regions"]:
             for item in read_items(store, "regions", job.key):
                 source = SourceImage.model_validate(item.record["source_image"])
                 target = _target(root, names[source.uri])

@@ -5,9 +5,7 @@ dataset.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -16,7 +14,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from flows.engine.prefect_server import end_with_parent
-from flows.stages.job import Job, run_job, workers_for
+from flows.stages.job import Job
+from flows.stages.table import run_job, workers_for
+from flows.workers import single_threaded_libraries
 from schemas.config import RunnerName
 from schemas.errors import BuildError
 from schemas.store import Manifest, Store
@@ -132,15 +132,6 @@ def make_runner(name: RunnerName, store: Store, workers: int) -> Runner:
     return InProcessRunner(store, 1 if name == "serial" else workers)
 
 
-def single_threaded_libraries() -> None:
-    """One thread a worker for OpenCV: workers are the parallelism, and results don't depend on a thread
-    count.
-    """
-    import cv2
-
-    cv2.setNumThreads(1)
-
-
 def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
@@ -149,10 +140,3 @@ def _start_worker() -> None:
 
 def _run_in_worker(job: Job, root: Path, tmp: Path | None) -> Manifest:
     return run_job(job, Store(root, tmp))
-
-
-def default_workers() -> int:
-    """The cores this process may use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -24,26 +24,33 @@ from annotation.qa import (
     drafts,
 )
 from annotation.qa.pooled import in_order
-from flows.engine.runners import default_workers
+from flows.stages.failures import limited
 from flows.stages.job import Job
+from flows.stages.known import Known
+from flows.stages.stage import Stage, a_photograph
+from flows.workers import default_workers
 from schemas import __version__
 from schemas.config import AnnotateConfig, BuildConfig
 from schemas.errors import InputError
 from schemas.pictures import load_png
-from schemas.records import Quarantined, Sample
+from schemas.records import OWN_SOURCE, Quarantined, Sample
 from schemas.shards import Item, ShardWriter, read_items, read_picture
 from schemas.store import Store
 
 VERSION = 1
-SOURCE = "iqa-spider"
 _THREADS_A_REQUEST = 2
 """Threads for each request in flight: rows about one sample wait for the turns they share."""
 _WINDOW = 2
 """Rows begun and not yet stored, for each thread: one slow row doesn't hold up the others."""
 
 
-def jobs(distort: Sequence[Job], config: BuildConfig) -> list[Job]:
-    """One job a distort shard; the key holds the hash of the wording or prompts, wherever their files lie."""
+def jobs(known: Known) -> list[Job]:
+    """One job a distort shard."""
+    return jobs_after(known.jobs["distort"], known.config)
+
+
+def jobs_after(distort: Sequence[Job], config: BuildConfig) -> list[Job]:
+    """One job a distort job; the key holds the hash of the wording or prompts, wherever their files lie."""
     _check_workers(config)
     identity = create(config.annotate.backend, _settings(config.annotate)).identity
     local = {
@@ -197,7 +204,7 @@ class _Shard:
         sample, item, identity = source.sample, source.item, row.identity
         record = {
             "id": row.draft.row_id,
-            "source": SOURCE,
+            "source": OWN_SOURCE,
             "task": row.draft.task,
             "messages": [message.model_dump() for message in row.messages],
             "regions": [region.model_dump() for region in sample.regions],
@@ -229,3 +236,14 @@ class _Shard:
 
 def _load(store: Store, distort_key: str, place: int, sample_id: str) -> NDArray[np.uint8]:
     return load_png(read_picture(store, "distort", distort_key, place, sample_id))
+
+
+STAGE = Stage(
+    "annotate",
+    after=("distort",),
+    jobs=jobs,
+    run=run,
+    cost=a_photograph(0.15, lambda job, counts: counts[job.content["distort"]]),
+    whole=False,
+    judge=limited("annotate"),
+)

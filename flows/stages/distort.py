@@ -6,7 +6,10 @@ from collections.abc import Sequence
 
 from distortions import catalog, catalog_digest
 from distortions.plans import PlannedSample, PlanSkip, plan_samples, rules_digest
+from flows.stages.failures import limited
 from flows.stages.job import Job
+from flows.stages.known import Known
+from flows.stages.stage import Stage, a_photograph
 from schemas.config import BuildConfig, DistortConfig
 from schemas.masks import PositionGrid
 from schemas.pictures import encode, load_png, pixel_hash
@@ -17,8 +20,13 @@ from schemas.store import Store
 VERSION = 1
 
 
-def jobs(regions: Sequence[Job], config: BuildConfig) -> list[Job]:
-    """One job a regions shard; the key holds the level tables of the distortions that may be drawn."""
+def jobs(known: Known) -> list[Job]:
+    """One job a regions shard."""
+    return jobs_after(known.jobs["regions"], known.config)
+
+
+def jobs_after(regions: Sequence[Job], config: BuildConfig) -> list[Job]:
+    """One job a regions job; the key holds the level tables of the distortions that may be drawn."""
     names = config.distort.names or [entry.name for entry in catalog()]
     digest, rules = catalog_digest(names), rules_digest()
     return [
@@ -73,3 +81,14 @@ def _store(outcome: PlannedSample | PlanSkip | Quarantined, out: ShardWriter) ->
     }
     out.counts[f"samples: {outcome.sample.kind}"] += 1
     out.add(Item(outcome.sample.sample_id, record, data))
+
+
+STAGE = Stage(
+    "distort",
+    after=("regions",),
+    jobs=jobs,
+    run=run,
+    cost=a_photograph(0.9, lambda job, counts: counts[job.content["regions"]]),
+    whole=False,
+    judge=limited("distort"),
+)

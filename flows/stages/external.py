@@ -14,7 +14,9 @@ from typing import Any, NoReturn
 from flows.stages.importers import dq_495k, q_instruct
 from flows.stages.importers.fields import Imported, Values
 from flows.stages.job import Job
+from flows.stages.known import Known
 from flows.stages.outline import spans
+from flows.stages.stage import Stage, a_shard
 from schemas.config import ExternalConfig
 from schemas.errors import BuildError, InputError, SampleError
 from schemas.shards import Item, ShardWriter
@@ -26,7 +28,29 @@ MAX_ROW = 256_000
 LICENSES = {"q-instruct": q_instruct.LICENSE, "dq-495k": dq_495k.LICENSE}
 
 
-def jobs(outline: Manifest, path: Path, sha256: str, dataset: ExternalConfig) -> list[Job]:
+def jobs(known: Known) -> list[Job]:
+    """The jobs of all annotation files, once each."""
+    return list({job.key: job for job, _ in listed(known)}.values())
+
+
+def listed(known: Known) -> list[tuple[Job, int]]:
+    """The jobs of all annotation files with the numbers of their datasets in the configuration, in order; two
+    datasets that share a file share its jobs.
+    """
+    return known.once(_listed, "outline")
+
+
+def _listed(known: Known) -> list[tuple[Job, int]]:
+    datasets = known.config.merge.external
+    files = [(number, path) for number, one in enumerate(datasets) for path in one.annotations]
+    return [
+        (made, number)
+        for outline, (number, path) in zip(known.jobs["outline"], files, strict=True)
+        for made in file_jobs(known.found[outline.key], path, outline.content["file"], datasets[number])
+    ]
+
+
+def file_jobs(outline: Manifest, path: Path, sha256: str, dataset: ExternalConfig) -> list[Job]:
     """One job a run of rows of the file at `path`; its key holds the file's hash and the run."""
     content: dict[str, Any] = {
         "version": VERSION,
@@ -161,3 +185,12 @@ def judge(files: Iterable[FileTally], max_bad_share: float) -> None:
                 f"{file.name}: {what}; the limit merge.max_bad_share is {max_bad_share:.1%}; "
                 "complete the dataset's files or raise the limit"
             )
+
+
+def _judge(known: Known) -> None:
+    judge(tally(known.jobs["external"], known.found).values(), known.config.merge.max_bad_share)
+
+
+STAGE = Stage(
+    "external", after=("outline",), jobs=jobs, run=run, cost=a_shard(1.0), optional=True, judge=_judge
+)

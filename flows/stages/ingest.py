@@ -1,25 +1,27 @@
-"""Stage ingest: files to upright 8-bit RGB pictures, then near duplicates out."""
+"""Stage ingest: files to upright 8-bit RGB pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from flows.sources import SourceRef, read_source
+from flows.stages.failures import limited
 from flows.stages.job import Job, cut
-from schemas.config import BuildConfig, IngestConfig
-from schemas.pictures import decode, encode, fingerprint, near_duplicates
+from flows.stages.known import Known
+from flows.stages.stage import Stage, a_photograph
+from schemas.config import IngestConfig
+from schemas.pictures import decode, encode, fingerprint
 from schemas.records import SourceImage
 from schemas.shards import Item, ShardWriter
-from schemas.store import Manifest, Store
+from schemas.store import Store
 
 VERSION = 1
 
 
-def jobs(refs: Sequence[SourceRef], config: BuildConfig) -> list[Job]:
+def jobs(known: Known) -> list[Job]:
     """One job a run of files; the files' places are local, their content, names and licences are not."""
-    by_hash = {ref.sha256: ref for ref in refs}
+    config = known.config
+    by_hash = {ref.sha256: ref for ref in known.scanned.refs}
     settings = config.ingest.model_dump(mode="json", exclude={"near_duplicate_bits", "license"})
     made = []
     for run_of in cut(list(by_hash), config.run.shard_size):
@@ -56,28 +58,11 @@ def run(job: Job, store: Store, out: ShardWriter) -> None:
     out.extra["sources"] = sources
 
 
-@dataclass(frozen=True)
-class Kept:
-    """The pictures that go on: `by_shard` lists their ids for each ingest key, `dropped` maps near
-    duplicates to
-    the picture that stays, `uris` names every ingested picture."""
-
-    by_shard: dict[str, list[str]]
-    dropped: dict[str, str]
-    uris: dict[str, str]
-
-
-def keep(manifests: Sequence[Manifest], near_duplicate_bits: int) -> Kept:
-    """Drop near duplicates over all ingest shards; the smallest id stays."""
-    prints: list[tuple[str, str]] = []
-    uris: dict[str, str] = {}
-    by_shard: dict[str, list[str]] = {}
-    for manifest in manifests:
-        for entry in manifest.extra["sources"]:
-            name = entry["source_image"]["id"]
-            prints.append((name, entry["fingerprint"]))
-            uris[name] = entry["source_image"]["uri"]
-            by_shard.setdefault(manifest.key, []).append(name)
-    dropped = near_duplicates(prints, near_duplicate_bits)
-    kept = {key: [name for name in names if name not in dropped] for key, names in by_shard.items()}
-    return Kept({key: names for key, names in kept.items() if names}, dropped, uris)
+STAGE = Stage(
+    "ingest",
+    after=(),
+    jobs=jobs,
+    run=run,
+    cost=a_photograph(0.03, lambda job, counts: len(job.content["files"])),
+    judge=limited("ingest"),
+)

@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from schemas.hashing import content_key
-from schemas.shards import ShardWriter, new_shard
-from schemas.store import Manifest, Store
-
-EXTERNAL_STAGES: tuple[str, ...] = ("keepout", "outline", "external", "pictures")
-"""Stages that only builds with other datasets or evaluation sets have."""
-STAGES: tuple[str, ...] = (
-    "ingest",
-    *EXTERNAL_STAGES,
-    "regions",
-    "distort",
-    "annotate",
-    "merge",
-    "publish",
-)
 
 
 @dataclass(frozen=True)
@@ -54,26 +39,3 @@ def cut(ids: Sequence[str], size: int) -> list[list[str]]:
             runs.append(current)
             current = []
     return [*runs, current] if current else runs
-
-
-def workers_for(job: Job, workers: int) -> int:
-    """How many of `workers` processes may run jobs of this one's stage."""
-    if job.stage != "regions":
-        return workers
-    from flows.stages.regions import most_workers
-
-    return min(workers, most_workers(job) or workers)
-
-
-def run_job(job: Job, store: Store) -> Manifest:
-    """Make one shard (in whatever process calls it) and return its manifest. Stages are imported when first
-    run.
-    """
-    stage = importlib.import_module(f"flows.stages.{job.stage}")
-    run: Callable[[Job, Store, ShardWriter], None] = stage.run
-    with new_shard(store, job.stage, job.key) as out:
-        run(job, store, out)
-    manifest = store.find(job.stage, job.key)
-    if manifest is None:
-        raise RuntimeError(f"shard {job.stage}/{job.key} vanished after it was written")
-    return manifest

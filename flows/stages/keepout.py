@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows.sources import HashCache, SourceRef, read_source, scan
 from flows.stages.job import Job, cut
-from schemas.config import BuildConfig, ImagesConfig, IngestConfig, KeepOutConfig
+from flows.stages.known import Known
+from flows.stages.stage import Stage, a_shard
+from schemas.config import ImagesConfig, IngestConfig, KeepOutConfig
 from schemas.errors import InputError, SampleError
 from schemas.pictures import NearPictures, decode, fingerprint, pixel_hash
 from schemas.records import Quarantined
@@ -33,9 +35,19 @@ class Listed:
     quarantined: list[Quarantined] = field(default_factory=list)
 
 
-def list_sets(config: BuildConfig, cache: HashCache | None) -> list[Listed]:
+def evaluation_sets(known: Known) -> list[Listed]:
     """The evaluation sets of the configuration. Raises InputError for one that can't be read."""
-    return [_list(one, cache) for one in config.merge.keep_out]
+    return known.once(_list_sets)
+
+
+def _list_sets(known: Known) -> list[Listed]:
+    with known.hashes() as cache:
+        return [_list(one, cache) for one in known.config.merge.keep_out]
+
+
+def listed_hashes(listed: Iterable[Listed]) -> list[tuple[str, str, str]]:
+    """(set, hash, name) of every evaluation picture that a list of hashes names."""
+    return [(one.name, *entry) for one in listed for entry in one.hashes]
 
 
 def _list(one: KeepOutConfig, cache: HashCache | None) -> Listed:
@@ -70,10 +82,10 @@ def read_list(path: Path) -> list[tuple[str, str]]:
     return found
 
 
-def jobs(listed: Sequence[Listed]) -> list[Job]:
+def jobs(known: Known) -> list[Job]:
     """One job a run of files of a folder."""
     made = []
-    for one in listed:
+    for one in evaluation_sets(known):
         by_hash = {ref.sha256: ref for ref in one.refs}
         for run_of in cut(list(by_hash), SHARD_PICTURES):
             files = [by_hash[sha256] for sha256 in run_of]
@@ -131,3 +143,6 @@ class KeepOut:
             return found, "exact"
         near = self._near.find(sha256, fingerprint, first=True)
         return (near[0], "near") if near else None
+
+
+STAGE = Stage("keepout", after=(), jobs=jobs, run=run, cost=a_shard(5.0), optional=True)

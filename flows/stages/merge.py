@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from flows.stages import regions
-from flows.stages.external import FileTally, judge
+from flows.stages.external import FileTally, judge, listed
 from flows.stages.job import Job
-from flows.stages.keepout import KeepOut
+from flows.stages.keepout import KeepOut, evaluation_sets, listed_hashes
+from flows.stages.known import Known
 from flows.stages.merging.candidates import Candidate, Picture, RowRef, external, own, stored_pictures
 from flows.stages.merging.conflicts import without_conflicts
 from flows.stages.merging.duplicates import generated_files, same_pictures, without_repeats
 from flows.stages.merging.mixture import allowed, mixed
-from flows.stages.merging.splits import split_of, split_rows
-from flows.stages.pictures import Found
+from flows.stages.merging.splits import split_rows
+from flows.stages.pictures import located
+from flows.stages.stage import Stage, a_shard
+from flows.stages.survivors import survivors
 from schemas.config import BuildConfig, MergeConfig
 from schemas.hashing import canonical_json, content_key
 from schemas.records import SPLITS, Split
@@ -25,58 +27,43 @@ from schemas.sections import without_places
 from schemas.shards import Item, ShardWriter, read_items
 from schemas.store import Manifest, Store
 
-__all__ = ["ExternalInputs", "config_hash", "job", "run", "shard_rows", "split_of"]
-
 VERSION = 3
 _TEXT_BYTES = 2_000
 """What a row without a picture counts for where files are cut by bytes."""
 
 
-@dataclass
-class ExternalInputs:
-    """What merging takes of other datasets, all of it shards that stand.
-
-    `rows` are (external job, number of its dataset in `found`); `pictures`, `keep_out` and `ingest` keys;
-    `hashes` the (set, hash, name) of lists of evaluation pictures.
-    """
-
-    rows: list[tuple[Job, int]] = field(default_factory=list)
-    found: list[Found] = field(default_factory=list)
-    pictures: list[str] = field(default_factory=list)
-    keep_out: list[str] = field(default_factory=list)
-    hashes: list[tuple[str, str, str]] = field(default_factory=list)
-    ingest: list[str] = field(default_factory=list)
-
-
-def job(annotate: Sequence[Job], config: BuildConfig, inputs: ExternalInputs) -> Job:
+def jobs(known: Known) -> list[Job]:
     """The one job of this stage."""
-    publish = config.publish.model_dump(mode="json", include={"shard_bytes", "min_shards"})
+    config = known.config
     content: dict[str, Any] = {
         "version": VERSION,
         "merge": config.merge.model_dump(mode="json", exclude={"external", "keep_out"}),
-        "publish": publish,
+        "publish": config.publish.model_dump(mode="json", include={"shard_bytes", "min_shards"}),
         "seed": config.seed,
-        "annotate": [[job.key, job.content["distort"]] for job in annotate],
+        "annotate": [[job.key, job.content["distort"]] for job in known.jobs["annotate"]],
     }
     local: dict[str, Any] = {}
-    if inputs.rows:
-        files = [{name: sha256 for name, (sha256, _, _) in found.files.items()} for found in inputs.found]
-        lost = [found.lost for found in inputs.found]
+    rows = listed(known)
+    if rows:
+        found = located(known)
+        files = [{name: sha256 for name, (sha256, _, _) in one.files.items()} for one in found]
+        lost = [one.lost for one in found]
+        hashes = listed_hashes(evaluation_sets(known))
         content |= {
-            "external": [[row.key, number] for row, number in inputs.rows],
+            "external": [[row.key, number] for row, number in rows],
             "found": content_key([sorted(names.items()) for names in files], [sorted(one) for one in lost]),
-            "pictures": inputs.pictures,
+            "pictures": [job.key for job in known.jobs["pictures"]],
             "near_duplicate_bits": config.ingest.near_duplicate_bits,
-            "keep_out": [inputs.keep_out, content_key(inputs.hashes)],
-            "ingest": inputs.ingest,
+            "keep_out": [[job.key for job in known.jobs["keepout"]], content_key(hashes)],
+            "ingest": sorted(survivors(known).by_shard),
         }
         local = {
             "files": files,
             "lost": lost,
-            "hashes": inputs.hashes,
-            "named": [[row.content["file"], row.content["name"]] for row, _ in inputs.rows],
+            "hashes": hashes,
+            "named": [[row.content["file"], row.content["name"]] for row, _ in rows],
         }
-    return Job("merge", content, local)
+    return [Job("merge", content, local)]
 
 
 def run(job: Job, store: Store, out: ShardWriter) -> None:
@@ -275,3 +262,8 @@ def config_hash(config: BuildConfig) -> str:
     shaping["regions"] = regions.shaping(config.regions)
     shaping["merge"] = without_places(config.merge.model_dump())
     return hashlib.sha256(canonical_json(shaping).encode()).hexdigest()[:16]
+
+
+STAGE = Stage(
+    "merge", after=("ingest", "keepout", "pictures", "annotate"), jobs=jobs, run=run, cost=a_shard(0.5)
+)

@@ -11,6 +11,8 @@ from typing import BinaryIO
 from flows.sources import HashCache
 from flows.sources.files import hash_files
 from flows.stages.job import Job
+from flows.stages.known import Known
+from flows.stages.stage import Stage, a_shard
 from schemas.errors import InputError, SampleError
 from schemas.shards import Item, ShardWriter
 from schemas.store import Store
@@ -24,6 +26,16 @@ MAX_VALUE = 64_000_000
 _CHUNK = 1_000_000
 _STRUCTURE = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+([{}\[\]])', re.DOTALL)
 """The next bracket outside strings; possessive, so that it never backtracks."""
+
+
+def jobs(known: Known) -> list[Job]:
+    """One job an annotation file, in the configuration's order. Raises InputError for a missing file."""
+    with known.hashes() as cache:
+        return [
+            job(path, file_hash(path, cache))
+            for dataset in known.config.merge.external
+            for path in dataset.annotations
+        ]
 
 
 def job(path: Path, sha256: str) -> Job:
@@ -131,3 +143,6 @@ def spans(file: BinaryIO, path: Path, digest: hashlib._Hash | None = None) -> It
 _BLANK = b" \t\r\n\xef\xbb\xbf"
 _LOOSE = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[^\s,"]+', re.DOTALL)
 """An element of the list that is neither an object nor a list."""
+
+
+STAGE = Stage("outline", after=(), jobs=jobs, run=run, cost=a_shard(2.0), optional=True)

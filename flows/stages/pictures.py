@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows.sources import HashCache, SourceRef, read_source
 from flows.sources.files import hash_files, locate, to_uri
 from flows.sources.listing import real_folder
+from flows.stages.external import listed
 from flows.stages.job import Job, cut
-from schemas.config import BuildConfig, IngestConfig
+from flows.stages.known import Known
+from flows.stages.stage import Stage, a_shard
+from schemas.config import IngestConfig
 from schemas.errors import SampleError
 from schemas.pictures import decode, encode, fingerprint, pixel_hash
 from schemas.shards import Item, ShardWriter
@@ -53,8 +56,25 @@ def find(root: Path, names: Iterable[str], max_bytes: int, cache: HashCache | No
     return found
 
 
-def jobs(found: Sequence[Found], config: BuildConfig) -> list[Job]:
+def located(known: Known) -> list[Found]:
+    """The pictures that each dataset's rows name, in the configuration's order of the datasets."""
+    return known.once(_located, "external")
+
+
+def _located(known: Known) -> list[Found]:
+    config = known.config
+    found = []
+    with known.hashes() as cache:
+        for number, dataset in enumerate(config.merge.external):
+            shards = {job.key for job, of in listed(known) if of == number}
+            names = {name for key in shards for name in known.found[key].extra["pictures"]}
+            found.append(find(dataset.images, names, config.ingest.max_bytes, cache))
+    return found
+
+
+def jobs(known: Known) -> list[Job]:
     """One job a run of files, by their hashes: a file that several paths or datasets share is one."""
+    found, config = located(known), known.config
     files: dict[str, tuple[str, int, str]] = {}
     for dataset in found:
         for name, (sha256, size, real) in dataset.files.items():
@@ -99,3 +119,6 @@ def run(job: Job, store: Store, out: ShardWriter) -> None:
         out.add(Item(sha256, record, data))
     out.extra["lost"] = lost
     out.counts["pictures"] = out.rows
+
+
+STAGE = Stage("pictures", after=("external",), jobs=jobs, run=run, cost=a_shard(8.0), optional=True)

@@ -7,20 +7,23 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from flows.stages.job import Job
+from flows.stages.known import Known
 from flows.stages.merge import config_hash, shard_rows
 from flows.stages.merging.candidates import RowRef
 from flows.stages.merging.publishing import external_row
+from flows.stages.stage import Stage, a_shard
 from schemas.arrow import row_digest
-from schemas.config import BuildConfig
+from schemas.errors import BuildError
 from schemas.records import Row
 from schemas.shards import RowShardWriter, new_row_shard, read_items, read_picture
-from schemas.store import Manifest, Store
+from schemas.store import Store
 
 VERSION = 3
 
 
-def jobs(merge: Manifest, config: BuildConfig) -> list[Job]:
+def jobs(known: Known) -> list[Job]:
     """One job a Parquet file; its key holds the rows it lists, so other files' rows don't touch it."""
+    (merge,), config = known.manifests("merge"), known.config
     shaping = config_hash(config)
     return [
         Job(
@@ -76,3 +79,13 @@ def _rows(store: Store, refs: Sequence[RowRef], job: Job) -> Iterator[tuple[Row,
         values["provenance"] = {**values["provenance"], "config_hash": job.content["config_hash"]}
         (place,) = ref.pictures
         yield Row.model_validate(values), [read_picture(store, *place)], [record["picture_sha256"]]
+
+
+def _judge(known: Known) -> None:
+    if not known.jobs["publish"]:
+        raise BuildError(
+            "no row was made: no photograph gave a sample; see the counts with `plan`, add photographs"
+        )
+
+
+STAGE = Stage("publish", after=("merge",), jobs=jobs, run=run, cost=a_shard(2.0), shard=shard, judge=_judge)

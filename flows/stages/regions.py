@@ -23,10 +23,13 @@ from annotation.regions.models import place
 from annotation.regions.ssa_json import parse
 from annotation.regions.vocabulary import vocabulary_bytes
 from flows.sources import read_source
+from flows.stages.failures import limited, stop
 from flows.stages.gpu_slots import gpu_name, gpu_slot, slots_folder
-from flows.stages.ingest import Kept
 from flows.stages.job import Job
-from flows.stages.ssa_files import SsaFile
+from flows.stages.known import Known
+from flows.stages.ssa_files import SsaFile, find
+from flows.stages.stage import Stage, a_photograph
+from flows.stages.survivors import survivors
 from schemas.config import BuildConfig, DeviceConfig, ModelConfig, RegionsConfig
 from schemas.errors import InputError, SampleError, SpiderError
 from schemas.hashing import content_key
@@ -52,11 +55,28 @@ def shaping(config: RegionsConfig) -> dict[str, Any]:
     return config.model_dump(mode="json", exclude=NOT_SHAPING)
 
 
-def jobs(
-    kept: Kept, config: BuildConfig, coco_names: Mapping[str, str], ssa: Mapping[str, SsaFile]
+def jobs(known: Known) -> list[Job]:
+    """One job an ingest shard that has pictures which go on."""
+    names = {ref.sha256[:16]: ref.coco_name for ref in known.scanned.refs if ref.coco_name is not None}
+    return jobs_after(survivors(known).by_shard, known.config, names, known.once(_ssa_files))
+
+
+def _ssa_files(known: Known) -> dict[str, SsaFile]:
+    folder = known.config.regions.ssa_json
+    if folder is None:
+        return {}
+    with known.hashes() as cache:
+        return find(folder, known.scanned.refs, cache)
+
+
+def jobs_after(
+    kept: Mapping[str, list[str]],
+    config: BuildConfig,
+    coco_names: Mapping[str, str],
+    ssa: Mapping[str, SsaFile],
 ) -> list[Job]:
-    """One job an ingest shard. `coco_names` gives the annotation file's name of each picture by source id,
-    `ssa` its file of SSA.
+    """One job an ingest shard; `kept` lists its pictures' ids by its key. `coco_names` gives the annotation
+    file's name of each picture by source id, `ssa` its file of SSA.
 
     The key holds each picture's own annotations, so a change in one picture's rebuilds only its shard.
     """
@@ -64,7 +84,7 @@ def jobs(
     if config.regions.clip is not None:
         shared["vocabulary"] = _vocabulary_hash(config.regions.clip.vocabulary)
     made = []
-    for ingest_key, names in kept.by_shard.items():
+    for ingest_key, names in kept.items():
         content = {**shared, "ingest": ingest_key, "sources": names}
         given: dict[str, Any] = {}
         if config.regions.proposer == "coco":
@@ -246,3 +266,21 @@ def _models(config: RegionsConfig) -> dict[str, dict[str, str | None]]:
                 if isinstance(model, ModelConfig):
                     found[f"{part}.{name}.{number}".rstrip(".")] = model.model_dump()
     return found
+
+
+def _judge(known: Known) -> None:
+    if not known.jobs["regions"]:
+        stop(known, "ingest", "no picture could be used")
+    limited("regions")(known)
+
+
+STAGE = Stage(
+    "regions",
+    after=("ingest", "keepout"),
+    jobs=jobs,
+    run=run,
+    cost=a_photograph(0.12, lambda job, counts: len(job.content["sources"])),
+    whole=False,
+    most_workers=most_workers,
+    judge=_judge,
+)

@@ -6,17 +6,17 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import tempfile
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from flows.engine import survey as plan
-from flows.stages import annotate, distort, ingest, keepout, merge, outline, pictures, publish, regions
-from flows.stages import external as rows
-from flows.stages.job import STAGES
+from flows.stages.known import Known
+from flows.stages.table import STAGES
 from schemas.hashing import canonical_json
 from schemas.pictures import load_png
 from schemas.shards import read_items
@@ -25,28 +25,14 @@ from tests.flows import reference_builds
 
 FOLDER = Path(__file__).parent / "pinned"
 KEYS, OUTPUTS = FOLDER / "keys.json", FOLDER / "outputs.json"
-MODULES = {
-    "ingest": ingest,
-    "keepout": keepout,
-    "outline": outline,
-    "external": rows,
-    "pictures": pictures,
-    "regions": regions,
-    "distort": distort,
-    "annotate": annotate,
-    "merge": merge,
-    "publish": publish,
-}
 NOT_RUN = frozenset({"regions", "distort", "annotate", "merge", "publish"})
 """What a build needn't run for the keys of the stages up to merge to be known."""
 
 
 def keys(name: str, root: Path) -> dict[str, list[str]]:
     """Every job key of a reference build by stage, sorted; those of publish follow from all outputs."""
-    survey = reference_builds.make(reference_builds.write_config(name, root), dry=NOT_RUN)
-    return {
-        stage: sorted(job.key for job in survey.jobs[stage]) for stage in STAGES if survey.jobs.get(stage)
-    }
+    known = reference_builds.make(reference_builds.write_config(name, root), dry=NOT_RUN)
+    return {stage: sorted(job.key for job in known.jobs[stage]) for stage in STAGES if known.jobs.get(stage)}
 
 
 def outputs(root: Path) -> dict[str, dict[str, Any]]:
@@ -59,18 +45,18 @@ def outputs(root: Path) -> dict[str, dict[str, Any]]:
     reference_builds.record_replies(config, root / "vlm")
     replayed = reference_builds.make(config, "annotate")
     found["annotate (replay)"] = output_hashes(replayed, config.out / "store")["annotate"]
-    return {name: {"version": MODULES[name.split()[0]].VERSION, "output": found[name]} for name in found}
+    return {name: {"version": module_of(name).VERSION, "output": found[name]} for name in found}
 
 
-def output_hashes(survey: plan.Survey, root: Path) -> dict[str, str]:
+def output_hashes(known: Known, root: Path) -> dict[str, str]:
     """SHA-256 by stage over ids, records, pixels, counts and quarantine of all shards."""
     store = Store(root)
-    return {stage: _hash(survey, store, stage) for stage in STAGES if survey.jobs.get(stage)}
+    return {stage: _hash(known, store, stage) for stage in STAGES if known.jobs.get(stage)}
 
 
-def _hash(survey: plan.Survey, store: Store, stage: str) -> str:
+def _hash(known: Known, store: Store, stage: str) -> str:
     total = hashlib.sha256()
-    for manifest in sorted(survey.manifests(stage), key=lambda one: one.key):
+    for manifest in sorted(known.manifests(stage), key=lambda one: one.key):
         told = [manifest.rows, manifest.counts, [one.model_dump() for one in manifest.quarantine]]
         total.update(canonical_json([told, manifest.extra]).encode())
         if stage == "publish":  # rows with their pictures' pixels: `extra` holds the digest of each
@@ -96,7 +82,12 @@ def complaint(found: dict[str, dict[str, Any]], pinned: dict[str, dict[str, Any]
 
 def file_of(stage: str) -> str:
     """The file, from the repository's root, that holds a stage's VERSION."""
-    return str(Path(str(MODULES[stage].__file__)).relative_to(reference_builds.ROOT))
+    return str(Path(str(module_of(stage).__file__)).relative_to(reference_builds.ROOT))
+
+
+def module_of(name: str) -> ModuleType:
+    """The file of the stage whose output has this name."""
+    return importlib.import_module(f"flows.stages.{name.split()[0]}")
 
 
 def main() -> None:

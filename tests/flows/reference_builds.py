@@ -11,12 +11,12 @@ import numpy as np
 import yaml
 from pycocotools import mask as coco_mask
 
-from flows.engine import survey as plan
+from flows.engine import survey
 from flows.engine.overrides import Overrides, configure
-from flows.sources import HashCache
-from flows.stages.job import STAGES, run_job
+from flows.stages.known import Known
+from flows.stages.table import STAGES, run_job, stage_of
 from schemas.config import BuildConfig
-from schemas.store import Store, open_store
+from schemas.store import open_store
 from tests.annotation.chat.fault_server import FaultServer, Settings
 from tests.annotation.qa.vlm import truthful
 from tests.conftest import photograph, write_photographs
@@ -162,30 +162,16 @@ def record_replies(config: BuildConfig, root: Path) -> None:
         make(served, "annotate")
 
 
-def make(config: BuildConfig, until: str = "publish", dry: frozenset[str] = frozenset()) -> plan.Survey:
-    """Run every stage up to `until` in this process, without Prefect; stages in `dry` are only surveyed."""
+def make(config: BuildConfig, until: str = "publish", dry: frozenset[str] = frozenset()) -> Known:
+    """Run every stage up to `until` in this process, without Prefect; `dry` stages only get their jobs."""
     with open_store(config.store or config.out / "store") as store:
-        survey = plan.survey_ingest(plan.scan_sources(config, None, None), config, store)
-        cache: HashCache | None = None
-        _run(survey, store, "ingest", dry)
-        for stage in ("keepout", "outline", "external", "pictures"):
-            plan.survey_external(survey, store, cache)
-            _run(survey, store, stage, dry)
-        plan.survey_external(survey, store, cache)
-        plan.survey_rows(survey, store)
-        for stage in ("regions", "distort", "annotate"):
-            if STAGES.index(stage) <= STAGES.index(until):
-                _run(survey, store, stage, dry)
-        if until == "publish":
-            plan.survey_merge(survey, store)
-            _run(survey, store, "merge", dry)
-            plan.survey_publish(survey, store)
-            _run(survey, store, "publish", dry)
-    return survey
-
-
-def _run(survey: plan.Survey, store: Store, stage: str, dry: frozenset[str]) -> None:
-    if stage in dry:
-        return
-    for job in survey.missing(stage):
-        survey.found[job.key] = run_job(job, store)
+        known = survey.start(config, store)
+        for name in STAGES[: STAGES.index(until) + 1]:
+            stage = stage_of(name)
+            if name not in dry:
+                known.extend(stage)
+                for job in known.missing(name):
+                    known.found[job.key] = run_job(job, store)
+            elif name != "publish":  # whose jobs follow from what merge wrote
+                known.jobs[name] = stage.jobs(known)
+    return known

@@ -20,9 +20,9 @@ from flows.dataset.columns import PublishedFile
 from flows.dataset.folder import BuildFacts, describe
 from flows.dataset.recipes.remake import Photograph, Remade, file_name, remake
 from flows.dataset.report import Duplicate, ShardCount
-from flows.engine.runners import single_threaded_libraries
 from flows.progress import Progress
 from flows.sources import SourceRef, scan
+from flows.workers import single_threaded_libraries
 from schemas.arrow import row_digest
 from schemas.config import BuildConfig, ImagesConfig
 from schemas.dataset import RowWriter, first_problem

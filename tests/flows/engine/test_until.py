@@ -12,7 +12,7 @@ from annotation.regions.interface import PROPOSERS
 from flows.cli import UNTIL, main
 from flows.engine.build import build, build_until
 from flows.engine.overrides import Overrides, configure
-from flows.stages.job import EXTERNAL_STAGES, STAGES
+from flows.stages.table import STAGES, stage_of
 from tests.conftest import write_photographs, write_tiny_config
 
 NAMES = ["coffee", "china"]
@@ -28,7 +28,7 @@ def config(tmp_path: Path, prefect_url: str) -> Path:
 
 
 def test_the_command_line_knows_the_stages() -> None:
-    own = tuple(stage for stage in STAGES if stage not in EXTERNAL_STAGES)
+    own = tuple(stage for stage in STAGES if not stage_of(stage).optional)
     assert own[: len(UNTIL)] == UNTIL
 
 

@@ -31,8 +31,7 @@ from annotation.regions.interface import (
 from annotation.regions.ssa_json import write
 from flows.cli import main
 from flows.dataset.folder import public_config
-from flows.engine import runners
-from flows.engine import survey as plan
+from flows.engine import runners, survey
 from flows.engine.build import Outcome, build, build_until
 from flows.engine.overrides import Overrides, configure
 from flows.sources import SourceRef
@@ -112,12 +111,12 @@ def labels(outcome: Outcome) -> set[str]:
 def stored(config: BuildConfig) -> dict[str, dict[str, Any]]:
     """The record of every picture's regions by its uri."""
     store = Store(config.store or config.out / "store")
-    survey = plan.survey_ingest(plan.scan_sources(config, None, None), config, store)
-    plan.survey_rows(survey, store)
-    assert not survey.missing("regions")
+    known = survey.start(config, store)
+    survey.look_ahead(known)
+    assert known.complete("regions")
     return {
         item.record["source_image"]["uri"]: item.record
-        for job in survey.jobs["regions"]
+        for job in known.jobs["regions"]
         for item in read_items(store, "regions", job.key)
     }
 
@@ -363,7 +362,7 @@ def key_of(settings: dict[str, Any]) -> str:
     config = BuildConfig.model_validate(
         {"name": "a", "images": {"bundled": True}, "out": "out", "regions": settings}
     )
-    (job,) = regions.jobs(regions.Kept({"k": ["s"]}, {}, {}), config, {}, {})
+    (job,) = regions.jobs_after({"k": ["s"]}, config, {}, {})
     return job.key
 
 

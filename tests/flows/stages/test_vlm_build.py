@@ -316,7 +316,7 @@ def test_a_model_in_process_wants_one_process(configured: Configure) -> None:
 def test_how_a_model_is_reached_is_part_of_no_key(configured: Configure) -> None:
     def keys(backend: str = "server", **vlm: Any) -> set[str]:
         config = configure(configured("http://127.0.0.1:9/v1", backend, **vlm), Overrides())
-        made = annotate.jobs([Job("distort", {"a": 1})], config)
+        made = annotate.jobs_after([Job("distort", {"a": 1})], config)
         return {made[0].key, config_hash(config)}
 
     same = keys()

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.stages import external as rows
-from flows.stages import outline
-from flows.stages.job import run_job
+from flows.stages import external, outline
+from flows.stages.table import run_job
 from schemas.config import ExternalConfig
 from schemas.shards import Item, read_items
 from schemas.store import Manifest, Store, open_store
@@ -30,7 +29,7 @@ def read_file(store: Store) -> Import:
     def run(path: Path, kind: str) -> tuple[list[Item], list[Manifest]]:
         dataset = ExternalConfig.model_validate({"kind": kind, "annotations": [path], "images": path.parent})
         job = outline.job(path, outline.file_hash(path, None))
-        made = rows.jobs(run_job(job, store), path, job.content["file"], dataset)
+        made = external.file_jobs(run_job(job, store), path, job.content["file"], dataset)
         manifests = [run_job(one, store) for one in made]
         return [item for m in manifests for item in read_items(store, "external", m.key)], manifests
 

@@ -223,7 +223,7 @@ def test_a_file_that_changes_under_the_build_is_noticed(tmp_path: Path, read_fil
     path = write_rows(tmp_path / "rows.json", [q_row("a.jpg", "Is it sharp?", "yes")])
     job = outline.job(path, outline.file_hash(path, None))
     write_rows(path, [q_row("a.jpg", "Is it shark?", "yes")])
-    from flows.stages.job import run_job
+    from flows.stages.table import run_job
     from schemas.store import open_store
 
     with open_store(tmp_path / "other") as store, pytest.raises(InputError, match="changed"):

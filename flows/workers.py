@@ -1,0 +1,22 @@
+"""Workers: how many a machine has cores for, and one thread of OpenCV in each."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def default_workers() -> int:
+    """The cores this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def single_threaded_libraries() -> None:
+    """One thread a worker for OpenCV: workers are the parallelism, and results don't depend on the number of
+    threads.
+    """
+    import cv2
+
+    cv2.setNumThreads(1)
