@@ -47,8 +47,8 @@ from schemas.errors import StoreError
 from schemas.folders import make_durable
 from schemas.hashing import canonical_json, content_key
 from schemas.records import EXTERNAL_TASKS, SPLITS, TASKS, Quarantined
-from schemas.shards import checked_file, file_digest, read_items
 from schemas.sections import without_places
+from schemas.shards import checked_file, file_digest, read_items
 from schemas.store import Manifest, Store, fsync_folder, named_disk_errors
 
 LIBRARIES = ("numpy", "opencv-python", "pillow", "pyarrow", "pycocotools", "scikit-image")
