@@ -191,14 +191,15 @@ def _build(options: argparse.Namespace) -> int:
     config = _configured(options)
     from flows.engine.build import build, build_until
     from flows.engine.build_summary import print_outcome, print_stopped
+    from flows.progress import progress_for
 
     if options.until is not None:
-        stopped = build_until(config, options.until, options.limit)
+        stopped = build_until(config, options.until, options.limit, progress_for(False))
         print_stopped(stopped)
         if options.json:
             print(json.dumps(stopped.summary()))
         return 0
-    outcome = build(config, options.limit)
+    outcome = build(config, options.limit, progress_for(False))
     print_outcome(outcome)
     if options.json:
         print(json.dumps(outcome.summary()))
@@ -234,8 +235,9 @@ def _schedule(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     from flows.dataset.verify import print_verification
+    from flows.progress import progress_for
 
-    return print_verification(options.dataset, options.json)
+    return print_verification(options.dataset, options.json, progress_for(False))
 
 
 def _digest(options: argparse.Namespace) -> int:
@@ -307,10 +309,10 @@ def _rebuild(options: argparse.Namespace) -> int:
 
 def _export(options: argparse.Namespace) -> int:
     from flows.dataset.export import export
+    from flows.progress import progress_for
 
-    written = export(
-        options.dataset, options.format, options.out, options.split, options.task, options.source
-    )
+    chosen = (options.split, options.task, options.source)
+    written = export(options.dataset, options.format, options.out, *chosen, progress_for(False))
     print(f"{written.rows} rows, {written.pictures} pictures")
     print(options.out)
     return 0

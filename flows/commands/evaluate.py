@@ -65,6 +65,7 @@ def _add_setup(parser: argparse.ArgumentParser) -> None:
 def _evaluate(options: argparse.Namespace) -> int:
     from flows.evaluation.evaluate import Wanted, print_done, run
     from flows.evaluation.models_under_test import Setup
+    from flows.progress import progress_for
 
     setup = Setup(
         options.segmenter, options.strategy, options.max_tokens, options.device, options.dtype,
@@ -75,10 +76,10 @@ def _evaluate(options: argparse.Namespace) -> int:
         options.benchmark, options.model, options.data, options.out, setup, options.limit, options.baselines
     )
     if options.benchmark != JUDGED:
-        print_done(run(wanted), options.json)
+        print_done(run(wanted, progress=progress_for(False)), options.json)
         return 0
     with judge_of(options, options.out / "judge.sqlite") as judge:
-        print_done(run(wanted, judge), options.json)
+        print_done(run(wanted, judge, progress_for(False)), options.json)
     return 0
 
 

@@ -137,9 +137,10 @@ def _proof(options: argparse.Namespace) -> int:
     _check_installed()
     if options.out is not None:
         proof = proof.model_copy(update={"out": options.out})
+    from flows.progress import progress_for
     from flows.proof.run import RESULT, lines, run_proof
 
-    result = run_proof(proof)
+    result = run_proof(proof, progress_for(False))
     print("\n".join(lines(result)))
     print(proof.out / RESULT)
     return 0 if result["proved"] else 1

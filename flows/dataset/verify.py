@@ -11,7 +11,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from flows.dataset.row_checks import Fault, RowChecks
-from flows.progress import Progress
 from schemas.arrow import dataset_digest, row_digest, row_from_arrow
 from schemas.dataset import (
     MANIFEST,
@@ -26,6 +25,7 @@ from schemas.dataset import (
     row_count,
 )
 from schemas.errors import InputError, SampleError
+from schemas.meter import SILENT, Progress
 from schemas.pictures import load_png, pixel_hash
 from schemas.shards import file_digest
 
@@ -34,8 +34,8 @@ __all__ = ["Fault", "computed_digest", "print_verification", "verify"]
 _EXPECTED = ("README.md", "croissant.json", "quarantine.parquet", "recipes.parquet", "report.html")
 
 
-def verify(folder: Path) -> list[Fault]:
-    """Every fault of a dataset, in the order found. Raises InputError when the folder is no dataset."""
+def verify(folder: Path, progress: Progress = SILENT) -> list[Fault]:
+    """Every fault of a dataset, in the order found. Raises InputError when the folder is not a dataset."""
     manifest = load_manifest(folder)
     faults = list(_check_files(folder, manifest))
     recipes: dict[str, dict[str, str]] = {}
@@ -44,7 +44,7 @@ def verify(folder: Path) -> list[Fault]:
     except InputError as error:
         faults.append(Fault("unreadable-file", "recipes.parquet", _reason(error)))
     checks = RowChecks(recipes, manifest.config, manifest.kept_out)
-    faults += _check_shards(folder, manifest, checks)
+    faults += _check_shards(folder, manifest, checks, progress)
     faults += checks.check_together()
     return faults + list(_check_totals(manifest, checks))
 
@@ -87,19 +87,20 @@ def _check_file(path: Path, name: str, entry: FileEntry) -> Iterator[Fault]:
             yield Fault("row-count", name, f"{found} rows, the manifest says {entry.rows}")
 
 
-def _check_shards(folder: Path, manifest: DatasetManifest, checks: RowChecks) -> list[Fault]:
+def _check_shards(
+    folder: Path, manifest: DatasetManifest, checks: RowChecks, progress: Progress
+) -> list[Fault]:
     faults: list[Fault] = []
     entries = {name: entry for name, entry in sorted(manifest.files.items()) if entry.split is not None}
-    progress = Progress("verify", len(entries), 0)
-    for name, entry in entries.items():
-        path = inside(folder, name)
-        if path is not None and path.is_file():
-            try:
-                faults += _check_shard(path, name, entry, checks)
-            except InputError as error:
-                faults.append(Fault("unreadable-file", name, _reason(error)))
-        progress.step()
-    progress.close()
+    with progress("verify", len(entries), done="checked") as meter:
+        for name, entry in entries.items():
+            path = inside(folder, name)
+            if path is not None and path.is_file():
+                try:
+                    faults += _check_shard(path, name, entry, checks)
+                except InputError as error:
+                    faults.append(Fault("unreadable-file", name, _reason(error)))
+            meter.step()
     return faults
 
 
@@ -156,10 +157,10 @@ def _digest_of(values: dict[str, Any]) -> str:
     )
 
 
-def print_verification(folder: Path, as_json: bool) -> int:
+def print_verification(folder: Path, as_json: bool, progress: Progress) -> int:
     """Print the faults, a line each, and return the exit code."""
     manifest = load_manifest(folder)
-    faults = verify(folder)
+    faults = verify(folder, progress)
     for fault in faults:
         print(fault)
     if not faults:

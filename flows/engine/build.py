@@ -15,13 +15,13 @@ from flows.dataset.report import ShardCount
 from flows.engine import survey
 from flows.engine.prefect_server import Server, prefect_at, prefect_server
 from flows.engine.runners import Runner, make_runner
-from flows.progress import Progress
 from flows.stages.job import Job
 from flows.stages.known import Known
 from flows.stages.table import STAGES, needed, stage_of
 from flows.workers import default_workers
 from schemas.config import BuildConfig
 from schemas.dataset import DatasetManifest, load_manifest
+from schemas.meter import SILENT, Progress
 from schemas.store import exclusive, open_store
 
 _WINDOW = 4
@@ -101,8 +101,8 @@ def _told(count: ShardCount) -> dict[str, int]:
     return {"new": count.new, "reused": count.reused}
 
 
-def build(config: BuildConfig, limit: int | None = None) -> Outcome:
-    """Build the dataset of `config`, making only the shards its store lacks.
+def build(config: BuildConfig, limit: int | None = None, progress: Progress = SILENT) -> Outcome:
+    """Build the dataset of `config`, making only the shards its store lacks; `progress` shows each stage.
 
     Raises InputError (wrong use, unreadable input, an output that belongs to another build) or BuildError
     (a full disk, too many failures, an output held by a running build).
@@ -113,11 +113,13 @@ def build(config: BuildConfig, limit: int | None = None) -> Outcome:
         if done is not None:
             folder.point_latest(config.out, done)
             return Outcome(done, load_manifest(done), _reused(known), _scan_seconds(started), changed=False)
-        with _started(known, started) as (under_way, server):
+        with _started(known, started, progress) as (under_way, server):
             return under_way.run(server, under_way.dataset)
 
 
-def build_until(config: BuildConfig, stage: str, limit: int | None = None) -> Stopped:
+def build_until(
+    config: BuildConfig, stage: str, limit: int | None = None, progress: Progress = SILENT
+) -> Stopped:
     """Make the shards of `config` that its store lacks up to `stage`, with the stages it follows from, and no
     dataset; a later build, of another output folder or machine too, reuses them.
 
@@ -128,7 +130,7 @@ def build_until(config: BuildConfig, stage: str, limit: int | None = None) -> St
     with _surveyed(config, limit, stages) as known:
         if all(known.complete(name) for name in stages):
             return _stopped(known, stage, _reused(known), _scan_seconds(started))
-        with _started(known, started) as (under_way, server):
+        with _started(known, started, progress) as (under_way, server):
             return under_way.run(server, lambda: under_way.until(stage))
 
 
@@ -143,14 +145,14 @@ def _surveyed(config: BuildConfig, limit: int | None, stages: tuple[str, ...]) -
 
 
 @contextmanager
-def _started(known: Known, started: float) -> Iterator[tuple[_Build, Server]]:
+def _started(known: Known, started: float, progress: Progress) -> Iterator[tuple[_Build, Server]]:
     """A build with a server and workers."""
     config = known.config
     with (
         prefect_server(config.out / ".prefect") as server,
         make_runner(config.run.runner, known.store, config.run.workers or default_workers()) as runner,
     ):
-        yield _Build(known, runner, _scan_seconds(started)), server
+        yield _Build(known, runner, _scan_seconds(started), progress), server
 
 
 def _scan_seconds(started: float) -> dict[str, float]:
@@ -174,8 +176,8 @@ def _stopped(known: Known, stage: str, shards: dict[str, ShardCount], seconds: d
 class _Build:
     """One build under way: what is known of it, which grows as stages end, and the tallies by stage."""
 
-    def __init__(self, known: Known, runner: Runner, seconds: dict[str, float]) -> None:
-        self._known, self._runner = known, runner
+    def __init__(self, known: Known, runner: Runner, seconds: dict[str, float], progress: Progress) -> None:
+        self._known, self._runner, self._progress = known, runner, progress
         self._shards: dict[str, ShardCount] = {}
         self._seconds = seconds
 
@@ -220,11 +222,10 @@ class _Build:
         """Make a stage's missing shards, a window of Prefect tasks at a time."""
         started = time.perf_counter()
         jobs, missing = self._known.jobs[stage], self._known.missing(stage)
-        progress = Progress(stage, len(jobs), len(jobs) - len(missing))
-        for manifest in self._submit(stage, missing):
-            self._known.found[manifest.key] = manifest
-            progress.step()
-        progress.close()
+        with self._progress(stage, len(jobs), len(jobs) - len(missing)) as meter:
+            for manifest in self._submit(stage, missing):
+                self._known.found[manifest.key] = manifest
+                meter.step()
         self._shards[stage] = ShardCount(len(missing), len(jobs) - len(missing))
         self._seconds[stage] = round(time.perf_counter() - started, 3)
 

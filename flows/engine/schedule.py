@@ -52,8 +52,10 @@ from pydantic import ValidationError  # noqa: E402
 
 from flows.engine.build import build  # noqa: E402
 from flows.engine.build_summary import print_outcome  # noqa: E402
+from flows.progress import LineMeter  # noqa: E402
 from schemas.config import BuildConfig  # noqa: E402
 from schemas.errors import BuildError, InputError, SpiderError  # noqa: E402
+from schemas.meter import SILENT  # noqa: E402
 
 _POLL_SECONDS = 5.0
 _STOP_SECONDS = 20.0
@@ -65,11 +67,15 @@ _QUIET_TRACKER = "ignore:resource_tracker:UserWarning"
 
 
 @flow(name="iqa-spider-scheduled-build", persist_result=False, flow_run_name="{config[name]}")
-def scheduled_build(config: dict[str, Any], limit: int | None = None) -> State[Any]:
-    """One scheduled run: ends Completed, NothingChanged (type COMPLETED), or Failed with our one line."""
+def scheduled_build(config: dict[str, Any], limit: int | None = None, quiet: bool = False) -> State[Any]:
+    """One scheduled run: ends Completed, NothingChanged (type COMPLETED), or Failed with our one line.
+
+    `quiet` leaves out the lines about its progress.
+    """
     end_with_parent()
+    progress = SILENT if quiet else LineMeter
     try:
-        outcome = build(BuildConfig.model_validate(config), limit)
+        outcome = build(BuildConfig.model_validate(config), limit, progress)
     except SpiderError as error:
         line = " ".join(str(error).split())
         print(f"iqa-spider: {line}", file=sys.stderr, flush=True)
@@ -87,7 +93,7 @@ def scheduled_build(config: dict[str, Any], limit: int | None = None) -> State[A
     return Completed(message=f"built {outcome.folder}: {rows} rows; shards: {new} made, {reused} reused")
 
 
-def serve(config: BuildConfig, limit: int | None, cron: str) -> None:
+def serve(config: BuildConfig, limit: int | None, cron: str, quiet: bool = False) -> None:
     """Serve the build at `cron` (UTC) until SIGINT or SIGTERM, on PREFECT_API_URL's server or one of our own.
 
     The configuration is the one read now: restart after a change. Stopping ends a run under way and marks it
@@ -104,7 +110,7 @@ def serve(config: BuildConfig, limit: int | None, cron: str) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with prefect_server(resolved.out / ".prefect-schedule") as server, prefect_at(server):
-            _Schedule(resolved, limit, cron).serve(server)
+            _Schedule(resolved, limit, cron, quiet).serve(server)
     except KeyboardInterrupt:
         print("stopped", flush=True)
 
@@ -112,8 +118,8 @@ def serve(config: BuildConfig, limit: int | None, cron: str) -> None:
 class _Schedule:
     """A deployment being served: Prefect's runner on its own thread; the main thread takes the signals."""
 
-    def __init__(self, config: BuildConfig, limit: int | None, cron: str) -> None:
-        self._config, self._limit, self._cron = config, limit, cron
+    def __init__(self, config: BuildConfig, limit: int | None, cron: str, quiet: bool) -> None:
+        self._config, self._limit, self._cron, self._quiet = config, limit, cron, quiet
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(_report)
         self._ended: Future[None] = Future()
@@ -157,7 +163,11 @@ class _Schedule:
             scheduled_build,
             name=self._config.name,
             cron=self._cron,
-            parameters={"config": self._config.model_dump(mode="json"), "limit": self._limit},
+            parameters={
+                "config": self._config.model_dump(mode="json"),
+                "limit": self._limit,
+                "quiet": self._quiet,
+            },
             concurrency_limit=ConcurrencyLimitConfig(
                 limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW
             ),

@@ -9,7 +9,6 @@ from typing import Any
 
 from flows.evaluation import models_under_test as tested
 from flows.evaluation.models_under_test import Setup
-from flows.progress import Progress
 from inference.evaluation import compare, summary
 from inference.evaluation.interface import Benchmark, Measure, Statistic, collect
 from inference.evaluation.judge import Judge, judge_measures
@@ -19,6 +18,7 @@ from inference.evaluation.q_ground import QGround
 from inference.evaluation.run import Done, Task, evaluate
 from inference.evaluation.spider import SpiderBenchmark
 from schemas.errors import InputError
+from schemas.meter import SILENT, Progress
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def measures_of(name: str) -> tuple[Measure | Statistic, ...]:
     return named(name).measures
 
 
-def run(wanted: Wanted, judge: Judge | None = None) -> list[Done]:
+def run(wanted: Wanted, judge: Judge | None = None, progress: Progress = SILENT) -> list[Done]:
     """Evaluate a model, and with `baselines` what it is compared with. The model comes first. A judge scores
     what they say.
 
@@ -65,9 +65,8 @@ def run(wanted: Wanted, judge: Judge | None = None) -> list[Done]:
     for name, setup in models_of(wanted):
         model = tested.named(name, setup, opened)
         task = Task(benchmark, opened, model, wanted.limit, judge, wanted.setup.seed)
-        progress = Progress(task.model.name[-24:], opened.count, 0, "items")
-        done.append(evaluate(task, wanted.out, progress.step))
-        progress.close()
+        with progress(task.model.name[-24:], opened.count, 0, "items", "answered") as meter:
+            done.append(evaluate(task, wanted.out, meter.step))
     return done
 
 

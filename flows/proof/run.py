@@ -17,6 +17,7 @@ from flows.proof.answers import asked, point_of
 from flows.proof.options import ProofOptions
 from flows.proof.photographs import Side, cut, photograph_of
 from schemas.config import BuildConfig, ImagesConfig, load_config
+from schemas.meter import SILENT, Progress
 from schemas.store import write_atomically
 from training.proof.scores import CENTRE, Point, Score, apart, judged, score, target_of
 from training.sft.options import TrainOptions, load_options
@@ -25,18 +26,24 @@ RESULT = "result.json"
 SIDES: tuple[Side, ...] = ("train", "test")
 
 
-def run_proof(options: ProofOptions) -> dict[str, Any]:
+def run_proof(options: ProofOptions, progress: Progress = SILENT) -> dict[str, Any]:
     """Make what is missing, measure, write `out/result.json` and return it.
 
     Datasets that stand are reused, trained seeds aren't. Raises InputError and BuildError.
     """
     begun = time.perf_counter()
-    train, test = (_in_own_process(options, side) for side in SIDES)
+    train, test = (_in_own_process(options, side, progress) for side in SIDES)
     built = time.perf_counter()
     stage_one = load_options(options.stage_one)
     jobs = [(options, _of_seed(stage_one, options, seed, train), test) for seed in options.seeds]
-    with ProcessPoolExecutor(min(options.workers, len(jobs)), mp_context=get_context("spawn")) as pool:
-        seeds = list(pool.map(_seed, jobs))
+    with (
+        progress("train", len(jobs), unit="seeds", done="trained") as meter,
+        ProcessPoolExecutor(min(options.workers, len(jobs)), mp_context=get_context("spawn")) as pool,
+    ):
+        seeds = []
+        for seed in pool.map(_seed, jobs):
+            seeds.append(seed)
+            meter.step()
     result = {
         **summary(seeds),
         "datasets": {"train": str(train), "test": str(test)},
@@ -46,15 +53,15 @@ def run_proof(options: ProofOptions) -> dict[str, Any]:
     return result
 
 
-def _in_own_process(options: ProofOptions, side: Side) -> Path:
+def _in_own_process(options: ProofOptions, side: Side, progress: Progress) -> Path:
     """A build as the command line runs it, one a process: Prefect's client keeps sending the events of a
     build to its server, which ends with it.
     """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_built, options, side).result()
+        return pool.submit(_built, options, side, progress).result()
 
 
-def _built(options: ProofOptions, side: Side) -> Path:
+def _built(options: ProofOptions, side: Side, progress: Progress) -> Path:
     """The dataset of one side of the split, all its rows in the split of that name."""
     from flows.engine.build import build
 
@@ -63,7 +70,7 @@ def _built(options: ProofOptions, side: Side) -> Path:
     count = crops.train if side == "train" else crops.test
     pictures = cut(options.out / "crops", side, count, crops.pixels, crops.seed)
     config = build_config(options, load_config(options.build), side, pictures)
-    return build(config).folder.resolve()
+    return build(config, None, progress).folder.resolve()
 
 
 def build_config(options: ProofOptions, config: BuildConfig, side: Side, pictures: Path) -> BuildConfig:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,9 +12,9 @@ from flows.dataset.export.coco import CocoWriter
 from flows.dataset.export.conversations import LlavaWriter, MessagesWriter, ShareGptWriter
 from flows.dataset.export.folder import ExportFolder, new_folder
 from flows.dataset.export.tars import TarWriter
-from flows.progress import Progress
 from schemas.dataset import rows_with_pictures, split_files
 from schemas.errors import InputError
+from schemas.meter import SILENT, Progress
 from schemas.records import Row
 
 
@@ -45,7 +46,7 @@ class Written:
 
 def export(
     dataset: Path, form: str, out: Path, split: str | None,
-    tasks: Sequence[str] = (), sources: Sequence[str] = (),
+    tasks: Sequence[str] = (), sources: Sequence[str] = (), progress: Progress = SILENT,
 ) -> Written:  # fmt: skip
     """Write a dataset to the new folder `out` in one of FORMATS: a split, tasks, sources of it, or all.
 
@@ -59,11 +60,12 @@ def export(
     with new_folder(out) as target:
         sink = FORMATS[form](target, paths)
         rows = 0
-        for row, pictures in _rows(paths):
-            if (tasks and row.task not in tasks) or (sources and row.source not in sources):
-                continue
-            sink.add(row, pictures)
-            rows += 1
+        with closing(_rows(paths, progress)) as found:
+            for row, pictures in found:
+                if (tasks and row.task not in tasks) or (sources and row.source not in sources):
+                    continue
+                sink.add(row, pictures)
+                rows += 1
         sink.close()
         if not rows and (tasks or sources):
             wanted = ", ".join((*tasks, *sources))
@@ -71,9 +73,8 @@ def export(
     return Written(rows, target.pictures)
 
 
-def _rows(paths: list[Path]) -> Iterator[tuple[Row, list[bytes]]]:
-    progress = Progress("export", len(paths), 0)
-    for path in paths:
-        yield from rows_with_pictures(path)
-        progress.step()
-    progress.close()
+def _rows(paths: list[Path], progress: Progress) -> Generator[tuple[Row, list[bytes]]]:
+    with progress("export", len(paths), done="read") as meter:
+        for path in paths:
+            yield from rows_with_pictures(path)
+            meter.step()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 
 from flows.dataset.recipes.sample import sample
-from flows.progress import Progress
 from schemas.arrow import TEXT_COLUMNS, row_from_arrow
 from schemas.dataset import data_files, load_manifest, read_quarantine, read_recipes
 from schemas.errors import InputError, SampleError
+from schemas.meter import SILENT, Progress
 from schemas.packs import PackedPicture, PackedRow, PackHead, PackWriter
 from schemas.pictures import load_png, pixel_hash
 from schemas.reading import GroupReader, row_groups
@@ -19,7 +20,7 @@ from schemas.store import named_disk_errors
 Recipes = dict[str, dict[str, str]]
 
 
-def pack(dataset: Path, output: Path) -> int:
+def pack(dataset: Path, output: Path, progress: Progress = SILENT) -> int:
     """Write the pack of a dataset, by one rename, and return how many rows it has.
 
     Raises InputError when the dataset can't be read, or a picture isn't the one its recipe tells of.
@@ -32,9 +33,10 @@ def pack(dataset: Path, output: Path) -> int:
     with named_disk_errors(output.parent):
         writer = PackWriter(temporary, head)
         try:
-            for packed in _packed(folder, recipes):
-                writer.add(packed)
-                rows += 1
+            with closing(_packed(folder, recipes, progress)) as packed_rows:
+                for packed in packed_rows:
+                    writer.add(packed)
+                    rows += 1
             writer.close()
             temporary.replace(output)
         except BaseException:
@@ -43,25 +45,25 @@ def pack(dataset: Path, output: Path) -> int:
     return rows
 
 
-def _packed(folder: Path, recipes: Recipes) -> Iterator[PackedRow]:
+def _packed(folder: Path, recipes: Recipes, progress: Progress) -> Generator[PackedRow]:
     reader = GroupReader()
     files = data_files(folder)
-    progress = Progress("pack", len(files), 0)
-    for path in files:
-        for group in row_groups(path):
-            found = reader.read(group, range(group.rows), TEXT_COLUMNS, pictures=True)
-            looks = [_look(path, data) for data in found.pictures]
-            for values, places in zip(found.texts, found.places, strict=True):
-                row = row_from_arrow(values)
-                told = recipes.get(row.id)
-                pictures = [
-                    _picture(path, row, number, told, *looks[place]) for number, place in enumerate(places)
-                ]
-                name = path.relative_to(folder).as_posix()
-                yield PackedRow(row, name, told["sample_id"] if told else None, pictures)
-        progress.step()
+    with progress("pack", len(files), done="packed") as meter:
+        for path in files:
+            for group in row_groups(path):
+                found = reader.read(group, range(group.rows), TEXT_COLUMNS, pictures=True)
+                looks = [_look(path, data) for data in found.pictures]
+                for values, places in zip(found.texts, found.places, strict=True):
+                    row = row_from_arrow(values)
+                    told = recipes.get(row.id)
+                    pictures = [
+                        _picture(path, row, number, told, *looks[place])
+                        for number, place in enumerate(places)
+                    ]
+                    name = path.relative_to(folder).as_posix()
+                    yield PackedRow(row, name, told["sample_id"] if told else None, pictures)
+            meter.step()
     reader.close()
-    progress.close()
 
 
 def _look(path: Path, data: bytes) -> tuple[str, bytes]:

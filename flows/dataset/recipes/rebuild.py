@@ -20,7 +20,6 @@ from flows.dataset.columns import PublishedFile
 from flows.dataset.folder import BuildFacts, describe
 from flows.dataset.recipes.remake import Photograph, Remade, file_name, remake
 from flows.dataset.report import Duplicate, ShardCount
-from flows.progress import Progress
 from flows.sources import SourceRef, scan
 from flows.workers import single_threaded_libraries
 from schemas.arrow import row_digest
@@ -28,6 +27,7 @@ from schemas.config import BuildConfig, ImagesConfig
 from schemas.dataset import RowWriter, first_problem
 from schemas.errors import BuildError, InputError
 from schemas.folders import appear, staging_folder
+from schemas.meter import SILENT, Progress
 from schemas.packs import PackedPicture, PackedRow, PackHead, read_pack, read_pack_head, read_packed_pictures
 from schemas.shards import file_digest
 
@@ -43,7 +43,9 @@ class Rebuilt:
     differing: dict[str, str]
 
 
-def rebuild(pack: Path, images: ImagesConfig, out: Path, workers: int) -> Rebuilt:
+def rebuild(
+    pack: Path, images: ImagesConfig, out: Path, workers: int, progress: Progress = SILENT
+) -> Rebuilt:
     """Make the dataset of a pack in the folder `out`, which appears by one rename when every row is the same.
 
     Photographs are found by the hash of their bytes, whatever their names. Raises InputError when the pack
@@ -63,11 +65,10 @@ def rebuild(pack: Path, images: ImagesConfig, out: Path, workers: int) -> Rebuil
         made.mkdir()
         photographs = _photographs(wanted, scan(images, config.ingest).refs if wanted else [])
         why: dict[str, str] = {}
-        progress = Progress("rebuild", len(photographs), 0)
-        for results in _remade(photographs, wanted, config, head, made, workers):
-            why.update((one.name, one.why) for one in results if one.why is not None)
-            progress.step()
-        progress.close()
+        with progress("rebuild", len(photographs), unit="photographs", done="remade") as meter:
+            for results in _remade(photographs, wanted, config, head, made, workers):
+                why.update((one.name, one.why) for one in results if one.why is not None)
+                meter.step()
         differing = {row_id: why[name] for row_id, names in shown.items() for name in names if name in why}
         digest = None
         if not differing:
