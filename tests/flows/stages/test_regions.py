@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -517,7 +518,7 @@ def test_a_gpu_has_no_more_processes_than_may_use_it(
     config = configured(sam_place, runner="process", workers=2)
     given = config.regions.model_copy(update={"proposer": "graph", "sam": None})
     monkeypatch.setattr(runners, "ProcessPoolExecutor", Noted)
-    monkeypatch.setattr(regions, "most_workers", lambda job: 1)
+    monkeypatch.setattr(regions, "STAGE", replace(regions.STAGE, most_workers=lambda job: 1))
     build_until(config.model_copy(update={"regions": given}), "distort")
     assert sizes == [2, 1, 2]
 
