@@ -116,7 +116,7 @@ class Composer:
         """The place of a region after its label; empty or "of the picture" where the label itself names the
         place.
         """
-        if names_place(region):
+        if names_place(spoken_label(region.label), region.position):
             template = self.expander.choose(self.wording.places["labelled"])
         else:
             template = self.expander.choose(self.wording.places[place_key(region.position)])
@@ -203,10 +203,10 @@ def _echoes(clause: str, other: str) -> bool:
     return mine[0] == theirs[0] or len(shared) > 1
 
 
-def names_place(region: Region) -> bool:
-    """Whether the label itself says where the region is ("person on the left")."""
-    places = find_places(spoken_label(region.label).lower())
-    return bool(places) and places[-1].words == region.position
+def names_place(spoken: str, position: str) -> bool:
+    """Whether a spoken label itself says that the region is at a position ("person on the left")."""
+    places = find_places(spoken.lower())
+    return bool(places) and places[-1].words == position
 
 
 def place_key(position: str) -> str:

@@ -27,14 +27,14 @@ Kind = Literal["whole", "region", "short", "long"]
 
 LIMITS = IngestConfig(max_side=16384, min_side=16)
 """A picture is taken at its own size, so that points and masks are in its pixels."""
-QUESTIONS: Mapping[Kind, str] = {
-    "whole": "Describe the quality of this picture in detail.",
-    "region": "Please describe the quality of {np}.",
-    "short": "Which distortions do you see on {np}? Answer briefly.",
-    "long": "Describe in detail what is wrong with {np} and how it shows.",
+_QUESTIONS: Mapping[Kind, tuple[str, int]] = {
+    "whole": ("global_ask_full", 0),
+    "region": ("local_ask", 2),
+    "short": ("short_ask", 0),
+    "long": ("long_ask", 0),
 }
-"""Questions of the training rows, word for word (annotation/qa/wording/en.yaml: global_ask_full, local_ask,
-short_ask, long_ask).
+"""Which question of the training rows each command asks: the entry of `phrases` in the wording file, and the
+option's number there.
 """
 _BOX_FITS = 0.5
 _NUMBERS = re.compile(r"\s*-?\d+(\.\d+)?(\s*,\s*-?\d+(\.\d+)?)*\s*")
@@ -230,17 +230,19 @@ def worded(kind: Kind, name: str = "", position: str = "") -> str:
     """A question as the training rows put it, the region by its name and place: "the smooth dark blue area in
     the top left".
     """
-    from annotation.qa.composer import place_key
+    from annotation.qa.composer import names_place, place_key
     from annotation.qa.nouns import spoken_label
-    from annotation.qa.read_places import find_places
     from annotation.qa.wording import load_wording
 
+    wording = load_wording()
+    key, number = _QUESTIONS[kind]
+    question = wording.phrases[key][number]
     if kind == "whole":
-        return QUESTIONS[kind]
+        return question.format(pic=wording.pictures[0])
     spoken = spoken_label(name)
-    said = any(place.words == position for place in find_places(spoken.lower()))
-    place = load_wording().places["labelled" if said else place_key(position)][0].format(pos=position)
-    return QUESTIONS[kind].format(np=f"the {spoken} {place}".rstrip())
+    place_of = "labelled" if names_place(spoken, position) else place_key(position)
+    place = wording.places[place_of][0].format(pos=position)
+    return question.format(np=f"the {spoken} {place}".rstrip())
 
 
 def serve_page(opened: Callable[[], Spider], port: int) -> None:

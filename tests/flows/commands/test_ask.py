@@ -14,7 +14,7 @@ import yaml
 from annotation.qa.wording import WORDING_FILE
 from flows.cli import main
 from flows.grounding import open as grounding
-from flows.grounding.open import QUESTIONS, look_of, region_at, region_in, worded
+from flows.grounding.open import look_of, region_at, region_in, worded
 from inference.segmenters import make_segmenter
 from inference.spider import Spider
 from schemas import masks
@@ -121,7 +121,7 @@ def test_describe_asks_about_the_whole_picture_or_a_region(
         told = last_line(capsys)["asked"]
         assert told["position"] in masks.position_words()
     assert told["bbox"] == [10, 100, 50, 50]
-    assert asked[0] == QUESTIONS["whole"]
+    assert asked[0] == "Describe the quality of this picture in detail."
     assert all(question.startswith("Please describe the quality of the ") for question in asked[1:])
     assert asked[3].endswith(" in the bottom left.")
 
@@ -141,9 +141,11 @@ def test_refer_names_the_region_as_rows_do(
 
 def test_questions_are_those_of_the_training_rows() -> None:
     phrases = yaml.safe_load(WORDING_FILE.read_text(encoding="utf-8"))["phrases"]
-    keys = {"whole": "global_ask_full", "region": "local_ask", "short": "short_ask", "long": "long_ask"}
+    keys = {"region": "local_ask", "short": "short_ask", "long": "long_ask"}
+    assert worded("whole").replace("this picture", "this {pic}") in phrases["global_ask_full"]
     for kind, key in keys.items():
-        assert QUESTIONS[kind].replace("this picture", "this {pic}") in phrases[key]  # type: ignore[index]
+        found = worded(kind, "red cup", "left")  # type: ignore[arg-type]
+        assert found.replace("the red cup on the left", "{np}") in phrases[key]
 
 
 @pytest.mark.parametrize(
