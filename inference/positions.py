@@ -1,7 +1,8 @@
 """Positions in an answer's text: which words place something in the picture, and what they place there.
 
 "the wooden table at the top left" is a position; "top of the table", "lower quality", "right exposure" and
-"turned to the left" are none. The words are those of positions.yaml; English only.
+"turned to the left" are none. The words are those of annotation/place_words.yaml, those around them are in
+answer_words.yaml; English only.
 """
 
 from __future__ import annotations

@@ -1,15 +1,17 @@
-"""The table of place words (positions.yaml), as sets and as patterns, and what they say in a text."""
+"""Place words and the words around them, as sets and as patterns, and what they say in a text."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+
+from annotation.place_words import load_place_words
 
 AxisName = Literal["horizontal", "vertical"]
 
@@ -18,7 +20,7 @@ CLASSES: dict[AxisName, tuple[str, str, str]] = {
     "vertical": ("top", "center", "bottom"),
 }
 """The classes of each axis in its order."""
-_TABLE = Path(__file__).with_name("positions.yaml")
+_AROUND = Path(__file__).with_name("answer_words.yaml")
 
 
 @dataclass(frozen=True)
@@ -55,15 +57,16 @@ class Position:
 
 @dataclass(frozen=True)
 class Words:
-    """The table. `classes` maps "left", "top", "center", ... to their words, `rivals` to words that only a
-    vocabulary has, `compass` to words that only a text has; every other list is a frozenset of words or of
-    phrases with single spaces.
+    """The place words that pointing knows (annotation/place_words.yaml): `classes` maps "left", "top",
+    "center", ... to their words, `rivals` to words that only a vocabulary has, `compass` to words that only a
+    text has. Every other list, of that table and of answer_words.yaml, is a frozenset of words or of phrases
+    with single spaces.
     """
 
-    classes: dict[str, tuple[str, ...]]
-    rivals: dict[str, tuple[str, ...]]
-    compass: dict[str, tuple[str, ...]]
-    lists: dict[str, frozenset[str]]
+    classes: Mapping[str, tuple[str, ...]]
+    rivals: Mapping[str, tuple[str, ...]]
+    compass: Mapping[str, tuple[str, ...]]
+    lists: Mapping[str, frozenset[str]]
 
     def class_of(self, word: str) -> str:
         """The class of a word of the table. Raises KeyError for any other."""
@@ -88,15 +91,14 @@ def either(phrases: Iterable[str]) -> str:
 
 @lru_cache(maxsize=1)
 def words() -> Words:
-    """The table, read once."""
-    table: dict[str, Any] = yaml.safe_load(_TABLE.read_text(encoding="utf-8"))
-    axes = {**table.pop("vertical"), **table.pop("horizontal")}
-    classes = {name: tuple(found) for name, found in axes.items()}
-    classes["center"] = tuple(table.pop("center"))
-    rivals, compass = (
-        {name: tuple(found) for name, found in table.pop(kind).items()} for kind in ("rivals", "compass")
-    )
-    return Words(classes, rivals, compass, {name: _phrases(found) for name, found in table.items()})
+    """The words, read once. Raises ValueError when the two files name one list both."""
+    places = load_place_words("pointing")
+    around: dict[str, Any] = yaml.safe_load(_AROUND.read_text(encoding="utf-8"))
+    if twice := sorted(set(places.lists) & set(around)):
+        raise ValueError(f"{_AROUND.name}: {', '.join(twice)}: the table of place words has this list")
+    lists = {name: frozenset(listed) for name, listed in places.lists.items()}
+    lists |= {name: _phrases(listed) for name, listed in around.items()}
+    return Words(places.cells, places.rivals, places.compass, lists)
 
 
 def _phrases(found: str | list[str]) -> frozenset[str]:

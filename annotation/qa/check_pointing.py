@@ -5,20 +5,15 @@ claims.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
+from annotation.place_words import any_of, load_place_words
 from annotation.qa import truth
 from annotation.qa.read_message import Clause, MessageReading, Reference
-from annotation.qa.read_places import PICTURE
+from annotation.qa.read_places import picture_pattern
 from annotation.qa.read_superlatives import says_end
 from annotation.qa.scene import Failure, Scene
 
-_WHOLE = re.compile(
-    rf"\b(?:(?:whole|entire|full|complete)\s+{PICTURE}|(?:everywhere|throughout|all over|across|all of|"
-    rf"every (?:part|corner|area|region|bit|inch) of|"
-    rf"all (?:parts|areas|regions|corners) of)\s+(?:in\s+)?(?:the|this)\s+(?:whole\s+|entire\s+)?{PICTURE}|"
-    rf"{PICTURE}\s+as a whole|entirety of (?:the|this) {PICTURE})\b"
-)
-_EVERYWHERE = re.compile(r"\b(?:everywhere(?! else)|all over|no part is spared|wherever you look)\b")
 _NOT_A_CLAIM = re.compile(
     r"(?:\b(?:not|rather than|instead of|never|nor)\s+(?:just\s+)?(?:in|on|over|across)?\s*(?:the\s+|"
     r"this\s+)?$)|"
@@ -132,7 +127,8 @@ def check_whole(scene: Scene) -> list[Failure]:
 
 def _find_whole_claim(clause: Clause, scene: Scene) -> str | None:
     loose = scene.whole_image or _is_grounding(scene)
-    match = _WHOLE.search(clause.text) or (_EVERYWHERE.search(clause.text) if loose else None)
+    whole, everywhere = _patterns()
+    match = whole.search(clause.text) or (everywhere.search(clause.text) if loose else None)
     if match is None or _NOT_A_CLAIM.search(clause.text[: match.start()]):
         return None
     if not scene.whole_image and re.search(
@@ -144,3 +140,15 @@ def _find_whole_claim(clause: Clause, scene: Scene) -> str | None:
     if re.search(r"\bno\b[^,:]*$", clause.text[: match.start()]):
         return None
     return match[0]
+
+
+@lru_cache(maxsize=1)
+def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Claims about the whole picture that name it, and those that don't."""
+    lists, picture = load_place_words("checks").lists, picture_pattern()
+    whole = (
+        rf"\b(?:{any_of(lists['whole'])}\s+{picture}|"
+        rf"{any_of(lists['spread'])}\s+(?:in\s+)?(?:the|this)\s+(?:whole\s+|entire\s+)?{picture}|"
+        rf"{picture}\s+as a whole|entirety of (?:the|this) {picture})\b"
+    )
+    return re.compile(whole), re.compile(rf"\b(?!everywhere else){any_of(lists['everywhere'])}\b")

@@ -3,52 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
-PICTURE = r"(?:image|picture|photo|photograph|frame|scene|shot|view|composition|snapshot)"
-"""Words for the picture as a whole."""
+from annotation.place_words import any_of, load_place_words
 
-_SIDE = (
-    r"(?:side|part|half|third|edge|portion|section|area|region|corner|margin|border|quarter|quadrant|"
-    r"end|zone)"
-)
 _HAND = r"(?:[\s-]+hand)?"
-_OF_PICTURE = rf"(?:\s+of\s+(?:the|this|that)\s+(?:\w+\s+)?{PICTURE}\b)"
-_RELATIVE = re.compile(
-    rf"\s+(?:of|in|on)\s+(?!(?:the|this|that)\s+(?:\w+\s+)?{PICTURE}\b)(?:the|this|that|its|it|a|an|each|"
-    rf"every|their)\b"
-)
-_NEXT = re.compile(
-    r"\s*(?:$|[,.;:!?)\"']|(?:of|and|or|where|which|that|is|are|was|with|shows?|has|have|in|on|but|as|"
-    r"rather|instead|looks?|suffers?|"
-    r"appears?|seems?|carr(?:y|ies)|while|because|since|so|just|than|not|it|there|from|to|by|under|because|"
-    r"remains?|"
-    r"keeps?|holds?|gets?|bears?|displays?|exhibits?|contains?|comes?|stands?|lies|sits)\b)"
-)
-_ROW = {"top": "top", "upper": "top", "bottom": "bottom", "lower": "bottom"}
-_MIDDLE = {"center", "middle", "central"}
-
-_PATTERNS = (
-    # "top left", "upper-left", "lower right-hand corner"
-    re.compile(
-        rf"\b(?P<a>top|upper|bottom|lower)[\s-]+(?P<b>left|right|center|middle){_HAND}(?:[\s-]+{_SIDE})?\b"
-    ),
-    # "left center", "middle left", "center bottom", "left-top"
-    re.compile(
-        rf"\b(?P<a>left|right|center|middle)[\s-]+(?P<b>left|right|top|bottom|upper|lower|center|"
-        rf"middle)(?:[\s-]+{_SIDE})?\b"
-    ),
-    # "left side", "right-hand edge", "lower part", "central area"
-    re.compile(rf"\b(?P<a>top|upper|bottom|lower|left|right|center|middle|central){_HAND}[\s-]+{_SIDE}\b"),
-    # "the top", "the far left", "its center"
-    re.compile(
-        r"\b(?:the|its)\s+(?:very\s+|far\s+|extreme\s+|exact\s+)?(?P<a>top|bottom|left|right|center|middle)\b"
-    ),
-    # "at left", "in center"
-    re.compile(r"\b(?:at|in)\s+(?P<a>top|bottom|left|right|center)\b"),
-    re.compile(r"\b(?P<a>leftmost|rightmost|centrally)\b"),
-)
-_NEEDS_END = {3, 4}
 
 
 @dataclass(frozen=True)
@@ -60,17 +21,39 @@ class PlacePhrase:
     words: str
 
 
+@dataclass(frozen=True)
+class _Form:
+    """A way to write a position; `ends`: a follower, punctuation or the end has to come after it."""
+
+    pattern: re.Pattern[str]
+    ends: bool = False
+
+
+@dataclass(frozen=True)
+class _Grammar:
+    """The forms in order of preference, what follows a place of something else than the picture, what may
+    follow a place without a part, and the cell that each word means.
+    """
+
+    forms: tuple[_Form, ...]
+    relative: re.Pattern[str]
+    follower: re.Pattern[str]
+    cells: dict[str, str]
+
+
 def find_places(text: str) -> list[PlacePhrase]:
     """Every position in a normalised text, in order; places relative to something else than the picture are
     left out.
     """
+    grammar = _grammar()
     found: list[PlacePhrase] = []
-    for index, pattern in enumerate(_PATTERNS):
-        for match in pattern.finditer(text):
+    for form in grammar.forms:
+        for match in form.pattern.finditer(text):
             if any(match.start() < place.end and place.start < match.end() for place in found):
                 continue
-            rest = text[match.end() :]
-            if _RELATIVE.match(rest) or (index in _NEEDS_END and not _NEXT.match(rest)):
+            if grammar.relative.match(text, match.end()):
+                continue
+            if form.ends and not grammar.follower.match(text, match.end()):
                 continue
             words = _cell_of(match["a"], match.groupdict().get("b"))
             if words is not None:
@@ -80,12 +63,61 @@ def find_places(text: str) -> list[PlacePhrase]:
 
 def _cell_of(first: str, second: str | None) -> str | None:
     """The grid words for one or two place words; None for nonsense such as "left right"."""
-    fixed = {"leftmost": "left", "rightmost": "right", "centrally": "center"}
-    parts = [fixed.get(word, word) for word in (first, second) if word]
-    rows = [_ROW[word] for word in parts if word in _ROW]
-    columns = [word for word in parts if word in ("left", "right")]
+    parts = [_grammar().cells[word] for word in (first, second) if word]
+    rows = [part for part in parts if part in ("top", "bottom")]
+    columns = [part for part in parts if part in ("left", "right")]
     if len(rows) > 1 or len(columns) > 1:
         return None
-    if not rows and not columns:
-        return "center"
-    return " ".join(rows + columns)
+    return " ".join(rows + columns) or "center"
+
+
+def picture_pattern() -> str:
+    """A pattern for the words that name the picture as a whole."""
+    return any_of(load_place_words("checks").lists["pictures"])
+
+
+@lru_cache(maxsize=1)
+def _grammar() -> _Grammar:
+    table = load_place_words("checks")
+    alone = table.lists["alone"]
+
+    def some(*cells: str, without: Iterable[str] = ()) -> list[str]:
+        listed = [word for cell in cells for word in table.cells[cell]]
+        return [word for word in listed if word not in (*alone, *without)]
+
+    rows, columns = some("top", "bottom"), some("left", "right")
+    every = rows + columns + some("center")
+    beside = columns + some("center", without=table.lists["never_paired"])
+    bare = [word for word in every if word not in table.lists["never_bare"]]
+    after_at = [word for word in bare if word not in table.lists["never_after_at"]]
+    part, intense = any_of(table.lists["parts"]), any_of(table.lists["intense"])
+
+    def form(pattern: str, ends: bool = False) -> _Form:
+        return _Form(re.compile(pattern), ends)
+
+    def first(words: Iterable[str]) -> str:
+        return f"(?P<a>{any_of(words)})"
+
+    def second(words: Iterable[str]) -> str:
+        return f"(?P<b>{any_of(words)})"
+
+    forms = (
+        # "top left", "upper-left", "lower right-hand corner"
+        form(rf"\b{first(rows)}[\s-]+{second(beside)}{_HAND}(?:[\s-]+{part})?\b"),
+        # "left center", "middle left", "center bottom", "left-top"
+        form(rf"\b{first(beside)}[\s-]+{second(rows + beside)}(?:[\s-]+{part})?\b"),
+        # "left side", "right-hand edge", "lower part", "central area"
+        form(rf"\b{first(every)}{_HAND}[\s-]+{part}\b"),
+        # "the top", "the far left", "its center"
+        form(rf"\b(?:the|its)\s+(?:{intense}\s+)?{first(bare)}\b", ends=True),
+        # "at left", "in center"
+        form(rf"\b(?:at|in)\s+{first(after_at)}\b", ends=True),
+        form(rf"\b{first(alone)}\b"),
+    )
+    relative = (
+        rf"\s+(?:of|in|on)\s+(?!(?:the|this|that)\s+(?:\w+\s+)?{picture_pattern()}\b)"
+        r"(?:the|this|that|its|it|a|an|each|every|their)\b"
+    )
+    follower = rf"\s*(?:$|[,.;:!?)\"']|{any_of(table.lists['followers'])}\b)"
+    cells = {word: cell for cell, words in table.cells.items() for word in words}
+    return _Grammar(forms, re.compile(relative), re.compile(follower), cells)

@@ -8,21 +8,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-PLACE_WORDS = frozenset(
-    {
-        "top",
-        "bottom",
-        "left",
-        "right",
-        "center",
-        "centre",
-        "middle",
-        "upper",
-        "lower",
-        "leftmost",
-        "rightmost",
-    }
-)
+from annotation.place_words import load_place_words
+
+PLACE_WORDS = load_place_words("labels").names
 ORDINALS = ("", "second ", "third ", "fourth ", "fifth ", "sixth ", "seventh ", "eighth ", "ninth ", "tenth ")
 
 
