@@ -8,11 +8,11 @@ import os
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -37,12 +37,18 @@ _GROUP_ROWS = 256
 _GROUP_BYTES = 4_000_000
 
 
+RecordT = TypeVar("RecordT", bound=Mapping[str, object])
+
+
 @dataclass(frozen=True)
-class Item:
-    """One row of a stage shard: `record` is parsed JSON, `picture` encoded bytes or None."""
+class Item(Generic[RecordT]):
+    """One row of a stage shard: `record` is parsed JSON, `picture` encoded bytes or None.
+
+    What a stage's records hold is a TypedDict in the stage's file.
+    """
 
     id: str
-    record: dict[str, Any]
+    record: RecordT
     picture: bytes | None = None
 
 
@@ -65,7 +71,7 @@ class ShardWriter:
         )
         self._groups = RowGroups(path, parquet, _to_table)
 
-    def add(self, item: Item) -> None:
+    def add(self, item: Item[Any]) -> None:
         """Append a row. Raises ValueError, and appends nothing, for an id the shard has or broken Unicode."""
         if item.id in self._ids:
             raise ValueError(f"shard {self.stage}/{self.key[:12]} has two rows with the id {item.id!r}")
@@ -212,7 +218,7 @@ def checked_file(store: Store, stage: str, key: str) -> Path:
 
 def read_items(
     store: Store, stage: str, key: str, pictures: bool = False, only: set[str] | None = None
-) -> Iterator[Item]:
+) -> Iterator[Item[Any]]:
     """The rows of a shard in order, one row group in memory at a time; picture bytes only when asked for.
 
     With `only`, the rows with these ids; the others' records aren't parsed.
@@ -226,7 +232,7 @@ def read_items(
                     yield Item(row["id"], json.loads(row["record"]), row.get("picture"))
 
 
-def read_item(store: Store, stage: str, key: str, place: int, row_id: str) -> Item:
+def read_item(store: Store, stage: str, key: str, place: int, row_id: str) -> Item[Any]:
     """Row number `place` of a shard in which every row, a row group each, has a picture."""
     path = checked_file(store, stage, key)
     with pq.ParquetFile(path) as file:

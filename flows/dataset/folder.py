@@ -27,8 +27,9 @@ from flows.dataset.report import (
     row_meta,
 )
 from flows.stages import publish
+from flows.stages.distort import DistortedSample
 from flows.stages.job import Job
-from flows.stages.merge import config_hash, shard_rows
+from flows.stages.merge import config_hash, files_of, shard_rows
 from schemas import __version__
 from schemas.arrow import dataset_digest
 from schemas.config import BuildConfig
@@ -48,7 +49,7 @@ from schemas.folders import make_durable
 from schemas.hashing import canonical_json, content_key
 from schemas.records import EXTERNAL_TASKS, SPLITS, TASKS, Quarantined
 from schemas.sections import without_places
-from schemas.shards import checked_file, file_digest, read_items
+from schemas.shards import Item, checked_file, file_digest, read_items
 from schemas.store import Manifest, Store, fsync_folder, named_disk_errors
 
 LIBRARIES = ("numpy", "opencv-python", "pillow", "pyarrow", "pycocotools", "scikit-image")
@@ -215,7 +216,7 @@ def _place_files(
     """Link (or copy) every shard to its name after checking its bytes against its manifest."""
     published: list[PublishedFile] = []
     digests: dict[str, str] = {}
-    for job, shard in zip(files, merge.extra["shards"], strict=True):
+    for job, shard in zip(files, files_of(merge), strict=True):
         source = checked_file(store, "publish", job.key)
         manifest = store.find("publish", job.key)
         if manifest is None:
@@ -243,7 +244,8 @@ def _recipes(store: Store, merge: Manifest, distort: Sequence[Job]) -> list[dict
     """One recipe a row: files in the order they are published, the rows of each by id."""
     by_sample: dict[str, dict[str, str]] = {}
     for job in distort:
-        for item in read_items(store, "distort", job.key):
+        items: Iterator[Item[DistortedSample]] = read_items(store, "distort", job.key)
+        for item in items:
             source = item.record["sample"]["source_image"]
             by_sample[item.id] = {
                 "sample_id": item.id,
@@ -254,7 +256,7 @@ def _recipes(store: Store, merge: Manifest, distort: Sequence[Job]) -> list[dict
             }
     return [
         {"id": ref.row_id, **by_sample[ref.pictures[0][3]]}
-        for shard in merge.extra["shards"]
+        for shard in files_of(merge)
         for ref in sorted(shard_rows(store, merge.key, shard["name"]))
         if ref.stage == "annotate"
     ]

@@ -16,12 +16,13 @@ from annotation.qa.tasks import Draft
 from annotation.qa.vlm.backend import Opened, VlmBackend
 from annotation.qa.vlm.conversation import OPENING_TURNS, Conversation, view_of
 from annotation.qa.vlm.prompts import Prompts, load_prompts
+from flows.stages.distort import DistortedSample
 from flows.stages.job import Job
 from schemas.config import BuildConfig, VlmConfig
 from schemas.errors import SampleError
 from schemas.pictures import load_png
 from schemas.records import Sample
-from schemas.shards import read_items, read_picture
+from schemas.shards import Item, read_items, read_picture
 from schemas.store import Store
 
 MOST_WALKED = 300
@@ -84,6 +85,10 @@ class _Count:
         self.pictures += other.pictures
 
 
+def _samples(store: Store, key: str) -> Iterator[Item[DistortedSample]]:
+    return read_items(store, "distort", key)
+
+
 def forecast_requests(
     jobs: Sequence[Job], pictures: dict[str, int], waiting: int, config: BuildConfig, store: Store
 ) -> RequestForecast:
@@ -97,7 +102,7 @@ def forecast_requests(
     samples = [
         (job.content["distort"], place, sample)
         for job in known
-        for place, item in enumerate(read_items(store, "distort", job.content["distort"]))
+        for place, item in enumerate(_samples(store, job.content["distort"]))
         if drafts(sample := Sample.model_validate(item.record["sample"]))
     ]
     with _cache(cache_path(store.root, vlm)) as cache:

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from annotation.regions.interface import Candidate
 from annotation.regions.ssa_json import write
 from flows.engine import survey
 from flows.sources.files import is_inside
+from flows.stages.regions import RegionsRecord
 from flows.stages.ssa_files import file_names
 from flows.stages.table import needed
 from schemas.config import BuildConfig
@@ -44,7 +46,8 @@ def write_ssa_files(config: BuildConfig, limit: int | None, folder: Path) -> int
         folder.mkdir(parents=True, exist_ok=True)
         root = os.path.realpath(folder, strict=True)
         for job in known.jobs["regions"]:
-            for item in read_items(store, "regions", job.key):
+            items: Iterator[Item[RegionsRecord]] = read_items(store, "regions", job.key)
+            for item in items:
                 source = SourceImage.model_validate(item.record["source_image"])
                 target = _target(root, names[source.uri])
                 write_atomically(target, write(_candidates(item), source), target.parent)
@@ -63,7 +66,7 @@ def _target(root: str, name: str) -> Path:
     return Path(folder, os.path.basename(name))
 
 
-def _candidates(item: Item) -> list[Candidate]:
+def _candidates(item: Item[RegionsRecord]) -> list[Candidate]:
     """The regions of a stored record as what they were made of."""
     found = []
     for values, made in zip(item.record["regions"], item.record["made"], strict=True):

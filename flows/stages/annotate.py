@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from annotation.qa import (
     drafts,
 )
 from annotation.qa.pooled import in_order
+from flows.stages.distort import DistortedSample
 from flows.stages.failures import limited
 from flows.stages.job import Job
 from flows.stages.known import Known
@@ -42,6 +43,19 @@ _THREADS_A_REQUEST = 2
 """Threads for each request in flight: rows about one sample wait for the turns they share."""
 _WINDOW = 2
 """Rows begun and not yet stored, for each thread: one slow row doesn't hold up the others."""
+
+
+class AnnotatedRow(TypedDict):
+    """A record of this stage: a row as far as it is known before it is published, and its sample's place.
+
+    `row` lacks of `schemas.records.Row` what merging and publishing decide: split, license, config_hash.
+    """
+
+    row: dict[str, Any]
+    sample_id: str
+    place: int
+    picture_sha256: str
+    picture_bytes: int
 
 
 def jobs(known: Known) -> list[Job]:
@@ -112,7 +126,7 @@ class _Source:
     """A sample of the distort shard, and where it stands there."""
 
     place: int
-    item: Item
+    item: Item[DistortedSample]
     sample: Sample
 
 
@@ -193,7 +207,8 @@ class _Shard:
                     yield writer.write
 
     def _sources(self) -> Iterator[_Source]:
-        for place, item in enumerate(read_items(self._store, "distort", self._distort_key)):
+        items: Iterator[Item[DistortedSample]] = read_items(self._store, "distort", self._distort_key)
+        for place, item in enumerate(items):
             yield _Source(place, item, Sample.model_validate(item.record["sample"]))
 
     def _count(self, refused: Counter[str]) -> None:
@@ -222,7 +237,7 @@ class _Shard:
                 "seed": self._seed,
             },
         }
-        stored: dict[str, Any] = {
+        stored: AnnotatedRow = {
             "row": record,
             "sample_id": sample.sample_id,
             "place": source.place,

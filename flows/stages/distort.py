@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any, TypedDict
 
 from distortions import catalog, catalog_digest
 from distortions.plans import PlannedSample, PlanSkip, plan_samples, rules_digest
 from flows.stages.failures import limited
+from flows.stages.ingest import IngestedPicture
 from flows.stages.job import Job
 from flows.stages.known import Known
+from flows.stages.regions import RegionsRecord
 from flows.stages.stage import Stage, a_photograph
 from schemas.config import BuildConfig, DistortConfig
 from schemas.masks import PositionGrid
@@ -18,6 +21,15 @@ from schemas.shards import Item, ShardWriter, read_items
 from schemas.store import Store
 
 VERSION = 1
+
+
+class DistortedSample(TypedDict):
+    """A record of this stage: the sample and its recipe as their JSON, and the picture's pixels and size."""
+
+    sample: dict[str, Any]
+    recipe: dict[str, Any]
+    picture_sha256: str
+    picture_bytes: int
 
 
 def jobs(known: Known) -> list[Job]:
@@ -51,10 +63,10 @@ def run(job: Job, store: Store, out: ShardWriter) -> None:
     """Plan every picture's samples; a plan a picture can't give is counted as a skip, not a failure."""
     config = DistortConfig.model_validate(job.content["distort"])
     grid: PositionGrid = job.content["grid"]
-    regions = {
-        item.id: item.record["regions"] for item in read_items(store, "regions", job.content["regions"])
-    }
-    for item in read_items(store, "ingest", job.content["ingest"], pictures=True):
+    stored: Iterator[Item[RegionsRecord]] = read_items(store, "regions", job.content["regions"])
+    regions = {item.id: item.record["regions"] for item in stored}
+    items: Iterator[Item[IngestedPicture]] = read_items(store, "ingest", job.content["ingest"], pictures=True)
+    for item in items:
         if item.id not in regions or item.picture is None:
             continue
         source = SourceImage.model_validate(item.record["source_image"])
@@ -73,7 +85,7 @@ def _store(outcome: PlannedSample | PlanSkip | Quarantined, out: ShardWriter) ->
         out.counts[f"skipped: {outcome.kind}: {outcome.reason}"] += 1
         return
     data = encode(outcome.picture)
-    record = {
+    record: DistortedSample = {
         "sample": outcome.sample.model_dump(),
         "recipe": outcome.recipe,
         "picture_sha256": pixel_hash(outcome.picture),

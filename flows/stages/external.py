@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypedDict
 
 from flows.stages.importers import dq_495k, q_instruct
-from flows.stages.importers.fields import Imported, Values
+from flows.stages.importers.fields import Imported, Part, Turn, Values
 from flows.stages.job import Job
 from flows.stages.known import Known
-from flows.stages.outline import spans
+from flows.stages.outline import Range, ranges_of, spans
 from flows.stages.stage import Stage, a_shard
 from schemas.config import ExternalConfig
 from schemas.errors import BuildError, InputError, SampleError
@@ -26,6 +26,29 @@ VERSION = 1
 MAX_ROW = 256_000
 """Bytes of a row; dialogues have a few thousand."""
 LICENSES = {"q-instruct": q_instruct.LICENSE, "dq-495k": dq_495k.LICENSE}
+
+
+class ExternalRecord(TypedDict):
+    """A record of this stage: what `flows.stages.importers` read, and where the row stands.
+
+    `messages` are (role, text), `pictures` (path, part); tuples are read back as lists.
+    """
+
+    task: str
+    messages: list[Turn]
+    pictures: list[tuple[str, Part]]
+    distortions: list[dict[str, Any]] | None
+    better: int | None
+    id: str
+    source: str
+    license: str
+    file: str
+    row: int
+    given_id: str | None
+    task_type: str | None
+    origin: str | None
+    groups: list[str]
+    published_test: bool
 
 
 def jobs(known: Known) -> list[Job]:
@@ -63,18 +86,19 @@ def file_jobs(outline: Manifest, path: Path, sha256: str, dataset: ExternalConfi
         content["form"] = dq_495k.form_of("/".join(path.parts[-3:]))
         content["catalogue"] = dq_495k.catalogue_key()
     return [
-        Job("external", {**content, "range": entry}, {"path": str(path)}) for entry in outline.extra["ranges"]
+        Job("external", {**content, "range": list(entry)}, {"path": str(path)})
+        for entry in ranges_of(outline)
     ]
 
 
 def run(job: Job, store: Store, out: ShardWriter) -> None:
     """Read the rows; `extra["pictures"]` lists the paths they name. What can't be used is quarantined."""
     content = job.content
-    start, end, first, _, sha256 = content["range"]
-    data = _read(Path(job.local["path"]), start, end, sha256)
+    rows = Range(*content["range"])
+    data = _read(Path(job.local["path"]), rows)
     named: set[str] = set()
     listed = io.BytesIO(b"[" + data + b"]")
-    for number, (a, b) in enumerate(spans(listed, Path(job.local["path"])), first):
+    for number, (a, b) in enumerate(spans(listed, Path(job.local["path"])), rows.first):
         out.counts["rows"] += 1
         source = f"{content['name']}#{number}"
         with out.guard(source):
@@ -95,14 +119,14 @@ def run(job: Job, store: Store, out: ShardWriter) -> None:
     out.extra["pictures"] = sorted(named)
 
 
-def _read(path: Path, start: int, end: int, sha256: str) -> bytes:
+def _read(path: Path, rows: Range) -> bytes:
     try:
         with path.open("rb") as file:
-            file.seek(start)
-            data = file.read(end - start)
+            file.seek(rows.start)
+            data = file.read(rows.end - rows.start)
     except OSError as error:
         raise InputError(f"{path}: can't be read: {error.strerror}; give the dataset's JSON file") from error
-    if hashlib.sha256(data).hexdigest() != sha256:
+    if hashlib.sha256(data).hexdigest() != rows.sha256:
         raise InputError(f"{path}: it changed while the build ran; build again")
     return data
 
@@ -127,20 +151,17 @@ def _no_constant(name: str) -> NoReturn:
 _DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
-def _record(row: Imported, content: dict[str, Any], number: int) -> dict[str, Any]:
+def _record(row: Imported, content: dict[str, Any], number: int) -> ExternalRecord:
     """A row as it is stored; `id` is a hash of what it says, so a row given twice has one id."""
-    record: dict[str, Any] = {
+    said = [row.task, repr(row.distortions), repr(row.better)]
+    said += [part for pair in (*row.messages, *row.pictures) for part in pair]
+    digest = hashlib.sha256("\x1f".join(said).encode()).hexdigest()  # no text holds this character
+    return {
         "task": row.task,
         "messages": row.messages,
         "pictures": row.pictures,
         "distortions": row.distortions,
         "better": row.better,
-    }
-    said = [row.task, repr(row.distortions), repr(row.better)]
-    said += [part for pair in (*row.messages, *row.pictures) for part in pair]
-    digest = hashlib.sha256("\x1f".join(said).encode()).hexdigest()  # no text holds this character
-    return {
-        **record,
         "id": f"{content['kind']}-{digest[:20]}",
         "source": content["kind"],
         "license": content["license"],

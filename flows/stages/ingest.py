@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypedDict, cast
 
 from flows.sources import SourceRef, read_source
 from flows.stages.failures import limited
@@ -13,9 +14,32 @@ from schemas.config import IngestConfig
 from schemas.pictures import decode, encode, fingerprint
 from schemas.records import SourceImage
 from schemas.shards import Item, ShardWriter
-from schemas.store import Store
+from schemas.store import Manifest, Store
 
 VERSION = 1
+
+
+class SourceValues(TypedDict):
+    """A `schemas.records.SourceImage` as its JSON."""
+
+    id: str
+    sha256: str
+    uri: str
+    license: str | None
+    width: int
+    height: int
+
+
+class IngestedPicture(TypedDict):
+    """A record of this stage; its item's picture is the PNG of the pixels."""
+
+    source_image: SourceValues
+
+
+class IngestedSource(IngestedPicture):
+    """What the manifest lists of each picture: its perceptual fingerprint besides."""
+
+    fingerprint: str
 
 
 def jobs(known: Known) -> list[Job]:
@@ -39,7 +63,7 @@ def jobs(known: Known) -> list[Job]:
 def run(job: Job, store: Store, out: ShardWriter) -> None:
     """Decode every file of the shard; `extra["sources"]` lists the pictures with their fingerprints."""
     limits = IngestConfig.model_validate(job.content["ingest"])
-    sources = []
+    sources: list[IngestedSource] = []
     for (sha256, uri, licence), (path, size, coco_name) in zip(
         job.content["files"], job.local["files"], strict=True
     ):
@@ -50,12 +74,19 @@ def run(job: Job, store: Store, out: ShardWriter) -> None:
             source = SourceImage(
                 id=sha256[:16], sha256=sha256, uri=uri, license=licence, width=width, height=height
             )
-            out.add(Item(source.id, {"source_image": source.model_dump()}, encode(picture.rgb)))
-            sources.append({"source_image": source.model_dump(), "fingerprint": fingerprint(picture.rgb)})
+            values = cast(SourceValues, source.model_dump())
+            out.add(Item(source.id, IngestedPicture(source_image=values), encode(picture.rgb)))
+            sources.append(IngestedSource(source_image=values, fingerprint=fingerprint(picture.rgb)))
             out.counts["pictures"] += 1
             for note in picture.notes:
                 out.counts[f"note: {note}"] += 1
     out.extra["sources"] = sources
+
+
+def ingested(manifest: Manifest) -> list[IngestedSource]:
+    """The pictures of a finished shard."""
+    sources: list[IngestedSource] = manifest.extra["sources"]
+    return sources
 
 
 STAGE = Stage(

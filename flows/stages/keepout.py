@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypedDict
 
 from flows.sources import HashCache, SourceRef, read_source, scan
 from flows.stages.job import Job, cut
@@ -23,6 +24,15 @@ SHARD_PICTURES = 256
 MAX_LINES = 10_000_000
 _LIMITS = IngestConfig(min_side=1)
 _HASH = re.compile(r"[0-9a-f]+(?:-[0-9a-f]+){0,2}")
+
+
+class EvaluationPicture(TypedDict):
+    """A record of this stage, by the file's hash; its pixels' hashes are empty where they can't be decoded."""
+
+    uri: str
+    set: str
+    pixels: str
+    fingerprint: str
 
 
 @dataclass
@@ -101,10 +111,10 @@ def jobs(known: Known) -> list[Job]:
 def run(job: Job, store: Store, out: ShardWriter) -> None:
     """Hash the pixels of every file; one that can't be decoded is still known by the hash of its bytes."""
     for (sha256, uri), (path, size) in zip(job.content["files"], job.local["files"], strict=True):
-        record = {"uri": uri, "set": job.content["set"], "pixels": "", "fingerprint": ""}
+        record = EvaluationPicture(uri=uri, set=job.content["set"], pixels="", fingerprint="")
         try:
             rgb = decode(read_source(SourceRef(Path(path), uri, sha256, size, None)), _LIMITS).rgb
-            record |= {"pixels": pixel_hash(rgb), "fingerprint": fingerprint(rgb)}
+            record["pixels"], record["fingerprint"] = pixel_hash(rgb), fingerprint(rgb)
         except SampleError as error:
             out.quarantine(f"{job.content['set']}/{uri}", error.reason, error.detail)
         out.add(Item(sha256, record))
@@ -120,7 +130,8 @@ class KeepOut:
         self._exact: dict[str, str] = {}
         self._near = NearPictures(bits)
         for key in manifests:
-            for item in read_items(store, "keepout", key):
+            items: Iterator[Item[EvaluationPicture]] = read_items(store, "keepout", key)
+            for item in items:
                 record = item.record
                 self._add(f"{record['set']}/{record['uri']}", item.id, record["pixels"])
                 if record["fingerprint"]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from flows.stages import regions
 from flows.stages.external import FileTally, judge, listed
+from flows.stages.ingest import ingested
 from flows.stages.job import Job
 from flows.stages.keepout import KeepOut, evaluation_sets, listed_hashes
 from flows.stages.known import Known
@@ -30,6 +31,22 @@ from schemas.store import Manifest, Store
 VERSION = 3
 _TEXT_BYTES = 2_000
 """What a row without a picture counts for where files are cut by bytes."""
+
+
+class ListedShard(TypedDict):
+    """What the manifest lists of each file to publish; `digest` is a hash of the rows it gets."""
+
+    name: str
+    split: Split
+    rows: int
+    digest: str
+
+
+class FileRows(TypedDict):
+    """A record of this stage: the rows (`RowRef`) of one file to publish."""
+
+    split: Split
+    rows: list[list[Any]]
 
 
 def jobs(known: Known) -> list[Job]:
@@ -101,7 +118,7 @@ def run(job: Job, store: Store, out: ShardWriter) -> None:
 
 def _cut(job: Job, by_split: Mapping[Split, list[RowRef]], out: ShardWriter) -> None:
     bounds = job.content["publish"]
-    shards: list[dict[str, Any]] = []
+    shards: list[ListedShard] = []
     for split, rows in by_split.items():
         rows.sort(key=lambda ref: (content_key(job.content["seed"], "shuffle", _shown(ref)), ref.row_id))
         out.counts[f"rows: {split}"] = len(rows)
@@ -110,7 +127,7 @@ def _cut(job: Job, by_split: Mapping[Split, list[RowRef]], out: ShardWriter) -> 
             name = f"{split}-{number:05d}-of-{len(runs):05d}"
             listed = [list(ref) for ref in run_of]
             shards.append({"name": name, "split": split, "rows": len(listed), "digest": content_key(listed)})
-            out.add(Item(name, {"split": split, "rows": listed}))
+            out.add(Item(name, FileRows(split=split, rows=listed)))
     out.extra["shards"] = shards
 
 
@@ -196,7 +213,7 @@ def _manifest(store: Store, stage: str, key: str) -> Manifest:
 def _photographs(job: Job, store: Store) -> Iterator[tuple[str, str]]:
     """SHA-256 and fingerprint of our photographs, once each."""
     for key in job.content.get("ingest", []):
-        for entry in _manifest(store, "ingest", key).extra["sources"]:
+        for entry in ingested(_manifest(store, "ingest", key)):
             yield entry["source_image"]["sha256"], entry["fingerprint"]
 
 
@@ -248,9 +265,16 @@ def _runs(rows: Sequence[RowRef], shard_bytes: int, min_shards: int) -> Iterator
         yield list(rows[start:end])
 
 
+def files_of(manifest: Manifest) -> list[ListedShard]:
+    """The files to publish, as the finished shard lists them."""
+    shards: list[ListedShard] = manifest.extra["shards"]
+    return shards
+
+
 def shard_rows(store: Store, merge_key: str, name: str) -> list[RowRef]:
     """The rows of one shard to publish, in order."""
-    for item in read_items(store, "merge", merge_key, only={name}):
+    items: Iterator[Item[FileRows]] = read_items(store, "merge", merge_key, only={name})
+    for item in items:
         return [RowRef(*ref) for ref in item.record["rows"]]
     raise KeyError(f"merge {merge_key} has no shard {name}")
 

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from flows.sources import HashCache
 from flows.sources.files import hash_files
@@ -15,7 +15,7 @@ from flows.stages.known import Known
 from flows.stages.stage import Stage, a_shard
 from schemas.errors import InputError, SampleError
 from schemas.shards import Item, ShardWriter
-from schemas.store import Store
+from schemas.store import Manifest, Store
 
 VERSION = 1
 RANGE_ROWS = 5_000
@@ -26,6 +26,23 @@ MAX_VALUE = 64_000_000
 _CHUNK = 1_000_000
 _STRUCTURE = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+([{}\[\]])', re.DOTALL)
 """The next bracket outside strings; possessive, so that it never backtracks."""
+
+
+class Range(NamedTuple):
+    """A run of rows in an annotation file: bytes from `start` to `end`, the number of its first row, how
+    many rows it has, and the SHA-256 of the bytes.
+    """
+
+    start: int
+    end: int
+    first: int
+    rows: int
+    sha256: str
+
+
+def ranges_of(manifest: Manifest) -> list[Range]:
+    """The runs of rows that a finished shard lists."""
+    return [Range(*entry) for entry in manifest.extra["ranges"]]
 
 
 def jobs(known: Known) -> list[Job]:
@@ -60,7 +77,7 @@ def file_hash(path: Path, cache: HashCache | None) -> str:
 def run(job: Job, store: Store, out: ShardWriter) -> None:
     """`extra["ranges"]` lists [start, end, first row, rows, SHA-256] of runs of rows, in the file's bytes."""
     path = Path(job.local["path"])
-    ranges: list[list[int | str]] = []
+    ranges: list[Range] = []
     digest = hashlib.sha256()
     start = count = first = 0
     end = 0
@@ -68,19 +85,20 @@ def run(job: Job, store: Store, out: ShardWriter) -> None:
         for row_start, row_end in spans(file, path, digest):
             full = row_end - start > job.content["bytes"] or count >= job.content["rows"]
             if count and full:
-                ranges.append([start, end, first, count, ""])
+                ranges.append(Range(start, end, first, count, ""))
                 first, count = first + count, 0
             if not count:
                 start = row_start
             end, count = row_end, count + 1
         if count:
-            ranges.append([start, end, first, count, ""])
+            ranges.append(Range(start, end, first, count, ""))
         if digest.hexdigest() != job.content["file"]:
             raise InputError(f"{path}: it changed while the build ran; build again")
+        hashed = []
         for entry in ranges:
-            file.seek(int(entry[0]))
-            entry[4] = _hash_of(file, int(entry[1]) - int(entry[0]))
-    out.extra["ranges"] = ranges
+            file.seek(entry.start)
+            hashed.append(entry._replace(sha256=_hash_of(file, entry.end - entry.start)))
+    out.extra["ranges"] = [list(entry) for entry in hashed]
     out.counts["rows"] = first + count
     out.add(Item("ranges", {"ranges": len(ranges)}))
 

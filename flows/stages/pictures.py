@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypedDict
 
 from flows.sources import HashCache, SourceRef, read_source
 from flows.sources.files import hash_files, locate, to_uri
@@ -21,6 +22,17 @@ from schemas.store import Store
 
 VERSION = 1
 SHARD_PICTURES = 256
+
+
+class StoredPicture(TypedDict):
+    """A record of this stage, by the hash of the file; its item's picture is a PNG of `bytes` bytes."""
+
+    uri: str
+    width: int
+    height: int
+    pixels: str
+    fingerprint: str
+    bytes: int
 
 
 @dataclass
@@ -108,7 +120,7 @@ def run(job: Job, store: Store, out: ShardWriter) -> None:
             continue
         data = encode(rgb)
         height, width = rgb.shape[:2]
-        record = {
+        record: StoredPicture = {
             "uri": uri,
             "width": width,
             "height": height,

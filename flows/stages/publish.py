@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, cast
 
+from flows.stages.external import ExternalRecord
 from flows.stages.job import Job
 from flows.stages.known import Known
-from flows.stages.merge import config_hash, shard_rows
+from flows.stages.merge import config_hash, files_of, shard_rows
 from flows.stages.merging.candidates import RowRef
 from flows.stages.merging.publishing import external_row
 from flows.stages.stage import Stage, a_shard
@@ -37,7 +38,7 @@ def jobs(known: Known) -> list[Job]:
             },
             {"merge": merge.key, "name": shard["name"]},
         )
-        for shard in merge.extra["shards"]
+        for shard in files_of(merge)
     ]
 
 
@@ -72,7 +73,7 @@ def _rows(store: Store, refs: Sequence[RowRef], job: Job) -> Iterator[tuple[Row,
     for ref in refs:
         record = records.pop((ref.stage, ref.key, ref.item))
         if ref.stage == "external":
-            yield external_row(store, ref, record, job.content["split"])
+            yield external_row(store, ref, cast(ExternalRecord, record), job.content["split"])
             continue
         values = {**record["row"], "split": job.content["split"]}
         values["license"] = values["source_image"]["license"]

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from annotation.regions import RegionResult, load, propose_all
 from annotation.regions.coco import candidates_of, load_coco
@@ -25,6 +25,7 @@ from annotation.regions.vocabulary import vocabulary_bytes
 from flows.sources import read_source
 from flows.stages.failures import limited, stop
 from flows.stages.gpu_slots import gpu_name, gpu_slot, slots_folder
+from flows.stages.ingest import IngestedPicture, SourceValues
 from flows.stages.job import Job
 from flows.stages.known import Known
 from flows.stages.ssa_files import SsaFile, find
@@ -48,6 +49,24 @@ NOT_SHAPING: dict[str, Any] = {
     "run_on": {"device", "tasks_per_gpu"},
 }
 """Settings that are no part of the key: places, whose content is, and how the work is spread."""
+
+
+class Measured(TypedDict):
+    """What was measured of the candidate that became a region."""
+
+    label: str | None
+    score: float
+    facts: dict[str, float]
+    proposals: list[str]
+
+
+class RegionsRecord(TypedDict):
+    """A record of this stage: the regions as their JSON, what was measured of each, what made them."""
+
+    source_image: SourceValues
+    regions: list[dict[str, Any]]
+    made: list[Measured]
+    made_by: Mapping[str, Any]
 
 
 def shaping(config: RegionsConfig) -> dict[str, Any]:
@@ -110,13 +129,13 @@ def _vocabulary_hash(path: Path) -> str:
 class _Waiting:
     """A picture of the batch to come."""
 
-    item: Item
+    item: Item[IngestedPicture]
     image: Picture
     given: list[Candidate] | None
 
     @property
     def uri(self) -> str:
-        return str(self.item.record["source_image"]["uri"])
+        return self.item.record["source_image"]["uri"]
 
 
 def run(job: Job, store: Store, out: ShardWriter) -> None:
@@ -141,7 +160,8 @@ def _batches(job: Job, config: RegionsConfig, store: Store, out: ShardWriter) ->
     wanted = set(job.content["sources"])
     size = config.sam.images_per_batch if config.sam is not None else 1
     batch: list[_Waiting] = []
-    for item in read_items(store, "ingest", job.content["ingest"], pictures=True):
+    items: Iterator[Item[IngestedPicture]] = read_items(store, "ingest", job.content["ingest"], pictures=True)
+    for item in items:
         if item.id not in wanted or item.picture is None:
             continue
         with out.guard(item.record["source_image"]["uri"]):
@@ -222,11 +242,13 @@ def _gpu(config: RegionsConfig) -> DeviceConfig | None:
     return config.run_on
 
 
-def _store(item: Item, result: RegionResult, origin: Mapping[str, Any], out: ShardWriter) -> None:
+def _store(
+    item: Item[IngestedPicture], result: RegionResult, origin: Mapping[str, Any], out: ShardWriter
+) -> None:
     out.counts["regions"] += len(result.regions)
     for rule, number in result.dropped.items():
         out.counts[f"dropped: {rule}"] += number
-    made = [
+    made: list[Measured] = [
         {
             "label": one.label,
             "score": one.score,
@@ -235,7 +257,7 @@ def _store(item: Item, result: RegionResult, origin: Mapping[str, Any], out: Sha
         }
         for one in result.candidates
     ]
-    record = {
+    record: RegionsRecord = {
         "source_image": item.record["source_image"],
         "regions": [region.model_dump() for region in result.regions],
         "made": made,

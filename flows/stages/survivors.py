@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from flows.stages.ingest import ingested
 from flows.stages.keepout import KeepOut, evaluation_sets, listed_hashes
 from flows.stages.known import Known
 from schemas.dataset import KeptOut
@@ -32,7 +33,7 @@ def _survivors(known: Known) -> Survivors:
     found = Survivors()
     prints: list[tuple[str, str]] = []
     for manifest in known.manifests("ingest"):
-        for entry in manifest.extra["sources"]:
+        for entry in ingested(manifest):
             name = entry["source_image"]["id"]
             prints.append((name, entry["fingerprint"]))
             found.uris[name] = entry["source_image"]["uri"]
@@ -56,7 +57,7 @@ def _evaluation_pictures(known: Known) -> tuple[list[KeptOut], set[str]]:
     lookup = KeepOut(keys, hashes, known.config.merge.keep_out_bits, known.store)
     kept_out, gone = [], set()
     for manifest in known.manifests("ingest"):
-        for entry in manifest.extra["sources"]:
+        for entry in ingested(manifest):
             source = entry["source_image"]
             found = lookup.match(source["sha256"], "", entry["fingerprint"])
             if found is not None:

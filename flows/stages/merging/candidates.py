@@ -6,10 +6,15 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from schemas.shards import read_items
+from schemas.shards import Item, read_items
 from schemas.store import Store
+
+if TYPE_CHECKING:
+    from flows.stages.annotate import AnnotatedRow
+    from flows.stages.external import ExternalRecord
+    from flows.stages.pictures import StoredPicture
 
 RANKS = {"iqa-spider": 0, "dq-495k": 1, "q-instruct": 2}
 """Whose word counts: what was injected and measured here, what a generator says it did, what people wrote."""
@@ -85,7 +90,8 @@ class RowRef(NamedTuple):
 def own(store: Store, annotate: Sequence[tuple[str, str]]) -> Iterator[Candidate]:
     """Rows made here, from (annotate key, distort key) pairs."""
     for key, distort_key in annotate:
-        for item in read_items(store, "annotate", key):
+        items: Iterator[Item[AnnotatedRow]] = read_items(store, "annotate", key)
+        for item in items:
             row, record = item.record["row"], item.record
             names = {(d["name"], d["level"]) for region in row["regions"] for d in region["distortions"]}
             texts = [message["content"] for message in row["messages"]]
@@ -110,7 +116,8 @@ def own(store: Store, annotate: Sequence[tuple[str, str]]) -> Iterator[Candidate
 
 def external(store: Store, key: str, files: Mapping[str, str]) -> Iterator[tuple[Candidate, str | None]]:
     """Rows of an external shard with the first path that `files` (path to hash) lacks, or None."""
-    for item in read_items(store, "external", key):
+    items: Iterator[Item[ExternalRecord]] = read_items(store, "external", key)
+    for item in items:
         record = item.record
         names = [name for name, _ in record["pictures"]]
         missing = next((name for name in names if name not in files), None)
@@ -138,7 +145,7 @@ def external(store: Store, key: str, files: Mapping[str, str]) -> Iterator[tuple
         yield candidate, missing
 
 
-def _truths(record: dict[str, Any]) -> tuple[Truth | None, ...]:
+def _truths(record: ExternalRecord) -> tuple[Truth | None, ...]:
     """What the row states of each of its pictures; nothing of a reference."""
     stated = record["distortions"]
     if stated is None:
@@ -156,7 +163,8 @@ def stored_pictures(store: Store, keys: Sequence[str]) -> dict[str, Picture]:
     """All stored pictures by the hashes of their files."""
     found: dict[str, Picture] = {}
     for key in keys:
-        for place, item in enumerate(read_items(store, "pictures", key)):
+        items: Iterator[Item[StoredPicture]] = read_items(store, "pictures", key)
+        for place, item in enumerate(items):
             record = item.record
             found[item.id] = Picture(
                 item.id,

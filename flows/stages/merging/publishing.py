@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from flows.stages.merging.candidates import RowRef
 from schemas.records import Row
 from schemas.shards import Item, read_item
 from schemas.store import Store
 
+if TYPE_CHECKING:
+    from flows.stages.external import ExternalRecord
+    from flows.stages.pictures import StoredPicture
+
 
 def external_row(
-    store: Store, ref: RowRef, record: dict[str, Any], split: str
+    store: Store, ref: RowRef, record: ExternalRecord, split: str
 ) -> tuple[Row, list[bytes], list[str]]:
     """The row, its pictures (PNG) and the hashes of their pixels. What its dataset doesn't know is null."""
-    items = [read_item(store, *place) for place in ref.pictures]
-    source: Item | None = None
+    items: list[Item[StoredPicture]] = [read_item(store, *place) for place in ref.pictures]
+    source: Item[StoredPicture] | None = None
     if ref.source is not None:
         source = next((item for item in items if item.id == ref.source[3]), None)
         source = source or read_item(store, *ref.source)
