@@ -27,7 +27,7 @@ _HASH = re.compile(r"[0-9a-f]+(?:-[0-9a-f]+){0,2}")
 
 
 class EvaluationPicture(TypedDict):
-    """A record of this stage, by the file's hash; its pixels' hashes are empty where they can't be decoded."""
+    """A record of this stage, by the file's hash; pixels' hashes are empty where it can't be decoded."""
 
     uri: str
     set: str
