@@ -133,7 +133,7 @@ def _spider(options: argparse.Namespace, segmenter: Segmenter) -> Spider:
 
 
 def _ground(options: argparse.Namespace) -> int:
-    from flows.grounding.open import open_picture
+    from flows.grounding.region_input import open_picture
     from flows.grounding.results import tell
 
     picture = open_picture(options.image)
@@ -143,20 +143,22 @@ def _ground(options: argparse.Namespace) -> int:
 
 
 def _describe(options: argparse.Namespace) -> int:
-    from flows.grounding.open import open_picture, region_told, worded_for
+    from flows.grounding.questions import question_about
+    from flows.grounding.region_input import open_picture, region_given
     from flows.grounding.results import tell
 
     picture = open_picture(options.image)
     segmenter = _segmenter(options)
-    asked = None if options.region is None else region_told(segmenter, picture, options.region)
-    question = worded_for("whole" if asked is None else "region", picture, asked, options.name)
+    asked = None if options.region is None else region_given(segmenter, picture, options.region)
+    question = question_about("whole" if asked is None else "region", picture, asked, options.name)
     result = _spider(options, segmenter).ask(picture, question)
     tell(picture, result, asked, options.json, options.out)
     return 0
 
 
 def _refer(options: argparse.Namespace) -> int:
-    from flows.grounding.open import open_mask, open_picture, region_at, region_in, worded_for
+    from flows.grounding.questions import question_about
+    from flows.grounding.region_input import open_mask, open_picture, region_at, region_in
     from flows.grounding.results import tell
 
     picture = open_picture(options.image)
@@ -167,7 +169,7 @@ def _refer(options: argparse.Namespace) -> int:
         asked = region_in(segmenter.encode(picture), options.box)
     else:
         asked = region_at(segmenter.encode(picture), options.point)
-    question = worded_for("long" if options.long else "short", picture, asked, options.name)
+    question = question_about("long" if options.long else "short", picture, asked, options.name)
     result = _spider(options, segmenter).ask(picture, question)
     tell(picture, result, asked, options.json, options.out)
     return 0

@@ -17,6 +17,7 @@ from flows.engine.prefect_server import Server, prefect_at, prefect_server
 from flows.engine.runners import Runner, make_runner
 from flows.stages.job import Job
 from flows.stages.known import Known
+from flows.stages.stage import extend
 from flows.stages.table import STAGES, needed, stage_of
 from flows.workers import default_workers
 from schemas.config import BuildConfig
@@ -212,7 +213,7 @@ class _Build:
         """Make the missing shards, a stage after the other, and judge each stage when it ends."""
         for name in stages:
             stage = stage_of(name)
-            self._known.extend(stage)
+            extend(self._known, stage)
             if self._known.jobs[name]:
                 self._make_missing(name)
             if stage.judge is not None:

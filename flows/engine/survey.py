@@ -9,6 +9,7 @@ from flows.dataset.report import Duplicate
 from flows.sources import ScanResult, scan
 from flows.stages.keepout import evaluation_sets
 from flows.stages.known import Known
+from flows.stages.stage import extend
 from flows.stages.survivors import survivors
 from flows.stages.table import STAGES, stage_of
 from schemas.config import BuildConfig
@@ -34,7 +35,7 @@ def start(config: BuildConfig, store: Store, limit: int | None = None, remember:
 def look_ahead(known: Known, partial: bool = False, stages: tuple[str, ...] = STAGES) -> None:
     """Find the jobs of `stages` as far as they can be foreseen: all of them once everything was built."""
     for name in stages:
-        known.extend(stage_of(name), partial)
+        extend(known, stage_of(name), partial)
 
 
 def photographs(known: Known) -> dict[str, int]:

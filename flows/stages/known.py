@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from flows.sources import HashCache, ScanResult
 from flows.stages.job import Job
 from schemas.config import BuildConfig
 from schemas.hash_cache import FileHashes
 from schemas.store import Manifest, Store
-
-if TYPE_CHECKING:
-    from flows.stages.stage import Stage
 
 T = TypeVar("T")
 
@@ -33,21 +30,6 @@ class Known:
     jobs: dict[str, list[Job]] = field(default_factory=dict)
     found: dict[str, Manifest] = field(default_factory=dict)
     _remembered: dict[Hashable, tuple[Hashable, Any]] = field(default_factory=dict, repr=False)
-
-    def extend(self, stage: Stage, partial: bool = False) -> None:
-        """Find out a stage's jobs and which of them have shards.
-
-        They stay unknown while shards that they follow from are missing; with `partial`, a stage whose jobs
-        may be known for part of the inputs gets those jobs that can be known.
-        """
-        if all(self.complete(name) for name in stage.after) or (
-            partial and not stage.whole and all(name in self.jobs for name in stage.after)
-        ):
-            self.jobs[stage.name] = stage.jobs(self)
-            for job in self.jobs[stage.name]:
-                manifest = self.store.find(stage.name, job.key)
-                if manifest is not None:
-                    self.found[job.key] = manifest
 
     def missing(self, stage: str) -> list[Job]:
         """The known jobs of a stage that have no shard."""

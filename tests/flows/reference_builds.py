@@ -14,6 +14,7 @@ from pycocotools import mask as coco_mask
 from flows.engine import survey
 from flows.engine.overrides import Overrides, configure
 from flows.stages.known import Known
+from flows.stages.stage import extend
 from flows.stages.table import STAGES, run_job, stage_of
 from schemas.config import BuildConfig
 from schemas.store import open_store
@@ -169,7 +170,7 @@ def make(config: BuildConfig, until: str = "publish", dry: frozenset[str] = froz
         for name in STAGES[: STAGES.index(until) + 1]:
             stage = stage_of(name)
             if name not in dry:
-                known.extend(stage)
+                extend(known, stage)
                 for job in known.missing(name):
                     known.found[job.key] = run_job(job, store)
             elif name != "publish":  # whose jobs follow from what merge wrote

@@ -13,8 +13,8 @@ import yaml
 
 from annotation.qa.wording import WORDING_FILE
 from flows.cli import main
-from flows.grounding import open as grounding
-from flows.grounding.open import look_of, region_at, region_in, worded
+from flows.grounding.questions import look_of, question_text
+from flows.grounding.region_input import region_at, region_in
 from inference.segmenters import make_segmenter
 from inference.spider import Spider
 from schemas import masks
@@ -142,9 +142,9 @@ def test_refer_names_the_region_as_rows_do(
 def test_questions_are_those_of_the_training_rows() -> None:
     phrases = yaml.safe_load(WORDING_FILE.read_text(encoding="utf-8"))["phrases"]
     keys = {"region": "local_ask", "short": "short_ask", "long": "long_ask"}
-    assert worded("whole").replace("this picture", "this {pic}") in phrases["global_ask_full"]
+    assert question_text("whole").replace("this picture", "this {pic}") in phrases["global_ask_full"]
     for kind, key in keys.items():
-        found = worded(kind, "red cup", "left")  # type: ignore[arg-type]
+        found = question_text(kind, "red cup", "left")  # type: ignore[arg-type]
         assert found.replace("the red cup on the left", "{np}") in phrases[key]
 
 
@@ -158,7 +158,9 @@ def test_questions_are_those_of_the_training_rows() -> None:
     ],
 )
 def test_places_are_worded_as_in_the_training_rows(position: str, place: str) -> None:
-    assert worded("region", "red cup", position) == f"Please describe the quality of the red cup {place}."
+    assert (
+        question_text("region", "red cup", position) == f"Please describe the quality of the red cup {place}."
+    )
 
 
 def test_a_point_and_a_box_find_a_region() -> None:
