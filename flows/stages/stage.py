@@ -71,8 +71,8 @@ class Stage:
 def extend(known: Known, stage: Stage, partial: bool = False) -> None:
     """Find out a stage's jobs and which of them have shards.
 
-    They stay unknown while shards that they follow from are missing; with `partial`, a stage whose jobs may be
-    known for part of the inputs gets those jobs that can be known.
+    They stay unknown while shards that they follow from are missing; with `partial`, a stage whose jobs may
+    be known for part of the inputs gets those jobs that can be known.
     """
     if all(known.complete(name) for name in stage.after) or (
         partial and not stage.whole and all(name in known.jobs for name in stage.after)

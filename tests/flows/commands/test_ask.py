@@ -49,7 +49,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def opened(_model: str, *, segmenter: Any, strategy: Any, **_: Any) -> Spider:
         return Spider(source, segmenter, strategy)
 
-    monkeypatch.setattr(grounding, "open_spider", opened)
+    monkeypatch.setattr("flows.grounding.open.open_spider", opened)
     heard: list[str] = []
     say = source.answers
 
@@ -158,9 +158,8 @@ def test_questions_are_those_of_the_training_rows() -> None:
     ],
 )
 def test_places_are_worded_as_in_the_training_rows(position: str, place: str) -> None:
-    assert (
-        question_text("region", "red cup", position) == f"Please describe the quality of the red cup {place}."
-    )
+    asked = question_text("region", "red cup", position)
+    assert asked == f"Please describe the quality of the red cup {place}."
 
 
 def test_a_point_and_a_box_find_a_region() -> None:
