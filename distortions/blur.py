@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from distortions import fields
+from distortions import random_fields
 from distortions.frame import Frame, Image
 from schemas.hashing import rng
 
@@ -263,7 +263,7 @@ def _swap(out: Image, frame: Frame, name: str, axis: int, distance: int, cell: i
     first = ((index + start + phase) % (2 * distance) < distance) & (index + distance < out.shape[axis])
     if not first.any():
         return
-    bits = fields.cells(frame, name, 1, cell)[:, :, 0]
+    bits = random_fields.cells(frame, name, 1, cell)[:, :, 0]
     chosen = (bits < round(share * 65536)) & (first[:, None] if axis == 0 else first)
     swapped = cv2.merge([chosen.astype(np.uint8) * 255] * 3)
     if axis == 0:

@@ -1,7 +1,7 @@
 """Noises: Gaussian, YCrCb, speckle, spatially correlated, Poisson, impulse.
 
 Deviations are fractions of full scale.
-`grain` is the size of a noise grain in pixels of the picture at hand (see `fields.normal`).
+`grain` is the size of a noise grain in pixels of the picture at hand (see `random_fields.normal`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln, ndtr, xlogy
 
-from distortions import fields
+from distortions import random_fields
 from distortions.frame import Frame, Image
 
 # Rows are R, G, B; columns are Y, Cr, Cb (ITU-R BT.601, full range, as OpenCV converts).
@@ -27,28 +27,28 @@ _POISSON_EXACT = 500.0
 
 def gaussian(pixels: Image, frame: Frame, sigma: float, grain: float) -> Image:
     """Additive normal noise, independent in R, G and B."""
-    return _add(pixels, fields.normal(frame, "noise", 3, grain), 255 * sigma)
+    return _add(pixels, random_fields.normal(frame, "noise", 3, grain), 255 * sigma)
 
 
 def gaussian_ycrcb(pixels: Image, frame: Frame, sigma: float, chroma: float, grain: float) -> Image:
     """Additive normal noise in Y (`sigma`) and in Cr and Cb (`sigma * chroma`)."""
-    field = fields.normal(frame, "noise", 3, grain)
+    field = random_fields.normal(frame, "noise", 3, grain)
     weights = np.array([1, chroma, chroma], np.float32) * (255 * sigma)
     return _add(pixels, cv2.transform(field, _YCRCB_TO_RGB * weights), 1)
 
 
 def speckle(pixels: Image, frame: Frame, sigma: float, grain: float) -> Image:
     """Multiplicative normal noise: v + v n."""
-    field = fields.normal(frame, "noise", 3, grain)
+    field = random_fields.normal(frame, "noise", 3, grain)
     return _add(pixels, cv2.multiply(pixels, field, scale=sigma, dtype=cv2.CV_32F), 1)
 
 
 def correlated(pixels: Image, frame: Frame, sigma: float, box: float, grain: float, smoothed: str) -> Image:
     """Normal noise smoothed by a box of `box` grains; `smoothed` "picture" smooths the picture as well."""
     if smoothed == "noise":
-        return _add(pixels, fields.normal(frame, "noise", 3, grain, round(box)), 255 * sigma)
+        return _add(pixels, random_fields.normal(frame, "noise", 3, grain, round(box)), 255 * sigma)
     size = _odd(box * grain)
-    field = fields.normal(frame, "noise", 3, grain)
+    field = random_fields.normal(frame, "noise", 3, grain)
     noisy = cv2.scaleAdd(field, 255 * sigma, pixels.astype(np.float32))
     return _to_u8(cv2.blur(noisy, (size, size), borderType=cv2.BORDER_REPLICATE))
 
@@ -67,7 +67,7 @@ def poisson(pixels: Image, frame: Frame, photons: float, grain: float) -> Image:
     """
     cell = max(1, round(grain))
     effective = photons * (cell / grain) ** 2
-    field = fields.normal(frame, "noise", 3, cell)
+    field = random_fields.normal(frame, "noise", 3, cell)
     if effective > _POISSON_EXACT:
         deviation = np.sqrt(np.arange(256) * (255 / effective)).astype(np.float32)
         return _add(pixels, cv2.multiply(field, cv2.LUT(pixels, deviation)), 1)
@@ -95,7 +95,7 @@ def impulse(pixels: Image, frame: Frame, amount: float, grain: float) -> Image:
 
     Where a grain isn't whole pixels k the share counts (grain / k)^2, so that it looks the same from afar.
     """
-    bits = fields.cells(frame, "impulse", 3, grain)
+    bits = random_fields.cells(frame, "impulse", 3, grain)
     share = min(1.0, amount * (grain / max(1, round(grain))) ** 2)
     half = max(1, round(share / 2 * 65536))
     kept = (bits >= half).view(np.uint8) * np.uint8(255)

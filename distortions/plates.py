@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from distortions.calibrate import BANDS, CALIBRATED_ON, HELD_OUT, photographs
+from distortions.fit_levels import BANDS, CALIBRATED_ON, HELD_OUT, photographs
 from distortions.frame import Image
 from distortions.injection import apply
 from distortions.perceptual import strengths

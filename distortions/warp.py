@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from distortions import fields
+from distortions import random_fields
 from distortions.frame import Frame, Image
 
 # No displacement is longer than this many standard deviations.
@@ -23,11 +23,11 @@ _SIDE_LIMIT = 32_766
 def jitter(pixels: Image, frame: Frame, amount: float, grain: float, passes: float) -> Image:
     """Every grain of pixels looks up its value at a normal displacement of its own, `passes` times over.
 
-    `amount` is the displacement's standard deviation on each axis, `grain` as in `fields.normal`.
+    `amount` is the displacement's standard deviation on each axis, `grain` as in `random_fields.normal`.
     """
     out = pixels
     for number in range(max(1, round(passes))):
-        field = fields.normal(frame, f"displacement-{number}", 2, grain)
+        field = random_fields.normal(frame, f"displacement-{number}", 2, grain)
         out = _displaced(out, np.clip(field, -_LIMIT, _LIMIT) * np.float32(amount))
     return out
 
@@ -44,7 +44,7 @@ def elastic(pixels: Image, frame: Frame, amount: float, smooth: float) -> Image:
     `amount` is its standard deviation on each axis, `smooth` the sigma of the Gaussian that made it from
     white noise.
     """
-    field = fields.smooth(frame, "displacement", 2, smooth)
+    field = random_fields.smooth(frame, "displacement", 2, smooth)
     return _displaced(pixels, np.clip(field, -_LIMIT, _LIMIT) * np.float32(amount))
 
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from distortions import blur, fields, warp
+from distortions import blur, random_fields, warp
 from distortions.frame import Frame, Image
 from schemas.hashing import rng
 
@@ -43,7 +43,7 @@ def fog(pixels: Image, frame: Frame, density: float, decay: float) -> Image:
     rows = np.clip(np.arange(top - 1, bottom + 1), 0, _FOG_CELLS - 1)
     columns = np.clip(np.arange(left - 1, right + 1), 0, _FOG_CELLS - 1)
     part = veil[rows[:, None], columns[None, :]]
-    thick = fields.enlarged(part, cell, frame, (top - 1) * cell, (left - 1) * cell)
+    thick = random_fields.enlarged(part, cell, frame, (top - 1) * cell, (left - 1) * cell)
     layer = cv2.cvtColor(thick, cv2.COLOR_GRAY2RGB)
     share = density / (1 + density)
     foggy = cv2.addWeighted(pixels.astype(np.float32), 1 - share, layer, 255 * share, 0, dtype=cv2.CV_8U)
@@ -119,7 +119,7 @@ def snow(
     apron = -(-reach // cell) + 2
     layers = []
     for name in ("flakes-0", "flakes-1"):
-        drawn = fields.normal_cells(frame, name, 1, cell * step, apron)[:, :, 0] * deviation + mean
+        drawn = random_fields.normal_cells(frame, name, 1, cell * step, apron)[:, :, 0] * deviation + mean
         rows, columns = drawn.shape
         fine = cv2.resize(drawn, (columns * cell, rows * cell), interpolation=cv2.INTER_LINEAR)
         layers.append(np.where(fine < threshold, 0, np.clip(fine, 0, 1)).astype(np.float32))
@@ -129,7 +129,7 @@ def snow(
     blown = np.asarray(cv2.filter2D(flakes, cv2.CV_32F, kernel, borderType=cv2.BORDER_REPLICATE), np.float32)
     top = (frame.top // (cell * step) - apron) * cell * step
     left = (frame.left // (cell * step) - apron) * cell * step
-    white = fields.enlarged(blown, step, frame, top, left) * 255
+    white = random_fields.enlarged(blown, step, frame, top, left) * 255
     grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.float32)
     pale = cv2.cvtColor(grey * _FLAKE_LIGHT + 255 * _FLAKE_LIFT, cv2.COLOR_GRAY2RGB)
     picture = pixels.astype(np.float32)
@@ -145,7 +145,7 @@ def water(pixels: Image, frame: Frame, smooth: float, level: float, strength: fl
     depth_range = max(1.0, _DROP_DEPTH * smooth)
     pad = math.ceil(depth_range) + 2
     grown = frame.grown(pad)
-    inside = (fields.smooth(grown, "drops", 1, smooth)[:, :, 0] > level).astype(np.uint8)
+    inside = (random_fields.smooth(grown, "drops", 1, smooth)[:, :, 0] > level).astype(np.uint8)
     distance = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_5)
     depth = np.minimum(distance / np.float32(depth_range), 1)
     light = cv2.filter2D(depth, cv2.CV_32F, _DROP_LIGHT * smooth, borderType=cv2.BORDER_REPLICATE)
@@ -164,7 +164,7 @@ def mud(pixels: Image, frame: Frame, smooth: float, level: float, edge: float) -
     """
     pad = blur.smooth_reach(edge) + 1
     grown = frame.grown(pad)
-    covered = (fields.smooth(grown, "drops", 1, smooth)[:, :, 0] > level).astype(np.float32)
+    covered = (random_fields.smooth(grown, "drops", 1, smooth)[:, :, 0] > level).astype(np.float32)
     size = 2 * blur.smooth_reach(edge) + 1
     soft = cv2.GaussianBlur(covered, (size, size), edge, borderType=cv2.BORDER_REPLICATE)
     soft = np.where(soft < 0.8, 0, soft).astype(np.float32)

@@ -11,10 +11,10 @@ from PIL import Image, ImageDraw
 
 from inference.answers import Axis, Grounding, Picture, Result, Segmented
 from inference.panels import MARKS, Panel
-from schemas.column import DARK, INK, MUTED, PAPER, WHITE, Colour
-from schemas.lettering import typeface
+from schemas.drawing.lettering import typeface
+from schemas.drawing.outlines import outline, spot
+from schemas.drawing.text_column import DARK, INK, MUTED, PAPER, WHITE, Colour
 from schemas.masks import BoolMask
-from schemas.outlines import outline, spot
 
 WIDTH, HEIGHT = 820, 1000
 """The room for the photograph, in pixels; a small one grows up to `LEAST`."""

@@ -13,7 +13,7 @@ from inference.answers import Axis, Grounding, Picture, Result, Segmented
 from inference.drawing import marked
 from inference.panels import MARKS
 from schemas.errors import InputError, SpiderError
-from schemas.lettering import visible
+from schemas.foreign_text import visible
 
 Ask = Callable[[str, str], tuple[Picture, Result]]
 """From an uploaded file's path and a question to its picture and the result; may raise SpiderError."""

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageFont
 
-from schemas.column import ACCENT, DARK, INK, LINE, MUTED, PAPER, Colour, Column, step
-from schemas.lettering import typeface, visible, wrap
+from schemas.drawing.lettering import typeface, wrap
+from schemas.drawing.text_column import ACCENT, DARK, INK, LINE, MUTED, PAPER, Colour, Column, step
+from schemas.foreign_text import visible
 
 MARKS: tuple[Colour, ...] = (
     (255, 210, 31), (90, 200, 250), (255, 128, 171), (120, 220, 120), (255, 159, 64), (190, 150, 255),

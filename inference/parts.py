@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.likelihood import along
-from schemas.outlines import depth
+from schemas.drawing.outlines import depth
 
 DEEP = 0.04
 """Distance from a part's border, in roots of the picture's area, from which deeper is no better."""

@@ -20,7 +20,7 @@ from inference.positions import find_positions
 from inference.proposals import choose_region
 from inference.vocabulary import PAPER, Vocabulary
 from inference.words import CLASSES, AxisName, Position, Word
-from schemas.outlines import spot
+from schemas.drawing.outlines import spot
 
 ANCHORS = np.array([0.08, 0.5, 0.92])
 """Where the point of each class of an axis stands, in unit coordinates. Not the cells' centres 1/6, 1/2, 5/6,

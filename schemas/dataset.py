@@ -17,7 +17,7 @@ from schemas.arrow import ROW_SCHEMA, TEXT_COLUMNS, row_from_arrow, to_table
 from schemas.errors import InputError
 from schemas.hashing import content_key
 from schemas.records import Quarantined, Record, Row
-from schemas.row_groups import RowGroups
+from schemas.row_group_writer import RowGroups
 
 DATASET_FORMAT = 1
 MANIFEST = "manifest.json"

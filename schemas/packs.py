@@ -16,7 +16,7 @@ from schemas.arrow import ROW_SCHEMA, TEXT_COLUMNS, row_from_arrow
 from schemas.dataset import DatasetManifest, first_problem, named_read_errors
 from schemas.errors import InputError
 from schemas.records import Quarantined, Row
-from schemas.row_groups import RowGroups
+from schemas.row_group_writer import RowGroups
 
 PACK_FORMAT = 1
 _GROUP_ROWS = 4096

@@ -21,7 +21,7 @@ from schemas.dataset import RowWriter
 from schemas.errors import SampleError, SpiderError, StoreError
 from schemas.hashing import canonical_json
 from schemas.records import Quarantined
-from schemas.row_groups import RowGroups
+from schemas.row_group_writer import RowGroups
 from schemas.store import FATAL_ERRNOS, Manifest, Store, named_disk_errors
 
 STAGE_SCHEMA = pa.schema(

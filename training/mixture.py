@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from schemas.errors import InputError
 from schemas.hashing import rng
-from schemas.reading import Labels
+from schemas.row_group_reader import Labels
 
 Counts = NDArray[np.int64]
 MAX_WEIGHT = 100.0

@@ -13,7 +13,7 @@ import numpy as np
 from schemas.dataset import split_files
 from schemas.errors import InputError, SampleError
 from schemas.hashing import content_key
-from schemas.reading import GroupReader, Labels, RowGroup, row_groups, row_labels
+from schemas.row_group_reader import GroupReader, Labels, RowGroup, row_groups, row_labels
 from training.decoded import Form, Pictures
 from training.mixture import Mixture, check_names, row_times
 from training.order import Epoch, Numbers, Window, epoch_of, share, windows

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.segmentation import watershed
 
-from annotation.regions.colours import colour_terms
+from annotation.regions.color_terms import colour_terms
 from annotation.regions.interface import Picture
 from annotation.regions.regionmaps import working_lab, working_rgb
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotation.regions.colours import colour_phrase
+from annotation.regions.color_terms import colour_phrase
 from annotation.regions.interface import Candidate, candidate
 from annotation.regions.regionmaps import texture_class, upsample_labels, upsample_mask
 from annotation.regions.tree import RegionTree

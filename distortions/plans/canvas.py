@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from distortions import Op, inject, order_effect_of, strength
 from distortions.perceptual import analysis_size
 from distortions.plans.paste import paste, tight_box
-from distortions.plans.results import Picture
+from distortions.plans.planned import Picture
 from schemas.config import DistortConfig
 from schemas.errors import SampleError
 from schemas.hashing import derived_seed

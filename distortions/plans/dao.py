@@ -8,12 +8,12 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from distortions.plans import layout, pairs, regions
+from distortions.plans import layout, pairs, region_choice
 from distortions.plans.canvas import Canvas, Ops
 from distortions.plans.draw import Draw
+from distortions.plans.drawable_names import Names, Vocabulary, ops
 from distortions.plans.layout import Layout
-from distortions.plans.results import SkipReason, Unplannable
-from distortions.plans.vocabulary import Names, Vocabulary, ops
+from distortions.plans.planned import SkipReason, Unplannable
 
 _REASON: SkipReason = "order-not-visible"
 _COUNTS, _COUNT_SHARES = (2, 3), (0.65, 0.35)
@@ -43,7 +43,7 @@ def plan(canvas: Canvas, draw: Draw, words: Vocabulary) -> Layout:
             "no-allowed-pair", "no two of the configured distortions may go in both orders and show it"
         )
     count = int(draw.random.choice(_COUNTS, p=_COUNT_SHARES))
-    pool = regions.groups(canvas, draw, count)
+    pool = region_choice.groups(canvas, draw, count)
     candidates = [group[0] for group in pool]
     while True:
         for first in draw.deck("name", firsts):

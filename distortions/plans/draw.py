@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from distortions.plans.results import SkipReason, Unplannable
+from distortions.plans.planned import SkipReason, Unplannable
 from schemas.hashing import rng
 from schemas.records import SampleKind
 

@@ -7,7 +7,7 @@ from distortions.plans import recipe
 from distortions.plans.canvas import Canvas
 from distortions.plans.draw import Draw
 from distortions.plans.layout import Layout
-from distortions.plans.results import PlannedSample
+from distortions.plans.planned import PlannedSample
 from schemas.masks import PositionGrid
 from schemas.records import Distortion, Region, Sample
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import cycle
 
-from distortions.plans import layout, regions
+from distortions.plans import layout, region_choice
 from distortions.plans.canvas import Canvas, Ops
 from distortions.plans.draw import Draw
+from distortions.plans.drawable_names import Levels, Vocabulary, ops
 from distortions.plans.layout import Layout
-from distortions.plans.results import SkipReason, Unplannable
-from distortions.plans.vocabulary import Levels, Vocabulary, ops
+from distortions.plans.planned import SkipReason, Unplannable
 from schemas.records import Ask
 
 _REASON: SkipReason = "margin-not-reached"
@@ -34,7 +34,7 @@ def plan(canvas: Canvas, draw: Draw, words: Vocabulary) -> Layout:
     count = int(draw.random.choice(_COUNTS, p=_COUNT_SHARES))
     names = cycle(draw.deck("name", words.names, step=4))
     while True:
-        for group in regions.groups(canvas, draw, count):
+        for group in region_choice.groups(canvas, draw, count):
             draw.spend(_REASON)
             layers = _layers(canvas, draw, words, group, ask, names)
             if layers is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from distortions.plans.canvas import Canvas, Ops
 from distortions.plans.margins import required_lead
-from distortions.plans.results import Picture
+from distortions.plans.planned import Picture
 from schemas.records import Ask
 
 

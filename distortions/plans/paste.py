@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from distortions.plans.results import Picture
+from distortions.plans.planned import Picture
 
 BoolMask = NDArray[np.bool_]
 Box = tuple[slice, slice]

@@ -11,10 +11,10 @@ import cv2
 from distortions.plans import dao, hyd, sid, simple
 from distortions.plans.canvas import Canvas
 from distortions.plans.draw import Draw
+from distortions.plans.drawable_names import Vocabulary, vocabulary
 from distortions.plans.finish import finish
 from distortions.plans.layout import Layout
-from distortions.plans.results import Picture, PlannedSample, PlanSkip, Unplannable
-from distortions.plans.vocabulary import Vocabulary, vocabulary
+from distortions.plans.planned import Picture, PlannedSample, PlanSkip, Unplannable
 from schemas.config import DistortConfig
 from schemas.errors import SampleError
 from schemas.masks import PositionGrid

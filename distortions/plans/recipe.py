@@ -11,7 +11,7 @@ from distortions import Op, catalog_digest, inject
 from distortions.plans.canvas import Canvas
 from distortions.plans.layout import Layout
 from distortions.plans.paste import paste, tight_box
-from distortions.plans.results import Picture
+from distortions.plans.planned import Picture
 from schemas.errors import InputError
 from schemas.masks import decode, encode
 from schemas.records import Mask

@@ -5,12 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 from distortions import Op
-from distortions.plans import layout, regions
+from distortions.plans import layout, region_choice
 from distortions.plans.canvas import Canvas, Ops
 from distortions.plans.draw import Draw
+from distortions.plans.drawable_names import Vocabulary
 from distortions.plans.layout import Layout
-from distortions.plans.results import SkipReason
-from distortions.plans.vocabulary import Vocabulary
+from distortions.plans.planned import SkipReason
 from schemas.records import Ask
 
 _REASON: SkipReason = "margin-not-reached"
@@ -34,7 +34,7 @@ def plan(canvas: Canvas, draw: Draw, words: Vocabulary) -> Layout:
     while True:
         for name in names:
             best: Layout | None = None
-            for group in regions.groups(canvas, draw, count)[:_GROUPS]:
+            for group in region_choice.groups(canvas, draw, count)[:_GROUPS]:
                 draw.spend(_REASON)
                 found = _lay_out(canvas, words, draw, group, ask, name)
                 if found is not None and (best is None or len(found.layers) > len(best.layers)):

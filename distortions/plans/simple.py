@@ -5,12 +5,12 @@ distorted.
 from __future__ import annotations
 
 from distortions import Op
-from distortions.plans import layout, regions
+from distortions.plans import layout, region_choice
 from distortions.plans.canvas import Canvas
 from distortions.plans.draw import Draw
+from distortions.plans.drawable_names import Vocabulary, ops
 from distortions.plans.layout import Layout
-from distortions.plans.results import SkipReason
-from distortions.plans.vocabulary import Vocabulary, ops
+from distortions.plans.planned import SkipReason
 
 _REASON: SkipReason = "not-visible"
 _MIXED = 0.4
@@ -18,7 +18,7 @@ _MIXED = 0.4
 
 def plan_single(canvas: Canvas, draw: Draw, words: Vocabulary) -> Layout:
     """One region with one or two distortions that can be seen. Raises Unplannable when none can."""
-    candidates = regions.targets(canvas, draw)
+    candidates = region_choice.targets(canvas, draw)
     length = 2 if draw.chance(_MIXED) else 1
     card = draw.deck("level", range(1, 6))[0]
     while True:

@@ -12,7 +12,7 @@ from flows.dataset.columns import COLUMNS, HUB_LICENSES, PublishedFile, used_spl
 from flows.dataset.croissant import croissant
 from flows.dataset.report.data import ReportData, share
 from flows.dataset.report.markup import number, percent, plural, size, words
-from schemas.lettering import visible
+from schemas.foreign_text import visible
 from schemas.records import SPLITS
 
 _SIZES = (

@@ -20,7 +20,7 @@ from schemas.arrow import row_digest, row_from_arrow
 from schemas.config import LicensesConfig
 from schemas.dataset import KeptOut, first_problem
 from schemas.errors import SampleError
-from schemas.lettering import visible
+from schemas.foreign_text import visible
 from schemas.pictures import load_png, pixel_hash
 from schemas.records import OWN_SOURCE, Region, Row
 

@@ -11,9 +11,9 @@ from PIL import Image, ImageDraw
 
 from flows.dataset.report.markup import words
 from schemas import masks
-from schemas.column import ACCENT, DARK, INK, LINE, MUTED, PAPER, WHITE, Colour, Column, step
-from schemas.lettering import typeface, wrap
-from schemas.outlines import outline, spot
+from schemas.drawing.lettering import typeface, wrap
+from schemas.drawing.outlines import outline, spot
+from schemas.drawing.text_column import ACCENT, DARK, INK, LINE, MUTED, PAPER, WHITE, Colour, Column, step
 from schemas.records import Distortion, Region, Row
 
 RgbImage = NDArray[np.uint8]

@@ -87,7 +87,7 @@ def _mask(mask: BoolMask) -> dict[str, Any]:
 
 def print_result(result: Result, shape: tuple[int, ...], asked: BoolMask | None, as_line: bool) -> None:
     """The answer and its places for people, then, if wanted, everything as the last line for programs."""
-    from schemas.lettering import visible
+    from schemas.foreign_text import visible
 
     height, width = shape[:2]
     print(f"question  {visible(result.question)}")

@@ -20,8 +20,8 @@ from annotation.regions import RegionResult, load, propose_all
 from annotation.regions.coco import candidates_of, load_coco
 from annotation.regions.interface import Candidate, Picture
 from annotation.regions.models import place
+from annotation.regions.noun_phrases import vocabulary_bytes
 from annotation.regions.ssa_json import parse
-from annotation.regions.vocabulary import vocabulary_bytes
 from flows.sources import read_source
 from flows.stages.failures import limited, stop
 from flows.stages.gpu_slots import gpu_name, gpu_slot, slots_folder

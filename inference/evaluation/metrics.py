@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from pycocotools import mask as coco_mask
 
 from schemas import masks
-from schemas.outlines import spot
+from schemas.drawing.outlines import spot
 from schemas.records import Mask
 
 Numbers = NDArray[np.float64]

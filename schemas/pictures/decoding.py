@@ -21,7 +21,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from schemas.config import IngestConfig
 from schemas.errors import SampleError
-from schemas.pictures import colour, headers, png
+from schemas.pictures import color_profiles, headers, png
 
 # Pillow warns about odd metadata of a file; what matters of it reaches `Picture.notes` or the quarantine.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
@@ -102,10 +102,10 @@ def decode(data: bytes, limits: IngestConfig) -> Picture:
     if header.format != "png":
         profile = image.info.get("icc_profile")
     orientation = _orientation(image, notes)
-    pixels = colour.flatten(image, notes)
+    pixels = color_profiles.flatten(image, notes)
     image.close()
-    pixels = colour.Pixels(_shrink(pixels.values, limits.max_side), pixels.mode)
-    rgb = _upright(colour.to_srgb(pixels, profile, notes), orientation)
+    pixels = color_profiles.Pixels(_shrink(pixels.values, limits.max_side), pixels.mode)
+    rgb = _upright(color_profiles.to_srgb(pixels, profile, notes), orientation)
     if orientation >= 5:
         width, height = height, width
     return Picture(rgb, header.format, width, height, tuple(dict.fromkeys(notes)))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from distortions.calibrate import BANDS, CALIBRATED_ON, mean_strength, photographs
+from distortions.fit_levels import BANDS, CALIBRATED_ON, mean_strength, photographs
 from distortions.frame import Frame, Image
 from distortions.operations import OPERATIONS, Operation
 from distortions.registry import LEVELS, Entry, build_registry

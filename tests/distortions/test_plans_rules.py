@@ -11,10 +11,10 @@ import skimage.data
 from distortions import Op, catalog, inject, order_effect
 from distortions.plans import PlannedSample, balance, pairs, plan_samples
 from distortions.plans.draw import Draw
+from distortions.plans.drawable_names import vocabulary
 from distortions.plans.margins import required_lead
 from distortions.plans.paste import paste, tight_box
-from distortions.plans.results import Unplannable
-from distortions.plans.vocabulary import vocabulary
+from distortions.plans.planned import Unplannable
 from schemas.config import DistortConfig, SamplesConfig
 from schemas.masks import bounding_box, encode, position
 from schemas.records import Region, Sample, SourceImage

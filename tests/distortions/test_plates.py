@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from distortions import catalog
-from distortions.calibrate import photographs
+from distortions.fit_levels import photographs
 from distortions.plates import (
     BEGIN,
     END,

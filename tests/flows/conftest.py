@@ -12,7 +12,7 @@ from PIL import Image
 from flows.cli import main
 from flows.engine.build import Outcome, build
 from flows.engine.overrides import Overrides, configure
-from schemas.lettering import visible
+from schemas.foreign_text import visible
 from tests.conftest import photograph, write_tiny_config
 from tests.flows import damage
 

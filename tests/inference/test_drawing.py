@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from inference.drawing import HEIGHT, LEAST, WIDTH, draw_result, fitted, marked
 from inference.panels import MARKS, Panel, _marked_lines, _words
-from schemas.column import PAPER
-from schemas.lettering import typeface
+from schemas.drawing.lettering import typeface
+from schemas.drawing.text_column import PAPER
 from tests.conftest import photograph
 from tests.inference.results import TEXT, answer, nowhere, two_places, whole
 

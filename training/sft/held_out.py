@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from schemas.dataset import split_files
 from schemas.hashing import rng
-from schemas.reading import row_labels
+from schemas.row_group_reader import row_labels
 from schemas.store import write_atomically
 from training.mixture import Mixture
 from training.sft.options import DataConfig, TrainOptions

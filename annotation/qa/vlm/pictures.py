@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from annotation.chat.messages import Picture
 from schemas import masks
-from schemas.outlines import outline, spot
+from schemas.drawing.outlines import outline, spot
 from schemas.pictures import encode, pixel_hash
 from schemas.records import Region
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotation.regions.colours import colour_phrase, colour_terms
+from annotation.regions.color_terms import colour_phrase, colour_terms
 from annotation.regions.interface import Candidate, Context, Labeller, Picture
 from annotation.regions.regionmaps import texture_class, working_lab, working_rgb
 from schemas.config import RegionsConfig

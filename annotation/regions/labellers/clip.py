@@ -8,8 +8,8 @@ from annotation.regions.closed_vocabulary import decide
 from annotation.regions.crops import cut, scaled_box
 from annotation.regions.interface import Candidate, Context, Labeller, Picture
 from annotation.regions.models import place
+from annotation.regions.noun_phrases import read_vocabulary
 from annotation.regions.text_picture_model import TextPictureModel
-from annotation.regions.vocabulary import read_vocabulary
 from schemas.config import DeviceConfig, RegionsConfig
 from schemas.errors import InputError
 

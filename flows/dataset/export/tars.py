@@ -12,8 +12,8 @@ from pathlib import Path
 
 from flows.dataset.export.folder import ExportFolder, extension
 from schemas.arrow import TEXT_COLUMNS
-from schemas.reading import GroupReader, row_groups
 from schemas.records import Row
+from schemas.row_group_reader import GroupReader, row_groups
 
 _TAR_BYTES = 500_000_000
 

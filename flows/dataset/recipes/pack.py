@@ -13,8 +13,8 @@ from schemas.errors import InputError, SampleError
 from schemas.meter import SILENT, Progress
 from schemas.packs import PackedPicture, PackedRow, PackHead, PackWriter
 from schemas.pictures import load_png, pixel_hash
-from schemas.reading import GroupReader, row_groups
 from schemas.records import Row
+from schemas.row_group_reader import GroupReader, row_groups
 from schemas.store import named_disk_errors
 
 Recipes = dict[str, dict[str, str]]

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import masks
+from schemas.drawing.outlines import outline, spot
 from schemas.masks import BoolMask
-from schemas.outlines import outline, spot
 from schemas.records import TASKS, Region, Row
 
 RgbImage = NDArray[np.uint8]

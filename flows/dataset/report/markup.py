@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 
-from schemas.lettering import visible
+from schemas.foreign_text import visible
 
 
 def esc(text: str, limit: int = 0, keep_lines: bool = False) -> str:

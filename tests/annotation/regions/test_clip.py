@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from annotation.regions.interface import Context, candidate
 from annotation.regions.labellers.clip import ClipLabeller
 from annotation.regions.names import PLACE_WORDS
-from annotation.regions.vocabulary import parse_vocabulary, read_vocabulary
+from annotation.regions.noun_phrases import parse_vocabulary, read_vocabulary
 from schemas.config import RegionsConfig
 from schemas.errors import InputError
 from tests.annotation.regions.tiny_labellers import (

@@ -28,7 +28,7 @@ from flows.dataset.report.gallery import DETAIL_SIDE, THUMB_WIDTH, gallery_item
 from flows.dataset.report.markup import esc, percent, seconds, size
 from flows.dataset.report.statistics import Histogram, balance
 from schemas import masks
-from schemas.outlines import outline, spot
+from schemas.drawing.outlines import outline, spot
 from schemas.records import TASKS, Message, Quarantined, Row
 from tests.flows.synthetic_rows import (
     KINDS,

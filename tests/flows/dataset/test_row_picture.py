@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from flows.dataset.row_picture import MARGIN, PANEL_WIDTH, TARGET, draw_row
 from schemas import masks
-from schemas.column import PAPER
-from schemas.lettering import typeface, wrap
+from schemas.drawing.lettering import typeface, wrap
+from schemas.drawing.text_column import PAPER
 from schemas.records import Message
 from tests.flows.synthetic_rows import ellipse, photographs, region, synthetic
 

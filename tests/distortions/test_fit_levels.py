@@ -7,12 +7,12 @@ from pathlib import Path
 import cv2
 import pytest
 
-from distortions import calibrate as program
 from distortions import catalog, resolve
+from distortions import fit_levels as program
 from distortions.registry import read_table
 
 COMMITTED = Path(program.__file__).with_name("levels.yaml").read_text(encoding="utf-8")
-# Types whose table is quick to make, from several classes; the full run is `python -m distortions.calibrate`.
+# Types whose table is quick to make, from several classes: `python -m distortions.fit_levels` makes all.
 REDERIVED = (
     "brightness_darken_gamma_RGB",
     "contrast_weaken_scale",

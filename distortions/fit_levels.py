@@ -1,7 +1,7 @@
 """Writes levels.yaml: parameters that give level 1 to 5 of every type the same strength on photographs.
 
-Run `python -m distortions.calibrate` (a few minutes); `--check` compares with the committed table instead and
-exits 1 when a level has left its band.
+Run `python -m distortions.fit_levels` (a few minutes); `--check` compares with the committed table instead
+and exits 1 when a level has left its band.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HELD_OUT = ("coffee", "china", "flower")
 HELD_OUT_SLACK = 0.4
 _COARSE, _FINE = 17, 3
 _HEADER = """\
-# Calibrated levels, written by `python -m distortions.calibrate` from real photographs; don't edit by hand.
+# Calibrated levels, written by `python -m distortions.fit_levels` from real photographs; don't edit by hand.
 # name -> short side of the pictures (pixels) -> parameter -> its value at levels 1 to 5.
 # Mean strengths aimed at: {targets}; "measured" is what the table gives at that side. A type that
 # can't reach the last target (`reach` in catalogue.yaml) has its levels spread in proportion.

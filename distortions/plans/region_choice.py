@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from distortions.plans.canvas import Canvas
 from distortions.plans.draw import Draw
-from distortions.plans.results import Unplannable
+from distortions.plans.planned import Unplannable
 
 
 def targets(canvas: Canvas, draw: Draw) -> list[int]:

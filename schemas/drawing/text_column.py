@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from schemas.lettering import typeface, wrap
+from schemas.drawing.lettering import typeface, wrap
 
 Colour = tuple[int, int, int]
 

@@ -1,0 +1,1 @@
+"""Drawing into pictures for people: text, columns of it, outlines of masks."""
