@@ -1,11 +1,70 @@
-"""What configuration sections are made of: their base class, paths, and what may leave this machine."""
+"""What configurations are made of: sections, whose keys declare their role, and walks that read the roles.
+
+A key is declared with its type, default, role and, as a docstring below it, its description:
+
+    points_per_batch: Annotated[StrictInt, Field(ge=1, le=4096), HOW] = 64
+    \"\"\"Points prompted at a time.\"\"\"
+
+A key without a role shapes rows; a path without a role is an input, which counts by its content.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a key is to the dataset.
+
+    `hashed`: part of the configuration's hash, a path by its last part. `keyed`: part of the job keys of
+    every stage that takes the section, or of the one stage named. `public`: published with the dataset.
+    `written`: a path that the work itself makes, so it needn't exist.
+    """
+
+    title: str
+    hashed: bool = False
+    keyed: bool | str = False
+    public: bool = True
+    written: bool = False
+
+
+ROWS = Role("shapes rows", hashed=True, keyed=True)
+SETTLED = Role("shapes rows", hashed=True)
+"""Shapes rows, but no job's key holds it: they hold what has become of it, such as the pictures kept."""
+INPUT = Role("input")
+"""Which inputs to take: job keys hold their content."""
+NAMED_INPUT = Role("input", hashed=True)
+"""A path whose last part is in the configuration's hash."""
+OUTPUT = Role("output", public=False, written=True)
+LABEL = Role("label")
+CUT = Role("cuts shards", public=False)
+"""The same rows, in other shards: after a change nothing made before is reused."""
+HOW = Role("how only", public=False)
+
+
+def shapes_files(stage: str) -> Role:
+    """The role of a key that shapes the published files, not their rows, and is part of one stage's keys."""
+    return Role("shapes files", keyed=stage)
+
+
+@dataclass(frozen=True)
+class CountsAs:
+    """The key's value is `value` in hash and job keys wherever the section's key `given` isn't None."""
+
+    value: str
+    given: str
+
+
+class _ModelOrFolder:
+    """Marks a model's name on the Hugging Face hub or the path of its folder."""
 
 
 def _no_zero_byte(path: Path) -> Path:
@@ -15,20 +74,124 @@ def _no_zero_byte(path: Path) -> Path:
 
 
 ConfigPath = Annotated[Path, AfterValidator(_no_zero_byte)]
+ShortText = Annotated[str, Field(min_length=1, max_length=500)]
+ModelName = Annotated[ShortText, _ModelOrFolder()]
+"""A name on the Hugging Face hub or a folder. It is part of keys as it is spelled, wherever the folder is."""
+_HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 
 
 class Section(BaseModel):
-    """Base of the configuration's parts: an unknown key is an error."""
+    """A part of a configuration: an unknown key is an error, and a docstring below a key describes it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-def without_places(value: Any) -> Any:
-    """What `model_dump` gave, with every path cut to its last part: what may leave this machine."""
-    if isinstance(value, Path):
-        return value.name
-    if isinstance(value, dict):
-        return {key: without_places(part) for key, part in value.items()}
+AnySection = TypeVar("AnySection", bound=Section)
+
+
+def shaping(section: Section, stage: str | None = None) -> dict[str, Any]:
+    """What of a section shapes rows, as JSON values: for the job keys of `stage`, or for the configuration's
+    hash when that is None. A section in which nothing does is left out.
+    """
+
+    def counts(role: Role) -> bool:
+        return role.hashed if stage is None else role.keyed in (True, stage)
+
+    found = {}
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if counts(role_of(field)):
+            shaped = _shaped(value, stage)
+            if shaped or not isinstance(value, Section):
+                found[name] = shaped
+        for counted in _marks(field, CountsAs):
+            if name in found and getattr(section, counted.given) is not None:
+                found[name] = counted.value
+    return found
+
+
+def _shaped(value: Any, stage: str | None) -> Any:
+    if isinstance(value, Section):
+        return shaping(value, stage)
     if isinstance(value, list | tuple):
-        return [without_places(part) for part in value]
-    return value
+        return [_shaped(part, stage) for part in value]
+    return value.name if isinstance(value, Path) else value
+
+
+def absolute(section: AnySection, base: Path) -> AnySection:
+    """The same section with every path absolute; relative ones start from `base`, an absolute folder."""
+    parts = {name: _absolute(getattr(section, name), base) for name in type(section).model_fields}
+    return section.model_copy(update=parts)
+
+
+def _absolute(value: Any, base: Path) -> Any:
+    if isinstance(value, Section):
+        return absolute(value, base)
+    if isinstance(value, list | tuple):
+        return type(value)(_absolute(part, base) for part in value)
+    return base / value if isinstance(value, Path) else value
+
+
+def public(section: Section) -> dict[str, Any]:
+    """What of a section may leave this machine, as JSON values: not how the work is done, nor where files
+    are. Paths, models' folders among them, are cut to their last part; keys left at None are left out.
+    """
+    found = {}
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if not role_of(field).public or (value is None and field.default is None):
+            continue
+        shown = _public(value, any(_marks(field, _ModelOrFolder)))
+        if shown or not isinstance(value, Section):
+            found[name] = shown
+    return found
+
+
+def _public(value: Any, model: bool) -> Any:
+    if isinstance(value, Section):
+        return public(value)
+    if isinstance(value, list | tuple):
+        return [_public(part, model) for part in value]
+    folder = model and isinstance(value, str) and not _HUB_NAME.fullmatch(value)
+    return Path(value).name if folder or isinstance(value, Path) else value
+
+
+def inputs(section: Section, prefix: str = "") -> Iterator[tuple[str, Path]]:
+    """(dotted key, path) of every file and folder that has to exist before the work begins."""
+    for name, field in type(section).model_fields.items():
+        if not role_of(field).written:
+            yield from _inputs(getattr(section, name), f"{prefix}{name}")
+
+
+def _inputs(value: Any, key: str) -> Iterator[tuple[str, Path]]:
+    if isinstance(value, Section):
+        yield from inputs(value, f"{key}.")
+    elif isinstance(value, list | tuple):
+        for number, part in enumerate(value):
+            yield from _inputs(part, f"{key}.{number}")
+    elif isinstance(value, Path):
+        yield key, value
+
+
+def role_of(field: FieldInfo) -> Role:
+    """The role that a key declares, or that its type gives it."""
+    return next(_marks(field, Role), INPUT if _holds(field.annotation, Path) else ROWS)
+
+
+Mark = TypeVar("Mark")
+
+
+def _marks(field: FieldInfo, kind: type[Mark]) -> Iterator[Mark]:
+    """The marks of one kind on a field, on its type or on a type inside that."""
+    yield from (mark for mark in field.metadata if isinstance(mark, kind))
+    yield from _inner_marks(field.annotation, kind)
+
+
+def _inner_marks(annotation: Any, kind: type[Mark]) -> Iterator[Mark]:
+    yield from (mark for mark in getattr(annotation, "__metadata__", ()) if isinstance(mark, kind))
+    for part in get_args(annotation):
+        yield from _inner_marks(part, kind)
+
+
+def _holds(annotation: Any, kind: type) -> bool:
+    return annotation is kind or any(_holds(part, kind) for part in get_args(annotation))

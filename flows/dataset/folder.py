@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -29,10 +28,10 @@ from flows.dataset.report import (
 from flows.stages import publish
 from flows.stages.distort import DistortedSample
 from flows.stages.job import Job
-from flows.stages.merge import config_hash, files_of, shard_rows
+from flows.stages.merge import files_of, shard_rows
 from schemas import __version__
 from schemas.arrow import dataset_digest
-from schemas.config import BuildConfig
+from schemas.config import BuildConfig, config_hash
 from schemas.dataset import (
     DATASET_FORMAT,
     MANIFEST,
@@ -48,7 +47,7 @@ from schemas.errors import StoreError
 from schemas.folders import make_durable
 from schemas.hashing import canonical_json, content_key
 from schemas.records import EXTERNAL_TASKS, SPLITS, TASKS, Quarantined
-from schemas.sections import without_places
+from schemas.sections import public
 from schemas.shards import Item, checked_file, file_digest, read_items
 from schemas.store import Manifest, Store, fsync_folder, named_disk_errors
 
@@ -159,7 +158,7 @@ def describe(
         for file in published
     }
     digest = dataset_digest(dict(digests))
-    config = public_config(facts.config)
+    config = public(facts.config)
     texts = {
         "quarantine.parquet": quarantine_bytes(facts.quarantine),
         "recipes.parquet": recipe_bytes(recipes),
@@ -304,23 +303,3 @@ def _report_data(
 
 def _under(counts: Mapping[str, int], prefix: str) -> dict[str, int]:
     return {name.removeprefix(prefix): count for name, count in counts.items() if name.startswith(prefix)}
-
-
-def public_config(config: BuildConfig) -> dict[str, Any]:
-    """The configuration as it is published: without the machine's paths and the runner."""
-    shown: dict[str, Any] = without_places(config.model_dump(exclude={"out", "store", "run"}))
-    shown["images"] = {kind: value for kind, value in shown["images"].items() if value}
-    _hide_model_folders(shown["regions"])
-    return shown
-
-
-def _hide_model_folders(value: Any) -> None:
-    """Leave a model's name on the hub as it is, and of a folder the last part."""
-    if isinstance(value, dict):
-        if value.keys() == {"name", "revision"} and value["name"].startswith(("/", ".", "~")):
-            value["name"] = Path(value["name"]).name
-        for part in value.values():
-            _hide_model_folders(part)
-    elif isinstance(value, list):
-        for part in value:
-            _hide_model_folders(part)

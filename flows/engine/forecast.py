@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.engine.survey import photographs
@@ -13,6 +12,7 @@ from flows.stages.known import Known
 from flows.stages.stage import Stage
 from flows.stages.table import STAGES, stage_of
 from schemas.config import BuildConfig
+from schemas.sections import inputs
 
 if TYPE_CHECKING:
     from flows.engine.model_calls import RequestForecast
@@ -46,21 +46,7 @@ class Expected:
 
 def missing_inputs(config: BuildConfig) -> list[str]:
     """One line for each file or folder of the configuration that isn't there."""
-    return [f"{place}: missing ({what})" for what, place in _inputs(config) if not place.exists()]
-
-
-def _inputs(config: BuildConfig) -> Iterator[tuple[str, Path]]:
-    for name in ("folder", "coco", "manifest"):
-        place = getattr(config.images, name)
-        if place is not None:
-            yield "photographs", place
-    for dataset in config.merge.external:
-        yield from ((f"{dataset.kind} annotations", path) for path in dataset.annotations)
-        yield f"{dataset.kind} pictures", dataset.images
-    for kept_out in config.merge.keep_out:
-        place = kept_out.folder or kept_out.list
-        if place is not None:
-            yield "evaluation set", place
+    return [f"{path}: missing ({key})" for key, path in inputs(config) if not path.exists()]
 
 
 def expected(config: BuildConfig) -> list[Expected]:

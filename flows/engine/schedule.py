@@ -11,6 +11,7 @@ import sys
 import threading
 import traceback
 from concurrent.futures import Future
+from contextlib import chdir
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ from flows.progress import LineMeter  # noqa: E402
 from schemas.config import BuildConfig  # noqa: E402
 from schemas.errors import BuildError, InputError, SpiderError  # noqa: E402
 from schemas.meter import SILENT  # noqa: E402
+from schemas.sections import absolute  # noqa: E402
 
 _POLL_SECONDS = 5.0
 _STOP_SECONDS = 20.0
@@ -67,15 +69,20 @@ _QUIET_TRACKER = "ignore:resource_tracker:UserWarning"
 
 
 @flow(name="iqa-spider-scheduled-build", persist_result=False, flow_run_name="{config[name]}")
-def scheduled_build(config: dict[str, Any], limit: int | None = None, quiet: bool = False) -> State[Any]:
-    """One scheduled run: ends Completed, NothingChanged (type COMPLETED), or Failed with our one line.
+def scheduled_build(
+    config: dict[str, Any], folder: str, limit: int | None = None, quiet: bool = False
+) -> State[Any]:
+    """One scheduled run, in a process of its own: ends Completed, NothingChanged (type COMPLETED), or Failed
+    with our one line.
 
-    `quiet` leaves out the lines about its progress.
+    `folder` is where `schedule` was started: job keys hold models' folders as the configuration spells them,
+    so a relative one has to mean the same here. `quiet` leaves out the lines about its progress.
     """
     end_with_parent()
     progress = SILENT if quiet else LineMeter
     try:
-        outcome = build(BuildConfig.model_validate(config), limit, progress)
+        with chdir(folder):
+            outcome = build(BuildConfig.model_validate(config), limit, progress)
     except SpiderError as error:
         line = " ".join(str(error).split())
         print(f"iqa-spider: {line}", file=sys.stderr, flush=True)
@@ -105,7 +112,7 @@ def serve(config: BuildConfig, limit: int | None, cron: str, quiet: bool = False
     except ValidationError as error:
         what = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise InputError(f'--cron {cron!r}: {what}; give five fields, for example "0 3 * * *"') from error
-    resolved = _absolute(config)
+    resolved = absolute(config, Path.cwd())
     os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), _QUIET_TRACKER]))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -165,6 +172,7 @@ class _Schedule:
             cron=self._cron,
             parameters={
                 "config": self._config.model_dump(mode="json"),
+                "folder": str(Path.cwd()),
                 "limit": self._limit,
                 "quiet": self._quiet,
             },
@@ -238,23 +246,3 @@ async def _forget_killed_runs(deployment: UUID) -> None:
         await client.update_global_concurrency_limit(
             f"deployment:{deployment}", GlobalConcurrencyLimitUpdate(active_slots=0)
         )
-
-
-def _absolute(config: BuildConfig) -> BuildConfig:
-    """The configuration with every path absolute, since a served run may start in another folder."""
-
-    def absolute(path: Path | None) -> Path | None:
-        return None if path is None else path.absolute()
-
-    images = config.images.model_copy(
-        update={name: absolute(getattr(config.images, name)) for name in ("folder", "coco", "manifest")}
-    )
-    annotate = config.annotate.model_copy(update={"wording": absolute(config.annotate.wording)})
-    store = config.store or config.out / "store"
-    changes = {
-        "images": images,
-        "annotate": annotate,
-        "out": config.out.absolute(),
-        "store": store.absolute(),
-    }
-    return config.model_copy(update=changes)

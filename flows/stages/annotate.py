@@ -35,6 +35,7 @@ from schemas.config import AnnotateConfig, BuildConfig
 from schemas.errors import InputError
 from schemas.pictures import load_png
 from schemas.records import OWN_SOURCE, Quarantined, Sample
+from schemas.sections import absolute, shaping
 from schemas.shards import Item, ShardWriter, read_items, read_picture
 from schemas.store import Store
 
@@ -68,7 +69,7 @@ def jobs_after(distort: Sequence[Job], config: BuildConfig) -> list[Job]:
     _check_workers(config)
     identity = create(config.annotate.backend, _settings(config.annotate)).identity
     local = {
-        "annotate": _with_whole_paths(config.annotate).model_dump(mode="json"),
+        "annotate": absolute(config.annotate, Path.cwd()).model_dump(mode="json"),
         "in_flight": _share(config, len(distort)),
     }
     return [
@@ -77,7 +78,7 @@ def jobs_after(distort: Sequence[Job], config: BuildConfig) -> list[Job]:
             {
                 "version": VERSION,
                 "code": __version__,
-                "annotate": config.annotate.shaping(),
+                "annotate": shaping(config.annotate, "annotate"),
                 "prompt_version": identity.prompt_version,
                 "seed": config.seed,
                 "distort": job.key,
@@ -90,16 +91,6 @@ def jobs_after(distort: Sequence[Job], config: BuildConfig) -> list[Job]:
 
 def _settings(config: AnnotateConfig, store: Path | None = None, in_flight: int = 1) -> BackendSettings:
     return BackendSettings(config.wording, config.vlm, store, in_flight)
-
-
-def _with_whole_paths(config: AnnotateConfig) -> AnnotateConfig:
-    """The same with paths that mean the same in any folder."""
-    wording = config.wording.resolve() if config.wording else None
-    vlm = config.vlm
-    if vlm is not None:
-        places = {"prompts": vlm.prompts, "cache": vlm.cache}
-        vlm = vlm.model_copy(update={name: path.resolve() for name, path in places.items() if path})
-    return config.model_copy(update={"wording": wording, "vlm": vlm})
 
 
 def _check_workers(config: BuildConfig) -> None:

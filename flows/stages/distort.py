@@ -17,6 +17,7 @@ from schemas.config import BuildConfig, DistortConfig
 from schemas.masks import PositionGrid
 from schemas.pictures import encode, load_png, pixel_hash
 from schemas.records import Quarantined, Region, SourceImage
+from schemas.sections import shaping
 from schemas.shards import Item, ShardWriter, read_items
 from schemas.store import Store
 
@@ -46,7 +47,7 @@ def jobs_after(regions: Sequence[Job], config: BuildConfig) -> list[Job]:
             "distort",
             {
                 "version": VERSION,
-                "distort": config.distort.model_dump(mode="json"),
+                "distort": shaping(config.distort, "distort"),
                 "catalogue": digest,
                 "rules": rules,
                 "seed": config.seed,

@@ -13,6 +13,7 @@ from flows.stages.stage import Stage, a_photograph
 from schemas.config import IngestConfig
 from schemas.pictures import decode, encode, fingerprint
 from schemas.records import SourceImage
+from schemas.sections import shaping
 from schemas.shards import Item, ShardWriter
 from schemas.store import Manifest, Store
 
@@ -46,7 +47,7 @@ def jobs(known: Known) -> list[Job]:
     """One job a run of files; the files' places are local, their content, names and licences are not."""
     config = known.config
     by_hash = {ref.sha256: ref for ref in known.scanned.refs}
-    settings = config.ingest.model_dump(mode="json", exclude={"near_duplicate_bits", "license"})
+    settings = shaping(config.ingest, "ingest")
     made = []
     for run_of in cut(list(by_hash), config.run.shard_size):
         files = [by_hash[name] for name in run_of]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypedDict
 
-from flows.stages import regions
 from flows.stages.external import FileTally, judge, listed
 from flows.stages.ingest import ingested
 from flows.stages.job import Job
@@ -21,10 +19,10 @@ from flows.stages.merging.splits import split_rows
 from flows.stages.pictures import located
 from flows.stages.stage import Stage, a_shard
 from flows.stages.survivors import survivors
-from schemas.config import BuildConfig, MergeConfig
-from schemas.hashing import canonical_json, content_key
+from schemas.config import MergeConfig
+from schemas.hashing import content_key
 from schemas.records import SPLITS, Split
-from schemas.sections import without_places
+from schemas.sections import shaping
 from schemas.shards import Item, ShardWriter, read_items
 from schemas.store import Manifest, Store
 
@@ -54,8 +52,8 @@ def jobs(known: Known) -> list[Job]:
     config = known.config
     content: dict[str, Any] = {
         "version": VERSION,
-        "merge": config.merge.model_dump(mode="json", exclude={"external", "keep_out"}),
-        "publish": config.publish.model_dump(mode="json", include={"shard_bytes", "min_shards"}),
+        "merge": shaping(config.merge, "merge"),
+        "publish": shaping(config.publish, "merge"),
         "seed": config.seed,
         "annotate": [[job.key, job.content["distort"]] for job in known.jobs["annotate"]],
     }
@@ -277,15 +275,6 @@ def shard_rows(store: Store, merge_key: str, name: str) -> list[RowRef]:
     for item in items:
         return [RowRef(*ref) for ref in item.record["rows"]]
     raise KeyError(f"merge {merge_key} has no shard {name}")
-
-
-def config_hash(config: BuildConfig) -> str:
-    """Hash of what shapes a dataset's content: places, runners and file sizes don't."""
-    shaping = config.model_dump(mode="json", exclude={"name", "images", "out", "store", "run", "publish"})
-    shaping["annotate"] = config.annotate.shaping()
-    shaping["regions"] = regions.shaping(config.regions)
-    shaping["merge"] = without_places(config.merge.model_dump())
-    return hashlib.sha256(canonical_json(shaping).encode()).hexdigest()[:16]
 
 
 STAGE = Stage(

@@ -17,6 +17,7 @@ from flows.stages.stage import Stage, a_shard
 from schemas.config import IngestConfig
 from schemas.errors import SampleError
 from schemas.pictures import decode, encode, fingerprint, pixel_hash
+from schemas.sections import shaping
 from schemas.shards import Item, ShardWriter
 from schemas.store import Store
 
@@ -93,7 +94,7 @@ def jobs(known: Known) -> list[Job]:
             uri = to_uri(name)
             if sha256 not in files or uri < files[sha256][0]:
                 files[sha256] = (uri, size, real)
-    settings = config.ingest.model_dump(mode="json", exclude={"near_duplicate_bits", "license"})
+    settings = shaping(config.ingest, "pictures")
     return [
         Job(
             "pictures",

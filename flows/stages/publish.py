@@ -9,13 +9,15 @@ from typing import Any, cast
 from flows.stages.external import ExternalRecord
 from flows.stages.job import Job
 from flows.stages.known import Known
-from flows.stages.merge import config_hash, files_of, shard_rows
+from flows.stages.merge import files_of, shard_rows
 from flows.stages.merging.candidates import RowRef
 from flows.stages.merging.publishing import external_row
 from flows.stages.stage import Stage, a_shard
 from schemas.arrow import row_digest
+from schemas.config import config_hash
 from schemas.errors import BuildError
 from schemas.records import Row
+from schemas.sections import shaping
 from schemas.shards import RowShardWriter, new_row_shard, read_items, read_picture
 from schemas.store import Store
 
@@ -25,16 +27,16 @@ VERSION = 3
 def jobs(known: Known) -> list[Job]:
     """One job a Parquet file; its key holds the rows it lists, so other files' rows don't touch it."""
     (merge,), config = known.manifests("merge"), known.config
-    shaping = config_hash(config)
+    hashed = config_hash(config)
     return [
         Job(
             "publish",
             {
                 "version": VERSION,
-                "publish": config.publish.model_dump(mode="json", include={"rows_per_group", "group_bytes"}),
+                "publish": shaping(config.publish, "publish"),
                 "rows": shard["digest"],
                 "split": shard["split"],
-                "config_hash": shaping,
+                "config_hash": hashed,
             },
             {"merge": merge.key, "name": shard["name"]},
         )

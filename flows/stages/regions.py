@@ -35,20 +35,13 @@ from schemas.config import BuildConfig, DeviceConfig, ModelConfig, RegionsConfig
 from schemas.errors import InputError, SampleError, SpiderError
 from schemas.hashing import content_key
 from schemas.pictures import load_png
+from schemas.sections import shaping
 from schemas.shards import Item, ShardWriter, read_items
 from schemas.store import Store
 
 VERSION = 2
 MODEL_PARTS = ("sam", "vote", "clip", "ssa")
 """The sections of the configuration that name models; a section is there when its model is in use."""
-NOT_SHAPING: dict[str, Any] = {
-    "ssa_json": True,
-    "sam": {"points_per_batch", "images_per_batch"},
-    "clip": {"vocabulary", "crops_per_batch"},
-    "ssa": {"masks_per_batch"},
-    "run_on": {"device", "tasks_per_gpu"},
-}
-"""Settings that are no part of the key: places, whose content is, and how the work is spread."""
 
 
 class Measured(TypedDict):
@@ -67,11 +60,6 @@ class RegionsRecord(TypedDict):
     regions: list[dict[str, Any]]
     made: list[Measured]
     made_by: Mapping[str, Any]
-
-
-def shaping(config: RegionsConfig) -> dict[str, Any]:
-    """The settings that shape regions, as JSON values."""
-    return config.model_dump(mode="json", exclude=NOT_SHAPING)
 
 
 def jobs(known: Known) -> list[Job]:
@@ -99,7 +87,7 @@ def jobs_after(
 
     The key holds each picture's own annotations, so a change in one picture's rebuilds only its shard.
     """
-    shared: dict[str, Any] = {"version": VERSION, "regions": shaping(config.regions)}
+    shared: dict[str, Any] = {"version": VERSION, "regions": shaping(config.regions, "regions")}
     if config.regions.clip is not None:
         shared["vocabulary"] = _vocabulary_hash(config.regions.clip.vocabulary)
     made = []

@@ -7,10 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictInt, model_validator
 
-from schemas.config import ModelName
 from schemas.errors import InputError
 from schemas.section_reader import load_section
-from schemas.sections import ConfigPath, Section
+from schemas.sections import ConfigPath, ModelName, Section, ShortText
 from training.mixture import Mixture
 
 Rate = Annotated[float, Field(ge=0, le=1)]
@@ -28,7 +27,7 @@ class BaseConfig(Section):
     """
 
     name: ModelName | None = None
-    revision: ModelName | None = None
+    revision: ShortText | None = None
     tiny: Literal["qwen2.5-vl", "qwen3-vl", "internvl"] | None = None
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"

@@ -31,7 +31,6 @@ from annotation.regions.interface import (
 )
 from annotation.regions.ssa_json import write
 from flows.cli import main
-from flows.dataset.folder import public_config
 from flows.engine import runners, survey
 from flows.engine.build import Outcome, build, build_until
 from flows.engine.overrides import Overrides, configure
@@ -39,12 +38,12 @@ from flows.sources import SourceRef
 from flows.stages import regions
 from flows.stages.gpu_slots import gpu_name, gpu_slot, slots_folder
 from flows.stages.job import Job
-from flows.stages.merge import config_hash
 from flows.stages.ssa_files import SUFFIX, file_names, find
-from schemas.config import BuildConfig, RegionsConfig
+from schemas.config import BuildConfig, RegionsConfig, config_hash
 from schemas.dataset import data_files, load_manifest, raw_rows
 from schemas.errors import InputError
 from schemas.records import SourceImage
+from schemas.sections import public
 from schemas.shards import read_items
 from schemas.store import Store
 from tests.conftest import photograph, run_cli, write_photographs, write_tiny_config
@@ -418,7 +417,7 @@ def test_a_published_configuration_names_no_place_of_this_machine() -> None:
     config = BuildConfig.model_validate(
         {"name": "a", "images": {"bundled": True}, "out": "out", "regions": settings}
     )
-    shown = public_config(config)["regions"]
+    shown = public(config)["regions"]
     assert shown["sam"]["model"]["name"] == "sam-tiny"
     assert shown["clip"]["model"]["name"] == "openai/clip-vit-base-patch16"
     assert shown["clip"]["vocabulary"] == "things.txt"

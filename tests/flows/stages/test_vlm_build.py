@@ -24,7 +24,7 @@ from flows.engine.build import Outcome, build
 from flows.engine.overrides import Overrides, configure
 from flows.stages import annotate
 from flows.stages.job import Job
-from flows.stages.merge import config_hash
+from schemas.config import config_hash
 from schemas.dataset import load_manifest
 from tests.annotation.chat.fault_server import (
     REPLY_FAULTS,
