@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, StrictFloat, StrictInt, model_valida
 
 from schemas.hashing import canonical_json
 from schemas.records import SAMPLE_KINDS, SampleKind
-from schemas.section_reader import load_section
+from schemas.section_reader import Checks, load_section
 from schemas.sections import (
     CUT,
     HOW,
@@ -28,6 +28,7 @@ from schemas.sections import (
     ModelName,
     Section,
     ShortText,
+    checked_as,
     shapes_files,
     shaping,
 )
@@ -36,6 +37,11 @@ RunnerName = Literal["serial", "thread", "process"]
 Share = Annotated[StrictFloat, Field(ge=0, le=1)]
 Strength = Annotated[StrictFloat, Field(ge=0, le=3.41)]
 SampleCount = Annotated[StrictInt, Field(ge=0, le=1000)]
+
+Settings = dict[str, dict[str, Any]]
+"""Settings of plug-ins that were added as files, by the plug-in's name."""
+_LEFT_OUT = Field(exclude_if=lambda value: not value)
+"""Out of everything written while empty: keys and files are then as if there were no such setting."""
 
 
 class ImagesConfig(Section):
@@ -93,6 +99,19 @@ class ModelConfig(Section):
     @classmethod
     def _from_name(cls, values: Any) -> Any:
         return {"name": values} if isinstance(values, str) else values
+
+
+def models_in(value: Any, setting: str = "") -> dict[str, ModelConfig]:
+    """Every model that a section names, by its setting ("sam.model", "ssa.votes.0"); `setting` is the
+    section's own.
+    """
+    if isinstance(value, ModelConfig):
+        return {setting: value}
+    parts = enumerate(value) if isinstance(value, list) else value if isinstance(value, Section) else ()
+    found: dict[str, ModelConfig] = {}
+    for name, part in parts:
+        found |= models_in(part, f"{setting}.{name}" if setting else str(name))
+    return found
 
 
 class DeviceConfig(Section):
@@ -205,16 +224,29 @@ class SsaConfig(Section):
     """Minimum lead of the winning name over the second."""
 
 
+MODEL_SECTIONS: dict[str, type[Section]] = {
+    "sam": SamConfig,
+    "vote": VoteConfig,
+    "clip": ClipConfig,
+    "ssa": SsaConfig,
+}
+"""The section of each proposer and labeller that has one, by its name: `regions` has a key of that name."""
+LABELLER_OF = {"coco": "given", "ssa-json": "given", "sam": "ssa"}
+"""The labeller that goes with a proposer where none is named; with any other it is `appearance`."""
+
+
 class RegionsConfig(Section):
     """Which proposer and labeller make regions, and the rules a region has to pass.
 
     A single word is a pair that goes together: `regions: ssa` is SAM's masks named by SSA's engine.
     """
 
-    proposer: Literal["graph", "coco", "sam", "ssa-json"] = "graph"
-    """What finds the masks."""
-    labeller: Literal["appearance", "given", "vote", "clip", "ssa"] = "appearance"
-    """What names them; by default the one that goes with the proposer."""
+    proposer: Annotated[str, checked_as("proposer")] = "graph"
+    """What finds the masks: a file of `annotation/regions/proposers` or, for masks made elsewhere, of
+    `flows/stages/given`."""
+    labeller: Annotated[str, checked_as("labeller")] = "appearance"
+    """What names them, a file of `annotation/regions/labellers`; by default the one that goes with the
+    proposer."""
     position_grid: Literal["thirds", "quadrants"] = "thirds"
     """Grid for the names of positions: 3 by 3 or 2 by 2."""
     min_area: Share = 0.01
@@ -235,6 +267,8 @@ class RegionsConfig(Section):
     """Settings of the labeller `ssa`."""
     run_on: DeviceConfig | None = None
     """Where and how models run."""
+    settings: Annotated[Settings, checked_as("region settings"), _LEFT_OUT] = Field(default={})
+    """Settings of a proposer or labeller that was added as a file, under its name."""
 
     @model_validator(mode="before")
     @classmethod
@@ -248,35 +282,44 @@ class RegionsConfig(Section):
         values = dict(values)
         proposer = values.get("proposer", "graph")
         if values.get("labeller") is None:
-            values["labeller"] = {"coco": "given", "ssa-json": "given", "sam": "ssa"}.get(
-                proposer if isinstance(proposer, str) else "", "appearance"
-            )
-        used = [part for part in (proposer, values["labeller"]) if part in ("sam", "vote", "ssa")]
+            values["labeller"] = LABELLER_OF.get(str(proposer), "appearance")
+        used = [part for part in MODEL_SECTIONS if part in (proposer, values["labeller"])]
         for part in used:
-            if values.get(part) is None:
+            if values.get(part) is None and not _required_keys(part):
                 values[part] = {}
-        if values.get("run_on") is None and (used or values["labeller"] == "clip"):
+        if values.get("run_on") is None and used:
             values["run_on"] = {}
         return values
 
     @model_validator(mode="after")
     def _no_idle_section(self) -> RegionsConfig:
-        """A section for a model nothing uses is a mistake; the labeller `clip` needs its vocabulary."""
-        for part in ("sam", "vote", "clip", "ssa"):
-            if getattr(self, part) is not None and part not in (self.proposer, self.labeller):
+        """A section for a model nothing uses is a mistake; a model may need what only its section can say."""
+        used = (self.proposer, self.labeller)
+        for part in MODEL_SECTIONS:
+            given = getattr(self, part) is not None
+            if given and part not in used:
                 raise ValueError(
                     f"the section {part!r} is given, but neither proposer nor labeller is {part!r}"
                 )
-        if self.labeller == "clip" and self.clip is None:
-            raise ValueError(
-                "the labeller 'clip' needs clip.vocabulary, a text file with one noun phrase a line"
-            )
+            if part in used and not given:
+                raise ValueError(f"{part!r} needs {', '.join(_required_keys(part))}; add it")
+        for name in self.settings:
+            if name not in used:
+                raise ValueError(
+                    f"settings of {name!r} are given, but neither proposer nor labeller is {name!r}"
+                )
         if (self.ssa_json is not None) != (self.proposer == "ssa-json"):
             raise ValueError(
                 "the proposer 'ssa-json' and ssa_json, the folder with its files, go together; "
                 "give both or neither"
             )
         return self
+
+
+def _required_keys(part: str) -> list[str]:
+    """The keys without a default of a proposer's or labeller's section ("clip.vocabulary")."""
+    keys = MODEL_SECTIONS[part].model_fields.items()
+    return [f"{part}.{key}" for key, value in keys if value.is_required()]
 
 
 class SamplesConfig(Section):
@@ -357,6 +400,10 @@ class VlmConfig(Section):
     """File that keeps every reply; `replies.sqlite` in the store by default."""
 
 
+MODEL_BACKENDS = ("server", "lmdeploy", "replay")
+"""The back ends that differ in how a model is reached and not in what it says."""
+
+
 class AnnotateConfig(Section):
     """The question-and-answer back end.
 
@@ -364,23 +411,23 @@ class AnnotateConfig(Section):
     from the cache that either left and calls nothing; the three share the section `vlm`.
     """
 
-    backend: Annotated[Literal["grammar", "server", "lmdeploy", "replay"], CountsAs("vlm", given="vlm")] = (
-        "grammar"
-    )
-    """What writes the dialogues: sentences from the injected truth, a server, a model in this process, or the
-    reply cache."""
+    backend: Annotated[str, checked_as("backend"), CountsAs("vlm", among=MODEL_BACKENDS)] = "grammar"
+    """What writes the dialogues, a file of `annotation/qa/backends`: sentences from the injected truth, a
+    server, a model in this process, or the reply cache."""
     wording: ConfigPath | None = None
     """Wording file of the back end `grammar`; the packaged one by default."""
     vlm: VlmConfig | None = None
-    """Settings of the model, for all back ends but `grammar`."""
+    """Settings of the model, for back ends with one."""
     attempts: Annotated[StrictInt, Field(ge=1, le=100)] = 12
     """Tries per row before it is quarantined; 4 by default where a model writes."""
+    settings: Annotated[Settings, checked_as("back end settings"), _LEFT_OUT] = Field(default={})
+    """Settings of a back end that was added as a file, under its name."""
 
     @model_validator(mode="before")
     @classmethod
     def _complete(cls, values: Any) -> Any:
         """Default section for a model in use, and four attempts where each costs a request."""
-        if not isinstance(values, dict) or values.get("backend", "grammar") == "grammar":
+        if not isinstance(values, dict) or values.get("backend") not in MODEL_BACKENDS:
             return values
         return {"attempts": 4, **values, "vlm": values.get("vlm") or {}}
 
@@ -388,10 +435,13 @@ class AnnotateConfig(Section):
     def _no_idle_section(self) -> AnnotateConfig:
         if self.backend == "grammar" and self.vlm is not None:
             raise ValueError("the section 'vlm' is given, but the back end 'grammar' uses no model")
-        if self.backend != "grammar" and self.wording is not None:
+        if self.backend in MODEL_BACKENDS and self.wording is not None:
             raise ValueError(
                 "'wording' is the back end grammar's; a model's prompts are given by vlm.prompts"
             )
+        for name in self.settings:
+            if name != self.backend:
+                raise ValueError(f"settings of {name!r} are given, but the back end is {self.backend!r}")
         return self
 
 
@@ -540,6 +590,9 @@ def config_hash(config: BuildConfig) -> str:
     return hashlib.sha256(canonical_json(shaping(config)).encode()).hexdigest()[:16]
 
 
-def load_config(path: Path) -> BuildConfig:
-    """Read a build configuration. Raises InputError (one line: file, line, key, what to do)."""
-    return load_section(path, BuildConfig)
+def load_config(path: Path, checks: Checks | None = None) -> BuildConfig:
+    """Read a build configuration; `checks` as for `load_section`.
+
+    Raises InputError (one line: file, line, key, what to do).
+    """
+    return load_section(path, BuildConfig, checks)

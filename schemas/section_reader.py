@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import reprlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -19,15 +20,18 @@ MAX_DEPTH = 50
 """Bounds of a configuration file: its characters, its values with every alias written out, its nesting."""
 
 Root = TypeVar("Root", bound=Section)
+Checks = Mapping[str, Callable[[Any], None]]
+"""What raises InputError for a wrong value of a key, by the kind that `checked_as` marks the key with."""
 
 
-def load_section(path: Path, kind: type[Root]) -> Root:
-    """Read a YAML file whose keys are those of `kind`.
+def load_section(path: Path, kind: type[Root], checks: Checks | None = None) -> Root:
+    """Read a YAML file whose keys are those of `kind`; `checks` refuse wrong values of keys about plug-ins.
 
-    Raises InputError (one line: file, line, key, what to do)."""
+    Raises InputError (one line: file, line, key, what to do).
+    """
     node, data = _parse(path, _read(path))
     try:
-        return kind.model_validate(data)
+        return kind.model_validate(data, context=checks)
     except ValidationError as error:
         raise InputError(_explain(path, kind, node, error)) from error
 

@@ -11,13 +11,15 @@ A key without a role shapes rows; a path without a role is an input, which count
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 from pydantic.fields import FieldInfo
+
+from schemas.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,10 @@ def shapes_files(stage: str) -> Role:
 
 @dataclass(frozen=True)
 class CountsAs:
-    """The key's value is `value` in hash and job keys wherever the section's key `given` isn't None."""
+    """In hash and job keys, the values `among` these are one, `value`."""
 
     value: str
-    given: str
+    among: tuple[str, ...]
 
 
 class _ModelOrFolder:
@@ -78,6 +80,23 @@ ShortText = Annotated[str, Field(min_length=1, max_length=500)]
 ModelName = Annotated[ShortText, _ModelOrFolder()]
 """A name on the Hugging Face hub or a folder. It is part of keys as it is spelled, wherever the folder is."""
 _HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
+
+
+def checked_as(kind: str) -> AfterValidator:
+    """For a key about plug-ins, which this package doesn't know: the context of validation may hold a
+    function for the kind that raises InputError for a wrong value. Without one any value is taken here.
+    """
+
+    def check(value: Any, info: ValidationInfo) -> Any:
+        refuse: Callable[[Any], None] | None = (info.context or {}).get(kind)
+        try:
+            if refuse is not None:
+                refuse(value)
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    return AfterValidator(check)
 
 
 class Section(BaseModel):
@@ -100,12 +119,12 @@ def shaping(section: Section, stage: str | None = None) -> dict[str, Any]:
     found = {}
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
-        if counts(role_of(field)):
+        if counts(role_of(field)) and not _is_left_out(field, value):
             shaped = _shaped(value, stage)
             if shaped or not isinstance(value, Section):
                 found[name] = shaped
         for counted in _marks(field, CountsAs):
-            if name in found and getattr(section, counted.given) is not None:
+            if name in found and value in counted.among:
                 found[name] = counted.value
     return found
 
@@ -139,7 +158,8 @@ def public(section: Section) -> dict[str, Any]:
     found = {}
     for name, field in type(section).model_fields.items():
         value = getattr(section, name)
-        if not role_of(field).public or (value is None and field.default is None):
+        unset = (value is None and field.default is None) or _is_left_out(field, value)
+        if unset or not role_of(field).public:
             continue
         shown = _public(value, any(_marks(field, _ModelOrFolder)))
         if shown or not isinstance(value, Section):
@@ -176,6 +196,11 @@ def _inputs(value: Any, key: str) -> Iterator[tuple[str, Path]]:
 def role_of(field: FieldInfo) -> Role:
     """The role that a key declares, or that its type gives it."""
     return next(_marks(field, Role), INPUT if _holds(field.annotation, Path) else ROWS)
+
+
+def _is_left_out(field: FieldInfo, value: Any) -> bool:
+    """Whether the value is written nowhere: keys and files are then as if there were no such key."""
+    return field.exclude_if is not None and field.exclude_if(value)
 
 
 Mark = TypeVar("Mark")

@@ -4,9 +4,6 @@ they ship.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
-
 from annotation.qa.backend import (
     Backend,
     BackendSettings,
@@ -16,11 +13,9 @@ from annotation.qa.backend import (
     ReplyError,
     Request,
     create,
-    names,
-    register,
 )
+from annotation.qa.backends.grammar import GrammarBackend
 from annotation.qa.check_rows import check_dialogue, check_row
-from annotation.qa.grammar import GrammarBackend
 from annotation.qa.scene import Failure
 from annotation.qa.tasks import Draft, drafts
 from annotation.qa.writing import RowWriter, Written, annotate_sample, answers
@@ -44,21 +39,4 @@ __all__ = [
     "check_row",
     "create",
     "drafts",
-    "names",
-    "register",
 ]
-
-
-def _vlm(kind: Literal["server", "lmdeploy", "replay"]) -> Callable[[BackendSettings], Backend]:
-    def factory(settings: BackendSettings) -> Backend:
-        from annotation.qa.vlm.backend import create_vlm
-
-        return create_vlm(kind, settings)
-
-    return factory
-
-
-register("grammar", lambda settings: GrammarBackend(settings.wording))
-register("server", _vlm("server"))
-register("lmdeploy", _vlm("lmdeploy"))
-register("replay", _vlm("replay"))

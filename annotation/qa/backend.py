@@ -1,20 +1,19 @@
-"""The question-and-answer back ends: what one has to offer, and the register of those a configuration can
-name.
-"""
+"""The question-and-answer back ends: what one has to offer, and how one is made by its name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from annotation.plugin_kinds import BACKENDS
 from annotation.qa.tasks import Draft
 from schemas.config import VlmConfig
-from schemas.errors import InputError, SampleError
+from schemas.errors import SampleError
 from schemas.records import Message, Sample
 
 PictureLoader = Callable[[], NDArray[np.uint8]]
@@ -103,34 +102,21 @@ class BackendSettings:
 
     `wording` replaces the packaged wording file of `grammar`; `vlm` says which model answers and how it is
     reached; `store` is the folder of the build's store, where the model's answers are kept unless `vlm` says
-    otherwise; `in_flight` bounds the requests of this back end at a time.
+    otherwise; `in_flight` bounds the requests of this back end at a time. `own` are the values that the
+    configuration's `settings` have for a back end that was added as a file.
     """
 
     wording: Path | None = None
     vlm: VlmConfig | None = None
     store: Path | None = None
     in_flight: int = 1
-
-
-Factory = Callable[[BackendSettings], Backend]
-
-_FACTORIES: dict[str, Factory] = {}
-
-
-def register(name: str, factory: Factory) -> None:
-    """Make a back end known under `name`. Raises ValueError when the name is taken."""
-    if name in _FACTORIES:
-        raise ValueError(f"the question-and-answer back end '{name}' is registered twice")
-    _FACTORIES[name] = factory
-
-
-def names() -> list[str]:
-    """The registered names, sorted."""
-    return sorted(_FACTORIES)
+    own: Mapping[str, Any] = field(default_factory=dict)
 
 
 def create(name: str, settings: BackendSettings | None = None) -> Backend:
-    """The back end called `name`. Raises InputError for an unknown one."""
-    if name not in _FACTORIES:
-        raise InputError(f"unknown question-and-answer back end '{name}'; known: {', '.join(names())}")
-    return _FACTORIES[name](settings or BackendSettings())
+    """The back end called `name`.
+
+    Raises InputError for an unknown name, with the nearest one, and for a file that is broken.
+    """
+    backend: Backend = BACKENDS.load(name).make(settings or BackendSettings())
+    return backend

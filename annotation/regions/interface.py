@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, TypeVar
 
@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from annotation import plugin_kinds
 from schemas import masks
 from schemas.config import RegionsConfig
-from schemas.errors import InputError
 from schemas.masks import BoolMask
+from schemas.plugins import PlugIns
 from schemas.records import Mask
+from schemas.sections import Section
 
 Picture = NDArray[np.uint8]
 
@@ -125,35 +127,39 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Named factories with one object per name and settings, made at the first use and then kept: a worker
-    process, and all threads of a process, load a model once.
+    """Plug-ins of one kind with one object per name and settings, made at the first use and then kept: a
+    worker process, and all threads of a process, load a model once.
     """
 
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._factories: dict[str, Callable[[RegionsConfig], T]] = {}
+    def __init__(self, plug_ins: PlugIns) -> None:
+        self.plug_ins = plug_ins
         self._made: dict[tuple[str, str], T] = {}
         self._making = threading.Lock()
 
-    def add(self, name: str, factory: Callable[[RegionsConfig], T]) -> None:
-        """Register `factory`. Raises ValueError when the name is taken."""
-        if name in self._factories:
-            raise ValueError(f"the {self._what} {name!r} is registered already")
-        self._factories[name] = factory
-
     def get(self, name: str, config: RegionsConfig) -> T:
-        """The object for `name` and `config`. Raises InputError naming the known ones when there is none."""
-        if name not in self._factories:
-            raise InputError(f"no {self._what} is called {name!r}; known: {', '.join(self.names())}")
+        """The object for `name` and `config`.
+
+        Raises InputError for an unknown name, with the nearest one, and for a file that is broken.
+        """
+        make = self.plug_ins.load(name).make
         key = (name, f"{config.model_dump_json()} {_vocabulary_state(config)}")
         with self._making:
             if key not in self._made:
-                self._made[key] = self._factories[name](config)
+                self._made[key] = make(config)
             return self._made[key]
 
-    def names(self) -> tuple[str, ...]:
-        """The registered names, sorted."""
-        return tuple(sorted(self._factories))
+
+def settings_of(config: RegionsConfig) -> dict[str, Section]:
+    """The settings of the proposer and the labeller in use, by name, of those that have any of their own."""
+    found: dict[str, Section] = {}
+    used = ((plugin_kinds.PROPOSERS, config.proposer), (plugin_kinds.LABELLERS, config.labeller))
+    for plug_ins, name in used:
+        if name in plug_ins.names():
+            module, values = plug_ins.load(name), config.settings.get(name, {})
+            section = plugin_kinds.read_settings(module, name, values)
+            if section is not None:
+                found[name] = section
+    return found
 
 
 def _vocabulary_state(config: RegionsConfig) -> str:
@@ -165,5 +171,5 @@ def _vocabulary_state(config: RegionsConfig) -> str:
     return f"{state.st_mtime_ns} {state.st_size}" if state is not None else ""
 
 
-PROPOSERS: Registry[Proposer] = Registry("region proposer")
-LABELLERS: Registry[Labeller] = Registry("region labeller")
+PROPOSERS: Registry[Proposer] = Registry(plugin_kinds.PROPOSERS)
+LABELLERS: Registry[Labeller] = Registry(plugin_kinds.LABELLERS)

@@ -11,7 +11,7 @@ from flows.engine.survey import photographs
 from flows.stages.known import Known
 from flows.stages.stage import Stage
 from flows.stages.table import STAGES, stage_of
-from schemas.config import BuildConfig
+from schemas.config import BuildConfig, models_in
 from schemas.sections import inputs
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ def expected(config: BuildConfig) -> list[Expected]:
     if photographs:
         parts.append(Expected("rows made here", sum(caps.values()), 0.0))
         models = {
-            "regions": config.regions.proposer == "sam" or config.regions.labeller in ("vote", "clip", "ssa"),
-            "annotate": config.annotate.backend != "grammar",
+            "regions": bool(models_in(config.regions)),
+            "annotate": config.annotate.vlm is not None,
         }
         parts += [
             Expected(f"photographs, {stage}", photographs, 0 if models.get(stage) else photographs * seconds)

@@ -6,8 +6,44 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from schemas.config import BuildConfig, ImagesConfig, RunnerName, load_config
+from annotation.plugin_kinds import BACKENDS, LABELLERS, PROPOSERS, read_settings
+from flows.stages.given import GIVEN
+from schemas.config import BuildConfig, ImagesConfig, RunnerName, Settings, load_config
 from schemas.errors import InputError
+from schemas.plugins import suggest
+from schemas.section_reader import Checks
+
+
+def _check_proposer(name: str) -> None:
+    """Masks that were made elsewhere have the place of a proposer."""
+    if name not in GIVEN.names():
+        known = (*PROPOSERS.names(), *GIVEN.names())
+        if name not in known:
+            raise InputError(f"unknown {PROPOSERS.kind} {name!r}; {suggest(name, known)}")
+
+
+def _check_region_settings(settings: Settings) -> None:
+    for name, values in settings.items():
+        kinds = [kind for kind in (PROPOSERS, LABELLERS) if name in kind.names()]
+        if not kinds:
+            raise InputError(f"{name!r} takes no settings; remove them")
+        for kind in kinds:
+            read_settings(kind.load(name), name, values)
+
+
+def _check_backend_settings(settings: Settings) -> None:
+    for name, values in settings.items():
+        read_settings(BACKENDS.load(name), name, values)
+
+
+CHECKS: Checks = {
+    "proposer": _check_proposer,
+    "labeller": LABELLERS.check,
+    "region settings": _check_region_settings,
+    "backend": BACKENDS.check,
+    "back end settings": _check_backend_settings,
+}
+"""Names of plug-ins are those of the files in their folders; see `schemas.sections.checked_as`."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +57,14 @@ class Overrides:
     seed: int | None = None
 
 
+def read_config(path: Path) -> BuildConfig:
+    """Read a build's configuration, names of plug-ins included. Raises InputError as `load_config` does."""
+    return load_config(path, CHECKS)
+
+
 def configure(path: Path, overrides: Overrides) -> BuildConfig:
     """Read a configuration and apply the overrides. Raises InputError."""
-    config = load_config(path)
+    config = read_config(path)
     changes: dict[str, Any] = {}
     if overrides.images is not None:
         if config.images.coco is not None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from annotation.regions.interface import Candidate
-from annotation.regions.ssa_json import write
+from annotation.regions.ssa_masks import write
 from flows.engine import survey
 from flows.sources.files import is_inside
 from flows.stages.regions import RegionsRecord

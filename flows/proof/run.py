@@ -13,10 +13,11 @@ from typing import Any
 
 import yaml
 
+from flows.engine.overrides import read_config
 from flows.proof.answers import asked, point_of
 from flows.proof.options import ProofOptions
 from flows.proof.photographs import Side, cut, photograph_of
-from schemas.config import BuildConfig, ImagesConfig, load_config
+from schemas.config import BuildConfig, ImagesConfig
 from schemas.meter import SILENT, Progress
 from schemas.store import write_atomically
 from training.proof.scores import CENTRE, Point, Score, apart, judged, score, target_of
@@ -69,7 +70,7 @@ def _built(options: ProofOptions, side: Side, progress: Progress) -> Path:
     crops = options.crops
     count = crops.train if side == "train" else crops.test
     pictures = cut(options.out / "crops", side, count, crops.pixels, crops.seed)
-    config = build_config(options, load_config(options.build), side, pictures)
+    config = build_config(options, read_config(options.build), side, pictures)
     return build(config, None, progress).folder.resolve()
 
 

@@ -174,7 +174,7 @@ def list_coco(annotations: Path, folder: Path | None, license: str | None) -> Li
 
     A picture of LVIS is looked for in the folder itself and in the one its address names ("train2017").
     """
-    from annotation.regions.coco import load_coco  # slow to import, and only this source needs it
+    from annotation.regions.coco_instances import load_coco  # slow to import, and only this source needs it
 
     root = real_folder(folder or annotations.parent)
     entries = []

@@ -13,6 +13,7 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from annotation.plugin_kinds import BACKENDS
 from annotation.qa import (
     Backend,
     BackendSettings,
@@ -90,16 +91,18 @@ def jobs_after(distort: Sequence[Job], config: BuildConfig) -> list[Job]:
 
 
 def _settings(config: AnnotateConfig, store: Path | None = None, in_flight: int = 1) -> BackendSettings:
-    return BackendSettings(config.wording, config.vlm, store, in_flight)
+    own = config.settings.get(config.backend, {})
+    return BackendSettings(config.wording, config.vlm, store, in_flight, own)
 
 
 def _check_workers(config: BuildConfig) -> None:
     """A model in this process is loaded once a process."""
     run = config.run
     several = run.runner == "process" and (run.workers or default_workers()) > 1
-    if config.annotate.backend == "lmdeploy" and several:
+    backend = config.annotate.backend
+    if several and getattr(BACKENDS.load(backend), "LOADS_MODEL", False):
         raise InputError(
-            "the back end 'lmdeploy' would load its model in every worker process; set run.runner to "
+            f"the back end {backend!r} would load its model in every worker process; set run.runner to "
             "'thread' or run.workers to 1, or use the back end 'server', which all workers share"
         )
 

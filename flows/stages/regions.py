@@ -9,39 +9,34 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypedDict
 
 from annotation.regions import RegionResult, load, propose_all
-from annotation.regions.coco import candidates_of, load_coco
-from annotation.regions.interface import Candidate, Picture
+from annotation.regions.interface import Candidate, Picture, settings_of
 from annotation.regions.models import place
 from annotation.regions.noun_phrases import vocabulary_bytes
-from annotation.regions.ssa_json import parse
-from flows.sources import read_source
 from flows.stages.failures import limited, stop
+from flows.stages.given import GIVEN
 from flows.stages.gpu_slots import gpu_name, gpu_slot, slots_folder
 from flows.stages.ingest import IngestedPicture, SourceValues
 from flows.stages.job import Job
 from flows.stages.known import Known
-from flows.stages.ssa_files import SsaFile, find
 from flows.stages.stage import Stage, a_photograph
 from flows.stages.survivors import survivors
-from schemas.config import BuildConfig, DeviceConfig, ModelConfig, RegionsConfig
-from schemas.errors import InputError, SampleError, SpiderError
-from schemas.hashing import content_key
+from schemas.config import BuildConfig, DeviceConfig, RegionsConfig, models_in
+from schemas.errors import InputError, SpiderError
 from schemas.pictures import load_png
 from schemas.sections import shaping
 from schemas.shards import Item, ShardWriter, read_items
 from schemas.store import Store
 
 VERSION = 2
-MODEL_PARTS = ("sam", "vote", "clip", "ssa")
-"""The sections of the configuration that name models; a section is there when its model is in use."""
 
 
 class Measured(TypedDict):
@@ -64,47 +59,46 @@ class RegionsRecord(TypedDict):
 
 def jobs(known: Known) -> list[Job]:
     """One job an ingest shard that has pictures which go on."""
-    names = {ref.sha256[:16]: ref.coco_name for ref in known.scanned.refs if ref.coco_name is not None}
-    return jobs_after(survivors(known).by_shard, known.config, names, known.once(_ssa_files))
+    return jobs_after(survivors(known).by_shard, known.config, known.once(_masks_elsewhere))
 
 
-def _ssa_files(known: Known) -> dict[str, SsaFile]:
-    folder = known.config.regions.ssa_json
-    if folder is None:
-        return {}
+def _masks_elsewhere(known: Known) -> Callable[[str], Any] | None:
+    source = _source(known.config.regions)
+    if source is None:
+        return None
     with known.hashes() as cache:
-        return find(folder, known.scanned.refs, cache)
+        find: Callable[..., Callable[[str], Any]] = source.find
+        return find(known.config, known.scanned.refs, cache)
+
+
+def _source(config: RegionsConfig) -> ModuleType | None:
+    """The source of masks made elsewhere, if that is what the configuration names as its proposer."""
+    return GIVEN.load(config.proposer) if config.proposer in GIVEN.names() else None
 
 
 def jobs_after(
-    kept: Mapping[str, list[str]],
-    config: BuildConfig,
-    coco_names: Mapping[str, str],
-    ssa: Mapping[str, SsaFile],
+    kept: Mapping[str, list[str]], config: BuildConfig, given: Callable[[str], Any] | None
 ) -> list[Job]:
-    """One job an ingest shard; `kept` lists its pictures' ids by its key. `coco_names` gives the annotation
-    file's name of each picture by source id, `ssa` its file of SSA.
+    """One job an ingest shard; `kept` lists its pictures' ids by its key, `given` gives what there is of a
+    picture where masks were made elsewhere.
 
-    The key holds each picture's own annotations, so a change in one picture's rebuilds only its shard.
+    The key holds each picture's own masks, so a change in one picture's rebuilds only its shard.
     """
+    source = _source(config.regions)
     shared: dict[str, Any] = {"version": VERSION, "regions": shaping(config.regions, "regions")}
+    if own := settings_of(config.regions):
+        shared["settings"] = {name: section.model_dump(mode="json") for name, section in own.items()}
     if config.regions.clip is not None:
         shared["vocabulary"] = _vocabulary_hash(config.regions.clip.vocabulary)
     made = []
     for ingest_key, names in kept.items():
         content = {**shared, "ingest": ingest_key, "sources": names}
-        given: dict[str, Any] = {}
-        if config.regions.proposer == "coco":
-            if config.images.coco is None:
-                raise InputError("regions.proposer 'coco' needs images.coco, the annotation file; add it")
-            index = load_coco(config.images.coco)
-            given = {name: index.annotations(coco_names[name]) for name in names}
-            content["annotations"] = [content_key(given[name]) for name in names]
-        elif config.regions.proposer == "ssa-json":
-            given = {name: ssa[name] for name in names}
-            content["annotations"] = [given[name].identity for name in names]
+        found: dict[str, Any] = {}
+        if source is not None and given is not None:
+            found = {name: given(name) for name in names}
+            content["annotations"] = [source.identity(found[name]) for name in names]
         made.append(
-            Job("regions", content, {"regions": config.regions.model_dump(mode="json"), "given": given})
+            Job("regions", content, {"regions": config.regions.model_dump(mode="json"), "given": found})
         )
     return made
 
@@ -135,7 +129,7 @@ def run(job: Job, store: Store, out: ShardWriter) -> None:
     if config.clip is not None and _vocabulary_hash(config.clip.vocabulary) != job.content["vocabulary"]:
         raise InputError(f"{config.clip.vocabulary}: changed while the build ran; build again")
     with _on_gpu(config):
-        load(config)
+        load(config, given=_source(config) is not None)
     origin = made_by(config)
     for batch in _batches(job, config, store, out):
         for waiting, result in _results(batch, config, out):
@@ -146,6 +140,7 @@ def run(job: Job, store: Store, out: ShardWriter) -> None:
 def _batches(job: Job, config: RegionsConfig, store: Store, out: ShardWriter) -> Iterator[list[_Waiting]]:
     """The shard's pictures; one that can't be read is quarantined here."""
     wanted = set(job.content["sources"])
+    source = _source(config)
     size = config.sam.images_per_batch if config.sam is not None else 1
     batch: list[_Waiting] = []
     items: Iterator[Item[IngestedPicture]] = read_items(store, "ingest", job.content["ingest"], pictures=True)
@@ -154,24 +149,13 @@ def _batches(job: Job, config: RegionsConfig, store: Store, out: ShardWriter) ->
             continue
         with out.guard(item.record["source_image"]["uri"]):
             image = load_png(item.picture)
-            given = _given(config, job.local["given"].get(item.id), image)
+            given = None if source is None else source.read(job.local["given"][item.id], *image.shape[:2])
             batch.append(_Waiting(Item(item.id, item.record), image, given))
         if len(batch) == size:
             yield batch
             batch = []
     if batch:
         yield batch
-
-
-def _given(config: RegionsConfig, told: Any, image: Picture) -> list[Candidate] | None:
-    """A picture's candidates made elsewhere, None for a proposer of our own."""
-    if config.proposer == "coco":
-        return candidates_of(told, *image.shape[:2])
-    if config.proposer == "ssa-json":
-        if told.ref is None:
-            raise SampleError(told.reason, told.detail)
-        return parse(read_source(told.ref), *image.shape[:2])
-    return None
 
 
 def _results(
@@ -268,14 +252,10 @@ def made_by(config: RegionsConfig) -> dict[str, Any]:
 
 def _models(config: RegionsConfig) -> dict[str, dict[str, str | None]]:
     """Name and revision of every model in use, by its setting ("sam.model", "ssa.votes.0")."""
-    found = {}
-    for part in MODEL_PARTS:
-        section = getattr(config, part)
-        for name, value in section or ():
-            for number, model in enumerate(value) if isinstance(value, list) else [("", value)]:
-                if isinstance(model, ModelConfig):
-                    found[f"{part}.{name}.{number}".rstrip(".")] = model.model_dump()
-    return found
+    found = models_in(config)
+    for name, settings in settings_of(config).items():
+        found |= models_in(settings, f"settings.{name}")
+    return {setting: model.model_dump() for setting, model in found.items()}
 
 
 def _judge(known: Known) -> None:

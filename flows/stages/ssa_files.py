@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
-from annotation.regions.ssa_json import MAX_BYTES
+from annotation.regions.ssa_masks import MAX_BYTES
 from flows.sources import HashCache, SourceRef
 from flows.sources.files import hash_files, locate, to_uri
 from schemas.errors import InputError, SampleError

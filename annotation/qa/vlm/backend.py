@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 from weakref import WeakKeyDictionary
 
 from annotation.chat.messages import Call, Reply, Speaker, Transport
@@ -19,9 +17,8 @@ from annotation.qa.vlm.prompts import Prompts, load_prompts
 from schemas.config import VlmConfig
 from schemas.errors import BuildError, SampleError
 
-Kind = Literal["server", "lmdeploy", "replay"]
 GENERATOR = "vlm"
-"""How provenance calls the three: they differ in how a model is reached and not in what it says."""
+"""How provenance calls them all: they differ in how a model is reached and not in what it says."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +78,7 @@ class VlmBackend:
             if self._opened is None:
                 self._opened = self._connect()
             speaker = self._opened.speaker
-        try:
-            return speaker.ask(call)
-        except BuildError:
-            _unload()
-            raise
+        return speaker.ask(call)
 
     def _conversation(self, request: Request) -> Conversation:
         """One for all rows of a sample, as long as its picture's loader lives."""
@@ -100,58 +93,32 @@ class VlmBackend:
         return known
 
 
-def create_vlm(kind: Kind, settings: BackendSettings) -> VlmBackend:
-    """The back end `kind`; nothing is opened yet. Raises InputError for prompts that can't be used."""
+Reach = Callable[[VlmConfig, int], Transport]
+"""Makes the transport to a model, which bounds the requests in flight by the second argument."""
+
+
+def create_vlm(settings: BackendSettings, reach: Reach | None) -> VlmBackend:
+    """A back end whose model is reached by `reach`, None for the cached replies alone; nothing is opened yet.
+
+    Raises InputError for prompts that can't be used.
+    """
     config = settings.vlm or VlmConfig()
 
     def connect() -> Opened:
         if settings.store is None and config.cache is None:
             raise ValueError("no place for the model's replies: give a store or vlm.cache")
-        return _open(kind, config, settings.store or Path(), settings.in_flight)
+        return _open(reach, config, settings.store or Path(), settings.in_flight)
 
     return VlmBackend(config, load_prompts(config.prompts), connect)
 
 
-def _open(kind: Kind, config: VlmConfig, store: Path, in_flight: int) -> Opened:
+def _open(reach: Reach | None, config: VlmConfig, store: Path, in_flight: int) -> Opened:
     from annotation.chat.cached_speaker import CachedSpeaker
     from annotation.chat.reply_cache import ReplyCache, cache_path
 
     with ExitStack() as closing:
-        cache = closing.enter_context(ReplyCache(cache_path(store, config), create=kind != "replay"))
-        transport = _transport(kind, config, in_flight)
-        if transport is not None and kind != "lmdeploy":
+        cache = closing.enter_context(ReplyCache(cache_path(store, config), create=reach is not None))
+        transport = None if reach is None else reach(config, in_flight)
+        if transport is not None:
             closing.callback(transport.close)
         return Opened(CachedSpeaker(cache, transport), closing.pop_all())
-
-
-def _transport(kind: Kind, config: VlmConfig, in_flight: int) -> Transport | None:
-    if kind == "server":
-        from annotation.chat.server_transport import ServerTransport
-
-        return ServerTransport(config, in_flight)
-    return _loaded(config) if kind == "lmdeploy" else None
-
-
-_LOADED: dict[str, Transport] = {}
-_LOADING = threading.Lock()
-
-
-def _loaded(config: VlmConfig) -> Transport:
-    """The model in this process: loading takes minutes, so it stays for the shards that follow."""
-    from annotation.chat.lmdeploy_transport import LmdeployTransport
-
-    name = config.model_dump_json(include={"model", "revision", "in_flight"})
-    with _LOADING:
-        if name not in _LOADED:
-            _LOADED[name] = LmdeployTransport(config, config.in_flight)
-            atexit.register(_LOADED[name].close)
-        return _LOADED[name]
-
-
-def _unload() -> None:
-    """Forget the model in this process, which gives no answers any more."""
-    with _LOADING:
-        while _LOADED:
-            _, transport = _LOADED.popitem()
-            atexit.unregister(transport.close)
-            transport.close()

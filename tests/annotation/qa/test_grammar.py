@@ -358,13 +358,9 @@ def test_wording_file_is_validated_and_versioned(tmp_path: Path) -> None:
         load_wording(tmp_path / "none.yaml")
 
 
-def test_unknown_and_doubled_back_ends_are_refused() -> None:
-    from annotation.qa import register
-
-    with pytest.raises(InputError, match="grammar"):
-        create("poet")
-    with pytest.raises(ValueError, match="twice"):
-        register("grammar", lambda settings: GrammarBackend(settings.wording))
+def test_an_unknown_back_end_is_refused_with_the_nearest() -> None:
+    with pytest.raises(InputError, match=r"unknown question-and-answer back end 'gramar'; .* 'grammar'\?"):
+        create("gramar")
 
 
 def test_severity_words_written_are_read_at_the_same_level() -> None:

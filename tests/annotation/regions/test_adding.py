@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from annotation.regions import filters, propose_all
-from annotation.regions.interface import PROPOSERS
+from annotation.regions import filters, make_regions, propose_all
+from annotation.regions.interface import Proposer, Registry
 from schemas.config import RegionsConfig
+from schemas.plugins import PlugIns
 from tests.annotation.regions.conftest import load
 
 PAGE = Path(__file__).parents[3] / "docs" / "adding-a-region-proposer.md"
 
 
 @pytest.fixture
-def config(monkeypatch: pytest.MonkeyPatch) -> Iterator[RegionsConfig]:
-    """Settings that name the example, registered."""
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RegionsConfig:
+    """Settings that name the example, which stands in a folder of proposers."""
     (code,) = re.findall(
         r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
     )
-    monkeypatch.setattr(PROPOSERS, "_factories", dict(PROPOSERS._factories))
-    monkeypatch.setattr(PROPOSERS, "_made", {})
-    exec(code, {})
-    return RegionsConfig().model_copy(update={"proposer": "halves"})
+    folder = tmp_path / "package_of_the_page" / "proposers"
+    folder.mkdir(parents=True)
+    (folder / "halves.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    plug_ins = PlugIns("region proposer", "package_of_the_page.proposers", functions=("make",))
+    monkeypatch.setattr(make_regions, "PROPOSERS", Registry[Proposer](plug_ins))
+    return RegionsConfig(proposer="halves")
 
 
 def test_it_gives_regions_of_several_pictures(config: RegionsConfig) -> None:

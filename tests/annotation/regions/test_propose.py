@@ -245,8 +245,6 @@ def test_place_words_of_a_category_never_contradict_the_position() -> None:
 def test_settings_that_cannot_work_together() -> None:
     with pytest.raises(InputError, match="given"):
         propose(BLANK, RegionsConfig(labeller="given"))
-    with pytest.raises(InputError, match=r"images\.coco"):
-        propose(BLANK, RegionsConfig(proposer="coco"))
     with pytest.raises(ValueError, match="size"):
         propose(BLANK[:50], COCO, [candidate(boxes((0, 20, 0, 20))[0], 1, "dog")])
 
@@ -264,20 +262,33 @@ def test_no_mask_one_mask_500_masks() -> None:
     assert len(result.regions) + sum(result.dropped.values()) == 500
 
 
-def test_registries_know_the_configuration_names_and_refuse_a_second_one() -> None:
-    assert set(PROPOSERS.names()) >= {"graph", "coco"}
-    assert set(LABELLERS.names()) >= {"appearance", "given"}
-    registry: Registry[int] = Registry("number")
+def test_the_packaged_proposers_and_labellers_are_the_files_of_their_folders() -> None:
+    assert PROPOSERS.plug_ins.names() == ("graph", "sam")
+    assert LABELLERS.plug_ins.names() == ("appearance", "clip", "given", "ssa", "vote")
+
+
+def test_a_plug_in_is_made_once_for_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
 
-    def one(config: RegionsConfig) -> int:
+    def make(config: RegionsConfig) -> int:
         made.append(1)
         return len(made)
 
-    registry.add("one", one)
-    with pytest.raises(ValueError, match="registered already"):
-        registry.add("one", lambda config: 2)
-    assert registry.get("one", CONFIG) == registry.get("one", RegionsConfig()) == 1
+    monkeypatch.setattr("annotation.regions.proposers.graph.make", make)
+    registry: Registry[int] = Registry(PROPOSERS.plug_ins)
+    assert registry.get("graph", CONFIG) == registry.get("graph", RegionsConfig()) == 1
     assert made == [1]
-    with pytest.raises(InputError, match="known: one"):
-        registry.get("two", CONFIG)
+    assert registry.get("graph", RegionsConfig(max_regions=3)) == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"proposer": "grahp"}, r"^unknown region proposer 'grahp'; did you mean 'graph'\?$"),
+        ({"labeller": "apearance"}, r"^unknown region labeller 'apearance'; did you mean 'appearance'\?$"),
+        ({"proposer": "coco", "labeller": "given"}, r"^unknown region proposer 'coco'"),
+    ],
+)
+def test_an_unknown_name_is_told_with_the_nearest(settings: dict[str, str], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        propose(BLANK, RegionsConfig.model_validate(settings))

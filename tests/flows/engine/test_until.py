@@ -47,7 +47,7 @@ def test_another_machine_goes_on_from_the_same_store(
     def refuse(*arguments: object) -> None:
         raise AssertionError("regions were made anew")
 
-    monkeypatch.setattr(PROPOSERS, "_factories", {"graph": refuse})
+    monkeypatch.setattr("annotation.regions.proposers.graph.make", refuse)
     monkeypatch.setattr(PROPOSERS, "_made", {})
     outcome = build(configure(config, Overrides()))
     assert (outcome.shards["regions"].new, outcome.shards["regions"].reused) == (0, len(NAMES))

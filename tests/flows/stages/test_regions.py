@@ -29,7 +29,7 @@ from annotation.regions.interface import (
     Proposals,
     candidate,
 )
-from annotation.regions.ssa_json import write
+from annotation.regions.ssa_masks import write
 from flows.cli import main
 from flows.engine import runners, survey
 from flows.engine.build import Outcome, build, build_until
@@ -275,7 +275,7 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any], None]]:
     """Puts a proposer in the place of SAM and, as its labeller, appearance."""
 
     def put(proposer: Any) -> None:
-        monkeypatch.setattr(PROPOSERS, "_factories", {"sam": lambda config: proposer})
+        monkeypatch.setattr("annotation.regions.proposers.sam.make", lambda config: proposer)
         monkeypatch.setattr(PROPOSERS, "_made", {})
 
     yield put
@@ -335,7 +335,7 @@ def test_a_proposer_that_can_not_be_made_stops_the_build(
     def fail(config: RegionsConfig) -> None:
         raise InputError("regions.sam.model: the SAM model isn't here")
 
-    monkeypatch.setattr(PROPOSERS, "_factories", {"sam": fail})
+    monkeypatch.setattr("annotation.regions.proposers.sam.make", fail)
     assert main(["build", str(sam_place / "tiny.yaml"), "--until", "regions"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
         "iqa-spider: regions.sam.model: the SAM model isn't here"
@@ -362,7 +362,7 @@ def key_of(settings: dict[str, Any]) -> str:
     config = BuildConfig.model_validate(
         {"name": "a", "images": {"bundled": True}, "out": "out", "regions": settings}
     )
-    (job,) = regions.jobs_after({"k": ["s"]}, config, {}, {})
+    (job,) = regions.jobs_after({"k": ["s"]}, config, None)
     return job.key
 
 

@@ -19,6 +19,7 @@ from annotation.chat.cached_speaker import CachedSpeaker
 from annotation.chat.messages import Call, Reply
 from annotation.chat.reply_cache import ReplyCache
 from annotation.chat.wire_format import request_body
+from annotation.plugin_kinds import BACKENDS
 from annotation.qa import (
     BackendSettings,
     HopelessError,
@@ -28,7 +29,6 @@ from annotation.qa import (
     check_dialogue,
     create,
     drafts,
-    names,
 )
 from annotation.qa.pooled import in_order
 from annotation.qa.vlm.backend import Opened, VlmBackend
@@ -222,7 +222,7 @@ def test_an_answer_another_row_gave_gets_another_attempt(cache: ReplyCache) -> N
 
 
 def test_the_three_share_an_identity_and_open_nothing_until_they_write(tmp_path: Path) -> None:
-    assert {"grammar", "server", "lmdeploy", "replay"} <= set(names())
+    assert BACKENDS.names() == ("grammar", "lmdeploy", "replay", "server")
     settings = BackendSettings(vlm=CONFIG, store=tmp_path / "store")
     identities = {create(kind, settings).identity for kind in ("server", "lmdeploy", "replay")}
     (identity,) = identities

@@ -1,4 +1,4 @@
-"""annotation.regions.coco: pycocotools' areas, reasons for hostile annotations, keys by content."""
+"""annotation.regions.coco_instances: pycocotools' areas, reasons for hostile annotations, keys by content."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from annotation.regions import propose
-from annotation.regions.coco import (
+from annotation.regions.coco_instances import (
     CocoPicture,
     candidates_of,
     category_phrase,

@@ -8,13 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from annotation.qa import truth
-from annotation.qa.backend import Dialogue, Identity, Request
+from annotation.qa.backend import Backend, BackendSettings, Dialogue, Identity, Request
 from annotation.qa.composer import Composer
 from annotation.qa.lexicon import load_lexicon
 from annotation.qa.nouns import join
 from annotation.qa.wording import Value, load_wording, wording_version
 from schemas.errors import SampleError
 from schemas.records import Message, Task
+
+
+def make(settings: BackendSettings) -> Backend:
+    """The back end with the wording file of the settings. Raises InputError when that is unusable."""
+    return GrammarBackend(settings.wording)
 
 
 class GrammarBackend:

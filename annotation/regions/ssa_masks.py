@@ -23,7 +23,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from annotation.regions.coco import MAX_PIXELS, category_phrase, declared_size, draw, is_number, scale_mask
+from annotation.regions.coco_instances import (
+    MAX_PIXELS,
+    category_phrase,
+    declared_size,
+    draw,
+    is_number,
+    scale_mask,
+)
 from annotation.regions.interface import Candidate, candidate
 from schemas.errors import SampleError
 from schemas.masks import BoolMask

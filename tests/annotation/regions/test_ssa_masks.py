@@ -1,4 +1,4 @@
-"""annotation.regions.ssa_json: all of SSA's fields, what is written loads back, reasons for hostile files."""
+"""SSA's files: all of their fields, what is written loads back, reasons for hostile ones."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco_mask
 
-from annotation.regions import propose, ssa_json
+from annotation.regions import propose, ssa_masks
 from annotation.regions.interface import Candidate, candidate
-from annotation.regions.ssa_json import parse, write
+from annotation.regions.ssa_masks import parse, write
 from schemas import masks
 from schemas.config import RegionsConfig
 from schemas.errors import SampleError
 from schemas.records import SourceImage
 from tests.annotation.regions.conftest import load
-from tests.annotation.regions.test_coco import runs
+from tests.annotation.regions.test_coco_instances import runs
 
 HEIGHT, WIDTH = 30, 40
 SOURCE = SourceImage(id="0" * 16, sha256="0" * 64, uri="a.jpg", license=None, width=WIDTH, height=HEIGHT)
@@ -238,9 +238,9 @@ def test_a_malformed_file_has_its_reason(case: str) -> None:
 
 def test_too_much_is_refused_before_it_is_worked_on(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SampleError) as caught:
-        parse(document(*[{}] * (ssa_json.MAX_MASKS + 1)), HEIGHT, WIDTH)
+        parse(document(*[{}] * (ssa_masks.MAX_MASKS + 1)), HEIGHT, WIDTH)
     assert caught.value.reason == "too-many-masks"
-    monkeypatch.setattr(ssa_json, "MAX_BYTES", 100)
+    monkeypatch.setattr(ssa_masks, "MAX_BYTES", 100)
     with pytest.raises(SampleError) as caught:
         parse(b" " * 101, HEIGHT, WIDTH)
     assert caught.value.reason == "too-many-bytes"

@@ -1,0 +1,1 @@
+"""The question-and-answer back ends, one a file with a function `make(settings)`."""
