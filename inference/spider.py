@@ -24,8 +24,8 @@ class Spider:
     prompt a segmenter; an answer about the whole picture becomes the full mask without it.
 
     `model` is a hub name, a folder, the folder of a trained adapter, or a source of answers
-    (`inference.sources`, `inference.server`). `segmenter` is "graph", the name or folder of a SAM, or a
-    segmenter; it looks at each picture once for any number of questions. `temperatures` calibrate the
+    (`inference.sources`, `inference.server_source`). `segmenter` is "graph", the name or folder of a SAM, or
+    a segmenter; it looks at each picture once for any number of questions. `temperatures` calibrate the
     softmax of each axis (`inference.points`). `batch` questions are answered at a
     time. `revision`, `dtype`, `device` and `sampling` are for a model that is loaded here. Raises InputError
     for what can't be loaded.

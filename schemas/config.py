@@ -33,6 +33,8 @@ from schemas.sections import (
     shaping,
 )
 
+API_KEY_VARIABLE = "IQA_SPIDER_API_KEY"
+"""The environment variable with the key of the server that a model is asked at, unless another is named."""
 RunnerName = Literal["serial", "thread", "process"]
 Share = Annotated[StrictFloat, Field(ge=0, le=1)]
 Strength = Annotated[StrictFloat, Field(ge=0, le=3.41)]
@@ -388,7 +390,7 @@ class VlmConfig(Section):
     """Maximum long side in pixels of a picture shown to the model."""
     url: Annotated[str, Field(pattern=r"^https?://[^\s]+$"), HOW] = "http://127.0.0.1:23333/v1"
     """Address of the server's OpenAI-compatible API."""
-    api_key_env: Annotated[ShortText, HOW] = "IQA_SPIDER_API_KEY"
+    api_key_env: Annotated[ShortText, HOW] = API_KEY_VARIABLE
     """Environment variable that holds the server's API key; the key itself is in no file."""
     in_flight: Annotated[StrictInt, Field(ge=1, le=1024), HOW] = 32
     """Maximum number of requests under way in the whole build, divided among its workers."""

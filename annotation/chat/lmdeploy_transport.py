@@ -52,6 +52,8 @@ class LmdeployTransport:
         """The model's next turn; blocks. Raises BuildError when the engine can't start or has stopped,
         SampleError ("context-overflow", "request-refused", "no-answer") when it can't serve this call.
         """
+        if call.top_logprobs:
+            raise ValueError("the model in this process is asked for no log-probabilities; use a server")
         messages = [_message(turn) for turn in call.turns]
         with self._slots:
             pipeline = self._loaded()
@@ -106,6 +108,7 @@ class LmdeployTransport:
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             random_seed=sampling.seed,
+            repetition_penalty=1.0 if sampling.repetition_penalty is None else sampling.repetition_penalty,
             response_format=response_format(schema) if schema is not None else None,
         )
 

@@ -51,11 +51,15 @@ def call_key(call: Call) -> str:
     """SHA-256 (64 hex digits) over all that shapes an answer: model, prompts, turns, pictures, draw, schema.
 
     How the model is reached is no part of it. A schema counts with the order of its properties, in which
-    guided decoding writes them.
+    guided decoding writes them. Raises ValueError for a call for log-probabilities, which aren't kept.
     """
+    if call.top_logprobs:
+        raise ValueError("a reply with log-probabilities can't be kept")
     turns = [[turn.role, turn.text, [picture.sha256 for picture in turn.pictures]] for turn in call.turns]
     sampling = call.sampling
     drawn = [float(sampling.temperature), float(sampling.top_p), sampling.max_tokens, sampling.seed]
+    if sampling.repetition_penalty is not None:
+        drawn.append(float(sampling.repetition_penalty))
     schema = _schema_text(call.schema) if call.schema else None
     return content_key(
         "reply", KEY_FORMAT, call.model, call.revision, call.prompt_version, turns, drawn, schema

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import email.utils
 import json
+import math
 import re
 import time
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from annotation.chat.messages import Call, Reply, Schema, Turn
+from annotation.chat.messages import Call, LossKind, Reply, Schema, TokenStep, Turn
 from schemas.errors import SampleError
 
 DROPPABLE = ("response_format", "max_completion_tokens", "seed", "top_p")
@@ -21,6 +22,8 @@ goes by its older name."""
 LOST_CALLS = 10
 """So many calls in a row that got no answer, without one reply between them, stop the build."""
 _MESSAGE_CHARS = 300
+_LEAST_LOGPROB = math.log(1e-9)
+"""Servers write minus infinity in several ways."""
 _OVERFLOW = re.compile(
     r"context[ _](length|window|size)|maximum (context|sequence)|session[ _]len|too many tokens"
     r"|(prompt|input)( is)?( too)? (long|length|tokens)|exceeds? the (model|maximum)",
@@ -31,6 +34,9 @@ _NO_MODEL = re.compile(
     r"|(unknown|invalid|no such|wrong) model|model_not_found|is pinned to",
     re.IGNORECASE | re.DOTALL,
 )
+
+
+_MALFORMED = (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError)
 
 
 class Refusal(Enum):
@@ -45,7 +51,11 @@ class Refusal(Enum):
 
 
 class BrokenReply(Exception):
-    """A reply that is no chat completion, whatever its status says; its text says in which way."""
+    """A reply that isn't a chat completion, whatever its status says; its text says in which way."""
+
+    def __init__(self, text: str, kind: LossKind = "not-a-completion") -> None:
+        super().__init__(text)
+        self.kind: LossKind = kind
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,10 @@ def request_body(call: Call, refused: frozenset[str]) -> bytes:
     }
     if call.schema is not None:
         fields["response_format"] = response_format(call.schema)
+    if sampling.repetition_penalty is not None:
+        fields["repetition_penalty"] = sampling.repetition_penalty
+    if call.top_logprobs:
+        fields |= {"logprobs": True, "top_logprobs": call.top_logprobs}
     sent = {name: value for name, value in fields.items() if name not in refused}
     if "max_completion_tokens" in refused:
         sent["max_tokens"] = sampling.max_tokens
@@ -96,9 +110,11 @@ def _message(turn: Turn) -> dict[str, Any]:
     return {"role": turn.role, "content": [*items, {"type": "text", "text": turn.text}]}
 
 
-def read_reply(body: bytes) -> Reply:
-    """The reply in a 200. Raises BrokenReply for anything else than a chat completion, SampleError for one
-    that holds no answer and never will.
+def read_reply(body: bytes, *, logprobs: bool = False) -> Reply:
+    """The reply in a 200, with its steps if `logprobs` were asked for and are there.
+
+    Raises BrokenReply for anything else than a chat completion, SampleError for one that holds no answer and
+    never will.
     """
     try:
         told = json.loads(body)
@@ -107,7 +123,9 @@ def read_reply(body: bytes) -> Reply:
         text, refusal = message.get("content"), message.get("refusal")
         usage = told.get("usage") or {}
         tokens = (_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")))
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        returned = (choice.get("logprobs") or {}).get("content") if logprobs else None
+        steps = tuple(_token_step(item) for item in returned or [])
+    except _MALFORMED as error:
         raise BrokenReply(f"a reply that is no chat completion ({one_line(_decoded(body), 60)!r})") from error
     if refusal or reason == "content_filter":
         raise SampleError("content-refused", one_line(str(refusal or "the server's content filter"), 200))
@@ -121,7 +139,28 @@ def read_reply(body: bytes) -> Reply:
         raise SampleError(
             "context-overflow", "the server had no room for an answer; raise its session length"
         )
-    return Reply(text, "length" if reason == "length" else "stop", *tokens)
+    text = text.encode("utf-8", "replace").decode()  # Half of a surrogate pair is no character.
+    return Reply(text, "length" if reason == "length" else "stop", *tokens, steps)
+
+
+def _token_step(item: Any) -> TokenStep:
+    """One entry of a reply's log-probabilities; of a token that is returned twice the likelier counts."""
+    logprobs: dict[bytes, float] = {}
+    for each in [item, *(item.get("top_logprobs") or [])]:
+        value = float(each["logprob"])
+        if math.isnan(value):
+            raise ValueError("not a number")
+        token = _token_bytes(each)
+        logprobs[token] = max(logprobs.get(token, -math.inf), min(value, 0.0), _LEAST_LOGPROB)
+    return TokenStep(_token_bytes(item), logprobs)
+
+
+def _token_bytes(entry: Any) -> bytes:
+    """A token may be a part of a character, which only its bytes can tell."""
+    raw = entry.get("bytes")
+    if raw and not isinstance(raw, list):
+        raise TypeError("bytes are a list of numbers")
+    return bytes(raw) if raw else str(entry["token"]).encode("utf-8", "replace")
 
 
 def _count(told: Any) -> int:

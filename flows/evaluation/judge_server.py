@@ -118,7 +118,7 @@ def served(
     if len(set(names)) < len(names):
         raise InputError(f"--rubric: two rubrics are named {max(names, key=names.count)}; rename one")
     config = _config(url, model, deadline, retries)
-    wording = Wording("--judge", "--judge-model", "evaluate again")
+    wording = Wording("--judge", "--judge-model", "evaluate again: every answer so far is kept")
     with ExitStack() as stack:
         replies = stack.enter_context(ReplyCache(cache))
         transport = stack.enter_context(closing(ServerTransport(config, IN_FLIGHT, wording)))

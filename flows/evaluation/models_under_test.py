@@ -47,7 +47,7 @@ def check(name: str, setup: Setup, benchmark: str) -> None:
     """Raises InputError, before anything is read or asked, for what can't go with a server."""
     if setup.server is None:
         return
-    from inference.server import ServerSource
+    from inference.server_source import ServerSource
 
     if benchmark in UNSERVED:
         raise InputError(
@@ -111,7 +111,7 @@ def language_model(name: str, setup: Setup) -> Model:
 def served_model(name: str, setup: Setup) -> Model:
     """The model of this name behind the server of the setup, with its answers grounded. Raises InputError."""
     from inference.evaluation.served import ServedModel
-    from inference.server import ServerSource
+    from inference.server_source import ServerSource
 
     spider = _opened(name, setup)
     if not isinstance(spider.source, ServerSource):

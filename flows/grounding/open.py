@@ -52,7 +52,7 @@ def open_spider(
             dtype=dtype,
             device=device,
         )
-    from inference.server import ServerSource
+    from inference.server_source import ServerSource
 
     return Spider(ServerSource(server, model, sampling), segmenter, strategy, temperatures=temperatures)
 

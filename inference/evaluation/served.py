@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from time import perf_counter
 from typing import Any, TypeVar
 
-import httpx
 import numpy as np
 
+from annotation.chat.messages import LostCallError
+from annotation.chat.server_transport import ServerTransport
 from inference.answers import Picture, Result
-from inference.chat import LostError, RefusedError
 from inference.evaluation.asking import Asked, Asking, reply_of
 from inference.evaluation.interface import Item, Reply
-from inference.server import ServerSource
+from inference.server_source import ServerSource
 from inference.sources import Spoken
-from schemas.errors import BuildError, InputError
+from schemas.errors import InputError, SampleError
 
 Ground = Callable[[Sequence[tuple[Picture, str]], Sequence[tuple[Spoken, float]]], Sequence[Result]]
 """Spider.grounded: results of pictures and questions from their answers and the seconds these took."""
-Failed = LostError | RefusedError
 _Got = TypeVar("_Got")
-_One = Callable[[httpx.Client, Picture, Sequence[str]], _Got]
+_One = Callable[[ServerTransport, Picture, Sequence[str]], _Got]
 _TRIAL = np.full((64, 64, 3), 127, np.uint8), ("Is this picture blurred?",)
 """What is asked to learn whether the server answers anything at all."""
 
@@ -44,7 +45,8 @@ class ServedModel:
             "server": source.url.rstrip("/"),
             "max_new_tokens": source.sampling.max_new_tokens,
         }
-        self._source, self._ground = source, ground
+        self._source = replace(source, again="evaluate again: every answer so far is kept")
+        self._ground = ground
         self._asking = Asking()
 
     def answers(self, item: Item) -> bool:
@@ -66,53 +68,57 @@ class ServedModel:
         return self._where(asked) if where else self._talks(asked)
 
     def _where(self, asked: Sequence[Asked]) -> list[Reply]:
-        def one(client: httpx.Client, picture: Picture, questions: Sequence[str]) -> tuple[Spoken, float]:
+        def one(
+            transport: ServerTransport, picture: Picture, questions: Sequence[str]
+        ) -> tuple[Spoken, float]:
             begun = perf_counter()
-            return self._source.answer(client, picture, questions[0]), perf_counter() - begun
+            return self._source.answer(transport, picture, questions[0]), perf_counter() - begun
 
         found = self._all(asked, one)
-        told = [place for place, got in enumerate(found) if not isinstance(got, Failed)]
+        told = [place for place, got in enumerate(found) if not isinstance(got, SampleError)]
         asks = [(asked[place][1], asked[place][0].questions[0]) for place in told]
-        results = iter(self._ground(asks, [got for got in found if not isinstance(got, Failed)]))
+        results = iter(self._ground(asks, [got for got in found if not isinstance(got, SampleError)]))
         return [
-            Reply(error=got.reason) if isinstance(got, Failed) else reply_of(next(results)) for got in found
+            Reply(error=_word(got)) if isinstance(got, SampleError) else reply_of(next(results))
+            for got in found
         ]
 
     def _talks(self, asked: Sequence[Asked]) -> list[Reply]:
         found = self._all(asked, self._source.talk)
-        return [Reply(error=got.reason) if isinstance(got, Failed) else Reply(got) for got in found]
+        return [Reply(error=_word(got)) if isinstance(got, SampleError) else Reply(got) for got in found]
 
-    def _all(self, asked: Sequence[Asked], one: _One[_Got]) -> list[_Got | Failed]:
+    def _all(self, asked: Sequence[Asked], one: _One[_Got]) -> list[_Got | SampleError]:
         """What each item got, in order, or what it failed of."""
         pool = ThreadPoolExecutor(self._source.in_flight)
-        with self._source.connect() as client:
+        with closing(self._source.connect()) as transport:
             try:
                 waiting = [
-                    pool.submit(_tried, one, client, picture, item.questions) for item, picture in asked
+                    pool.submit(_tried, one, transport, picture, item.questions) for item, picture in asked
                 ]
                 found = [each.result() for each in waiting]
             finally:
                 pool.shutdown(cancel_futures=True)
-            if all(isinstance(got, Failed) for got in found):
-                self._try_out(client, one)
+            if all(isinstance(got, SampleError) for got in found):
+                self._try_out(transport, one)
         return found
 
-    def _try_out(self, client: httpx.Client, one: _One[_Got]) -> None:
+    def _try_out(self, transport: ServerTransport, one: _One[_Got]) -> None:
         """Raises what is wrong with the server, if it is the server and not what it was asked."""
         try:
-            one(client, *_TRIAL)
-        except LostError as error:
-            raise BuildError(f"{error}, and evaluate again: what was answered is kept") from error
+            one(transport, *_TRIAL)
+        except SampleError as error:
+            raise self._source.explain(error) from error
 
 
 def _tried(
-    one: _One[_Got], client: httpx.Client, picture: Picture, questions: Sequence[str]
-) -> _Got | Failed:
+    one: _One[_Got], transport: ServerTransport, picture: Picture, questions: Sequence[str]
+) -> _Got | SampleError:
     try:
-        return one(client, picture, questions)
-    except LostError as error:
+        return one(transport, picture, questions)
+    except SampleError as error:
         return error
-    except RefusedError as error:
-        if not error.of_request:
-            raise
-        return error
+
+
+def _word(error: SampleError) -> str:
+    """What counts of failures tell apart."""
+    return error.kind if isinstance(error, LostCallError) else error.reason

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from annotation.chat.messages import Picture
 from schemas import masks
 from schemas.drawing.outlines import outline, spot
-from schemas.pictures import encode, pixel_hash
 from schemas.records import Region
 
 Rgb = NDArray[np.uint8]
@@ -36,7 +35,7 @@ def fitted(rgb: Rgb, side: int) -> Rgb:
 
 def whole(rgb: Rgb, side: int) -> Picture:
     """The picture as it is."""
-    return _encoded(fitted(rgb, side))
+    return Picture.of(fitted(rgb, side))
 
 
 def outlined(rgb: Rgb, regions: Sequence[Region], side: int, numbered: bool) -> Picture:
@@ -53,7 +52,7 @@ def outlined(rgb: Rgb, regions: Sequence[Region], side: int, numbered: bool) -> 
         for number, mask in enumerate(decoded, start=1):
             x, y = spot(mask)
             _write(shown, str(number), x * scale, y * scale)
-    return _encoded(shown)
+    return Picture.of(shown)
 
 
 def cropped(rgb: Rgb, region: Region, side: int) -> Picture:
@@ -62,7 +61,7 @@ def cropped(rgb: Rgb, region: Region, side: int) -> Picture:
     x, y, w, h = region.bbox
     left, right = _span(x, w, width)
     top, bottom = _span(y, h, height)
-    return _encoded(fitted(np.ascontiguousarray(rgb[top:bottom, left:right]), side))
+    return Picture.of(fitted(np.ascontiguousarray(rgb[top:bottom, left:right]), side))
 
 
 def _span(start: int, length: int, limit: int) -> tuple[int, int]:
@@ -77,8 +76,3 @@ def _write(shown: Rgb, text: str, x: float, y: float) -> None:
     at = (round(x - width / 2), round(y + height / 2))
     cv2.putText(shown, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, _EDGE, 4, cv2.LINE_8)
     cv2.putText(shown, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, _LINE, 1, cv2.LINE_8)
-
-
-def _encoded(rgb: Rgb) -> Picture:
-    """Lossless, so that nothing but the sample's own damage is seen."""
-    return Picture(encode(rgb), "image/png", pixel_hash(rgb))

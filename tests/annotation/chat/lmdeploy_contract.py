@@ -14,6 +14,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -156,6 +157,18 @@ def test_a_conversation_with_pictures(engine: Engine, transport: LmdeployTranspo
 def test_no_temperature_is_greedy(engine: Engine, transport: LmdeployTransport) -> None:
     transport.complete(call("hello", temperature=0.0))
     assert engine.requests[0][1].do_sample is False
+
+
+def test_a_repetition_penalty_is_passed_on(engine: Engine, transport: LmdeployTransport) -> None:
+    one = call("hello")
+    transport.complete(one)
+    transport.complete(replace(one, sampling=replace(one.sampling, repetition_penalty=1.3)))
+    assert [config.repetition_penalty for _, config in engine.requests] == [1.0, 1.3]
+
+
+def test_log_probabilities_are_not_offered(transport: LmdeployTransport) -> None:
+    with pytest.raises(ValueError, match="no log-probabilities"):
+        transport.complete(replace(call("hello"), top_logprobs=20))
 
 
 def test_many_callers_share_the_engine(engine: Engine, transport: LmdeployTransport) -> None:

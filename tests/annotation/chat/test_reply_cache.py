@@ -45,6 +45,7 @@ OTHERS = [
     {"sampling": Sampling(0.7, 0.8, 64, 1)},
     {"sampling": Sampling(0.7, 0.9, 65, 1)},
     {"sampling": Sampling(0.7, 0.9, 64, 2)},
+    {"sampling": Sampling(0.7, 0.9, 64, 1, 1.0)},
     {"schema": None},
     {"schema": Schema("other", FULL.schema.schema if FULL.schema else {})},
     {"schema": Schema("name", {"type": "object", "properties": {"b": {}, "a": {}}})},
@@ -65,6 +66,11 @@ def test_the_key_is_the_same_on_every_machine() -> None:
     again = dataclasses.replace(FULL, sampling=Sampling(0.7, 0.9, 64, 1))
     assert call_key(again) == call_key(FULL)
     assert call_key(FULL) == "1fc0545d18ce6ee7810c5253d78e85d5bb021d31593f5a57f57938bde7355d78"
+
+
+def test_a_call_for_log_probabilities_has_no_key() -> None:
+    with pytest.raises(ValueError, match="can't be kept"):
+        call_key(dataclasses.replace(FULL, top_logprobs=20))
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))

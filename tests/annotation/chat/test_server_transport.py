@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import logging
 import socket
 import threading
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -19,8 +21,9 @@ import numpy as np
 import pytest
 
 from annotation.chat import server_transport as client
-from annotation.chat.messages import Call, Picture, Reply, Turn
-from annotation.chat.server_transport import ServerTransport
+from annotation.chat.messages import Call, LostCallError, Picture, Reply, Turn
+from annotation.chat.server_address import parse_address
+from annotation.chat.server_transport import ServerRefusesError, ServerTransport
 from annotation.chat.wire_format import LOST_CALLS, retry_after
 from schemas.errors import BuildError, InputError, SampleError, SpiderError
 from tests.annotation.chat.calls import MODEL, SCHEMA, call, config
@@ -35,6 +38,7 @@ from tests.annotation.chat.fault_server import (
     spread,
     texts,
 )
+from tests.annotation.chat.scripted_server import Scripted, ScriptedServer, replying
 
 SECRET = "sk-a-very-secret-key-0123456789"
 
@@ -253,7 +257,7 @@ def test_a_wrong_key_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None
     settings = Settings(api_key="another key")
     with talking(settings) as (_, transport):
         line = stopped(transport, call())
-        assert "wants an API key (HTTP 401); put it into the environment variable IQA_SPIDER_API_KEY" in line
+        assert "wants an API key (HTTP 401); put it in the environment variable IQA_SPIDER_API_KEY" in line
     monkeypatch.setenv("MY_KEY", SECRET)
     with talking(settings, api_key_env="MY_KEY") as (_, transport):
         assert "refuses the API key in the environment variable MY_KEY" in stopped(transport, call())
@@ -364,11 +368,129 @@ def test_an_address_without_chat() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://user:word@127.0.0.1/v1", "http://127.0.0.1/v1?key=1", "http://127.0.0.1:99999/v1"]
-)
-def test_an_address_with_more_than_an_address_is_refused(url: str) -> None:
+    "url",
+    [
+        "http://user:word@127.0.0.1/v1", "http://127.0.0.1/v1?key=word", "http://127.0.0.1/v1#word",
+        "http://me:word@x:99999999/v1", "http://127.0.0.1:99999/v1", "http://x:99999999/v1", "", "no",
+        "ftp://x/v1", "http://", "http://\0/v1",
+    ],
+)  # fmt: skip
+def test_an_address_that_is_none_or_more_than_one_is_refused(url: str) -> None:
+    with pytest.raises(InputError, match=r"^--server: .*give http://HOST:PORT/v1") as caught:
+        parse_address(url, "--server", "MY_KEY")
+    assert "word@" not in str(caught.value)
+    assert "=word" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_transport_checks_its_address() -> None:
     with pytest.raises(InputError, match=r"vlm\.url"):
-        ServerTransport(config(url), 2)
+        ServerTransport(config("http://127.0.0.1/v1?key=1"), 2)
+
+
+GOOD = json.dumps({"choices": [{"message": {"content": "fine"}, "finish_reason": "stop"}]}).encode()
+
+
+@contextmanager
+def scripted(*replies: Scripted, **reached: Any) -> Iterator[tuple[ScriptedServer, ServerTransport]]:
+    lost_calls = reached.pop("lost_calls", LOST_CALLS)
+    with (
+        replying(replies) as server,
+        closing(ServerTransport(config(server.url, **reached), 8, lost_calls=lost_calls)) as transport,
+    ):
+        yield server, transport
+
+
+@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504, 529, 599])
+def test_a_status_that_passes_is_tried_again(status: int) -> None:
+    with scripted((status, b""), (status, b"busy"), (200, GOOD)) as (server, transport):
+        assert transport.complete(call()).text == "fine"
+        assert len(server.asked) == 3
+        assert {request["path"] for request in server.asked} == {"/v1/chat/completions"}
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 410, 413, 418, 422])
+def test_a_status_that_stays_is_not_tried_again(status: int) -> None:
+    with scripted((status, b"no")) as (server, transport):
+        with pytest.raises((SampleError, BuildError), match=f"HTTP {status}"):
+            transport.complete(call())
+        assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_redirect_takes_the_key_along(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    monkeypatch.setenv("IQA_SPIDER_API_KEY", SECRET)
+    with replying([(200, GOOD)]) as other:
+        to = {"Location": f"{other.url}/chat/completions"}
+        with scripted((status, b"over there", to)) as (server, transport):
+            with pytest.raises(ServerRefusesError, match=f"answers HTTP {status}.*; set vlm.url"):
+                transport.complete(call())
+            assert server.keys == [f"Bearer {SECRET}"]
+    assert other.asked == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "words"),
+    [
+        ((500, b'{"error": {"message": "out of\\nmemory, no. 17"}}'), "no-answer", "out of memory, no. 17"),
+        ((429, b""), "no-answer", ""),
+        ((200, b"<html>"), "not-a-completion", ""),
+        ((200, b"x" * 200_000), "too-long", ""),
+    ],
+)  # fmt: skip
+def test_a_lost_call_says_how_it_was_lost(
+    monkeypatch: pytest.MonkeyPatch, reply: Scripted, kind: str, words: str
+) -> None:
+    """What the server said, which may differ each time, is kept out of what is stored of the call."""
+    monkeypatch.setattr(client, "MAX_REPLY_BYTES", 100_000)
+    with scripted(reply, retries=0) as (_, transport):
+        error = lost(transport, call())
+    assert isinstance(error, LostCallError)
+    assert (error.reason, error.kind, error.words) == ("no-answer", kind, words)
+    assert not words or words not in error.detail
+
+
+def test_a_call_lost_to_the_clock_is_a_timeout() -> None:
+    with talking(Settings(latency=5.0), retries=0, deadline=0.2) as (_, transport):
+        error = lost(transport, call())
+    assert isinstance(error, LostCallError)
+    assert error.kind == "timeout"
+
+
+def test_any_number_of_calls_may_be_lost() -> None:
+    with scripted((500, b""), retries=0, lost_calls=None) as (server, transport):
+        for _ in range(2 * LOST_CALLS):
+            lost(transport, call())
+        server.replies = [(200, GOOD)]
+        assert transport.complete(call()).text == "fine"
+
+
+def test_the_next_connection_knows_what_was_refused() -> None:
+    refused: set[str] = set()
+    with FaultServer(echo, Settings(refuse=("seed",))) as server:
+        for _ in range(2):
+            with closing(ServerTransport(config(server.url), 2, refused=refused)) as transport:
+                assert transport.complete(call("hello")).text == "hello"
+        assert len(server.events) == 3
+    assert refused == {"seed"}
+
+
+def test_log_probabilities_come_with_the_reply() -> None:
+    steps = [
+        {"token": "fi", "logprob": -0.1, "bytes": [102, 105],
+         "top_logprobs": [{"token": "fi", "logprob": -0.1}, {"token": "x", "logprob": -2.5}]},
+        {"token": "ne", "logprob": -0.2},
+    ]  # fmt: skip
+    choice = {"message": {"content": "fine"}, "finish_reason": "stop", "logprobs": {"content": steps}}
+    body = json.dumps({"choices": [choice]}).encode()
+    with scripted((200, body)) as (server, transport):
+        reply = transport.complete(replace(call(), top_logprobs=2))
+        assert [step.token for step in reply.steps] == [b"fi", b"ne"]
+        assert [dict(step.logprobs) for step in reply.steps] == [{b"fi": -0.1, b"x": -2.5}, {b"ne": -0.2}]
+        assert transport.complete(call()).steps == ()
+        first, second = server.asked
+        assert (first["logprobs"], first["top_logprobs"]) == (True, 2)
+        assert not {"logprobs", "top_logprobs", "repetition_penalty"} & second.keys()
 
 
 def test_a_context_overflow_is_the_samples_alone() -> None:
@@ -437,5 +559,5 @@ def test_closing_ends_what_waits() -> None:
         transport.close()
         assert "closed" in waiting.result(20)
         assert "closed" in stopped(transport, call())
-        assert not any(thread.name == "vlm-client" for thread in threading.enumerate())
+        assert not any(thread.name == "chat-client" for thread in threading.enumerate())
         hold.set()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotation.chat.messages import Reply
+from annotation.chat.messages import Call, Picture, Reply, Sampling, TokenStep, Turn
 from annotation.chat.wire_format import (
     BrokenReply,
     Refusal,
@@ -124,13 +125,84 @@ def test_a_field_that_was_not_sent_is_not_dropped_again() -> None:
     assert read_fault(400, b"Unknown parameter: response_format", bare).kind is Refusal.REQUEST
 
 
+def test_a_request_is_sent_as_it_always_was() -> None:
+    """Byte for byte: servers cache by what they get, and so do replays of their traffic."""
+    turns = (
+        Turn("system", "Be brief."),
+        Turn("user", "Wo ist die Unschärfe?", (Picture(b"\x89PNG", "image/png", "ab" * 32),)),
+        Turn("assistant", "Left."),
+        Turn("user", "Why?"),
+    )
+    one = Call("m", "r", "p", turns, Sampling(0.7, 0.9, 64, 7), SCHEMA)
+    messages = (
+        b'{"model": "m", "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": '
+        b'[{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw=="}}, {"type": "text", '
+        b'"text": "Wo ist die Unsch\\u00e4rfe?"}]}, {"role": "assistant", "content": "Left."}, '
+        b'{"role": "user", "content": "Why?"}], "temperature": 0.7, "top_p": 0.9, '
+    )
+    schema = (
+        b'"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": '
+        b'{"type": "object", "properties": {"answer": {"type": "string"}}}}}'
+    )
+    assert request_body(one, frozenset()) == (
+        messages + b'"max_completion_tokens": 64, "seed": 7, ' + schema + b"}"
+    )
+    assert request_body(one, frozenset({"max_completion_tokens", "seed"})) == (
+        messages + schema + b', "max_tokens": 64}'
+    )
+
+
+def with_logprobs(content: object) -> bytes:
+    return completion(logprobs={"content": content})
+
+
+@pytest.mark.parametrize("content", [None, [], False, 0])
+def test_a_reply_without_log_probabilities_has_no_steps(content: object) -> None:
+    assert read_reply(with_logprobs(content), logprobs=True) == Reply("text", "stop", 5, 2)
+    assert read_reply(completion(logprobs=None), logprobs=True).steps == ()
+
+
+def test_steps_are_read_within_bounds() -> None:
+    """A half character comes as bytes; values are at most 0, and minus infinity has a stand-in."""
+    entries = [
+        {"token": "a", "logprob": 0.5},
+        {"token": "b", "logprob": -1e400},
+        {"token": "a", "logprob": -3},
+    ]
+    item = {"token": "?", "bytes": [226, 130], "logprob": -0.5, "top_logprobs": entries}
+    (step,) = read_reply(with_logprobs([item]), logprobs=True).steps
+    assert step == TokenStep(b"\xe2\x82", {b"\xe2\x82": -0.5, b"a": 0.0, b"b": math.log(1e-9)})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        3, "text", [3], [None], [[]], [{}], [{"token": "a"}], [{"token": "a", "logprob": "b"}],
+        [{"token": "a", "logprob": None}], [{"token": "a", "logprob": float("nan")}], [{"logprob": -1}],
+        [{"token": "a", "logprob": -1, "bytes": [300]}], [{"token": "a", "logprob": -1, "bytes": 10**10}],
+        [{"token": "a", "logprob": -1, "bytes": "a"}], [{"token": "a", "logprob": -(10**400)}],
+        [{"token": "a", "logprob": -1, "top_logprobs": 3}],
+        [{"token": "a", "logprob": -1, "top_logprobs": [{"token": "b"}]}],
+    ],
+)  # fmt: skip
+def test_log_probabilities_that_are_none_break_the_reply_if_asked_for(content: object) -> None:
+    with pytest.raises(BrokenReply, match="no chat completion"):
+        read_reply(with_logprobs(content), logprobs=True)
+    assert read_reply(with_logprobs(content)).text == "text"
+
+
+def test_half_a_character_is_replaced() -> None:
+    assert read_reply(message(content="a\ud800b")).text == "a?b"
+
+
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(["choices", "message", "content", "finish_reason", "usage", "error", "detail",
-                             "data", "id", "refusal", "prompt_tokens", "completion_tokens"]),
+                             "data", "id", "refusal", "prompt_tokens", "completion_tokens", "logprobs",
+                             "logprob", "top_logprobs", "token", "bytes"]),
             inner, max_size=4,
         )
     ),
@@ -143,8 +215,9 @@ choices = values.map(lambda value: json.dumps({"choices": [value], "usage": valu
 @given(bodies | choices, st.integers(200, 499))
 def test_hostile_bodies_are_read_or_refused(body: bytes, status: int) -> None:
     with suppress(BrokenReply, SampleError):
-        reply = read_reply(body)
-        assert isinstance(reply.text, str)
+        reply = read_reply(body, logprobs=True)
+        assert reply.text.encode().decode() == reply.text
+        assert all(value <= 0 for step in reply.steps for value in step.logprobs.values())
         assert 0 <= reply.prompt_tokens < 2**31
     with suppress(BrokenReply):
         assert all(isinstance(name, str) for name in served_models(body))

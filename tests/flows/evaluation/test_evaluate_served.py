@@ -10,7 +10,7 @@ import pytest
 
 from flows.cli import main
 from flows.engine.build import Outcome
-from inference.chat import KEY_VARIABLE
+from schemas.config import API_KEY_VARIABLE
 from tests.inference.evaluation.chat_server import serving
 from tests.inference.evaluation.published_files import write_q_bench
 
@@ -29,7 +29,7 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, 
 def test_a_dataset_and_its_baselines(
     tiny: Outcome, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(KEY_VARIABLE, "secret-key")
+    monkeypatch.setenv(API_KEY_VARIABLE, "secret-key")
     with serving(said) as server:
         place = ["--model", "m", "--server", server.url, "--data", str(tiny.folder), "--out", str(tmp_path)]
         model, *others = told(capsys, "spider", *place, "--limit", "12", "--baselines")
@@ -63,7 +63,7 @@ def test_words_need_no_logprobs(tmp_path: Path, capsys: pytest.CaptureFixture[st
         (["spider", "--model", "m", "--revision", "x"], "--revision: with --server nothing uses it"),
         (["spider", "--model", "m", "--server", "http://me:secret@x/v1"], "has no user"),
         (["spider", "--model", "m", "--server", "http://x/v1?key=secret"], "has no user"),
-        (["q-ground", "--model", "m", "--server", "ftp://x"], "is no address"),
+        (["q-ground", "--model", "m", "--server", "ftp://x"], "isn't the address of a server"),
     ],
 )
 def test_what_does_not_go_with_a_server_is_one_line(

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from inference.chat import KEY_VARIABLE
 from inference.evaluation.interface import Item
 from inference.evaluation.run import Done, Task, evaluate
 from inference.evaluation.served import ServedModel
 from inference.reading import Sampling
-from inference.server import ServerSource
+from inference.server_source import ServerSource
 from inference.spider import Spider
+from schemas.config import API_KEY_VARIABLE
 from schemas.errors import BuildError, InputError
 from tests.inference.evaluation.chat_server import TRIAL, serving
 from tests.inference.evaluation.toys import HalfSegmenter, Halves, pair
@@ -21,7 +21,7 @@ from tests.inference.evaluation.toys import HalfSegmenter, Halves, pair
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inference.chat._FIRST_WAIT", 0.01)
+    monkeypatch.setattr("annotation.chat.server_transport.FIRST_WAIT", 0.01)
 
 
 def model_of(url: str, deadline: float = 20.0) -> ServedModel:
@@ -39,7 +39,7 @@ def well(question: str, request: dict[str, Any]) -> str | int:
 
 
 def test_a_benchmark_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(KEY_VARIABLE, "secret-key")
+    monkeypatch.setenv(API_KEY_VARIABLE, "secret-key")
     with serving(well) as server:
         done = run(server.url, tmp_path)
         assert len(server.asked) == 24
@@ -98,7 +98,7 @@ def test_where_all_asked_fail_an_easy_question_tells(tmp_path: Path) -> None:
 def test_what_is_refused_to_all_ends_the_run(
     tmp_path: Path, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(KEY_VARIABLE, "secret-key")
+    monkeypatch.setenv(API_KEY_VARIABLE, "secret-key")
     with serving(lambda *_: status) as server, pytest.raises(InputError, match=f"HTTP {status}") as caught:
         run(server.url, tmp_path)
     assert "secret-key" not in str(caught.value)

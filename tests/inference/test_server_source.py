@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
 import pytest
 
+from annotation.chat.messages import LostCallError
+from annotation.chat.wire_format import read_reply
 from inference import Spider, text_to_point
-from inference.chat import KEY_VARIABLE
+from inference.answers import Answer
 from inference.reading import Sampling
-from inference.server import ServerSource, read_completion
+from inference.server_source import ServerSource, read_answer
+from inference.vocabulary import Vocabulary
+from schemas.config import API_KEY_VARIABLE
 from schemas.errors import BuildError, InputError
 from schemas.pictures import load_png
+from tests.annotation.chat.scripted_server import ScriptedServer, replying
 from tests.inference.small import pictures
 from tests.inference.test_spider import Counted
 
@@ -52,47 +54,17 @@ def completion(content: list[dict[str, Any]] | None, text: str = TEXT) -> bytes:
     return json.dumps({"choices": [choice]}).encode()
 
 
-@dataclass
-class Server:
-    """A server on this machine; `replies` are sent in turn, the last one again and again."""
-
-    replies: list[tuple[int, bytes]]
-    asked: list[dict[str, Any]] = field(default_factory=list)
-    keys: list[str | None] = field(default_factory=list)
-    url: str = ""
+def read(body: bytes) -> tuple[Answer, Vocabulary]:
+    return read_answer(read_reply(body, logprobs=True), URL)
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    told = Server([(200, completion(steps()))])
-    gate = threading.Lock()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            with gate:
-                told.asked.append({"path": self.path, **body})
-                told.keys.append(self.headers.get("Authorization"))
-                status, reply = told.replies[0] if len(told.replies) == 1 else told.replies.pop(0)
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(reply)))
-            self.end_headers()
-            self.wfile.write(reply)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=listening.serve_forever, daemon=True)
-    thread.start()
-    told.url = f"http://127.0.0.1:{listening.server_address[1]}/v1"
-    yield told
-    listening.shutdown()
-    listening.server_close()
-    thread.join()
+def server() -> Iterator[ScriptedServer]:
+    with replying([(200, completion(steps()))]) as made:
+        yield made
 
 
-def test_a_server_is_asked_as_training_rows_ask(server: Server) -> None:
+def test_a_server_is_asked_as_training_rows_ask(server: ScriptedServer) -> None:
     shown = pictures(2)
     source = ServerSource(server.url, "m", Sampling(33))
     spider = Spider(source, Counted())
@@ -102,7 +74,7 @@ def test_a_server_is_asked_as_training_rows_ask(server: Server) -> None:
     assert {asked["messages"][0]["content"][1]["text"] for asked in server.asked} == {"Where?", "And here?"}
     for asked in server.asked:
         assert asked["path"] == "/v1/chat/completions"
-        assert (asked["model"], asked["max_tokens"], asked["temperature"]) == ("m", 33, 0.0)
+        assert (asked["model"], asked["max_completion_tokens"], asked["temperature"]) == ("m", 33, 0.0)
         assert (asked["logprobs"], asked["top_logprobs"]) == (True, 20)
         picture, question = asked["messages"][0]["content"]
         sent = load_png(base64.b64decode(picture["image_url"]["url"].split(",", 1)[1]))
@@ -112,7 +84,7 @@ def test_a_server_is_asked_as_training_rows_ask(server: Server) -> None:
 
 
 def test_what_is_returned_is_read_as_logits() -> None:
-    answer, vocabulary = read_completion(completion(steps()), URL)
+    answer, vocabulary = read(completion(steps()))
     (grounding,) = text_to_point(answer, vocabulary).groundings
     assert answer.text[slice(*grounding.span)].startswith("top left")
     assert grounding.horizontal is not None
@@ -128,13 +100,11 @@ def test_what_is_returned_is_read_as_logits() -> None:
 
 def test_what_is_not_returned_gets_the_most_it_can_have() -> None:
     content = [token("left", {"left": 0.9, "right": 0.05}), token("right", {"right": 0.6, " a": 0.39})]
-    answer, vocabulary = read_completion(completion(content, "leftright"), URL)
+    answer, vocabulary = read(completion(content, "leftright"))
     left, right = (vocabulary.place(int(number)) for number in answer.ids)
     np.testing.assert_allclose(answer.logits[0, [left, right]], np.log([0.9, 0.05]), rtol=1e-5)
     np.testing.assert_allclose(answer.logits[1, [left, right]], np.log([0.01, 0.6]), rtol=1e-3)
-    answer, vocabulary = read_completion(
-        completion([token("top", {"top": 0.3}), token("left")], "topleft"), URL
-    )
+    answer, vocabulary = read(completion([token("top", {"top": 0.3}), token("left")], "topleft"))
     np.testing.assert_allclose(np.sort(answer.logits[0]), np.log([0.3, 0.3]), rtol=1e-3)
 
 
@@ -146,12 +116,12 @@ def test_bytes_of_a_character_over_two_tokens() -> None:
         {"token": " left", "bytes": None, "logprob": -0.1},
         {"token": "<|im_end|>", "bytes": None, "logprob": -0.1},
     ]
-    answer, _ = read_completion(completion(content, "€ left"), URL)
+    answer, _ = read(completion(content, "€ left"))
     assert answer.offsets.tolist() == [[0, 0], [0, 1], [1, 6], [6, 6]]
 
 
 def test_an_empty_answer_is_one() -> None:
-    answer, _ = read_completion(completion([], ""), URL)
+    answer, _ = read(completion([], ""))
     assert answer.text == ""
     assert answer.logits.shape == (0, 0)
 
@@ -159,28 +129,29 @@ def test_an_empty_answer_is_one() -> None:
 @pytest.mark.parametrize("content", [None, []])
 def test_a_server_without_logprobs_is_told(content: list[Any] | None) -> None:
     with pytest.raises(InputError, match="returns no logprobs"):
-        read_completion(completion(content), URL)
+        read(completion(content))
+
+
+def test_tokens_that_do_not_spell_the_answer_are_no_answer() -> None:
+    with pytest.raises(LostCallError, match="don't spell its answer") as caught:
+        read(completion([token("other")]))
+    assert caught.value.kind == "not-a-completion"
 
 
 @pytest.mark.parametrize(
-    "reply",
-    [
-        b"", b"<html>", b"[]", b"null", b'{"choices": []}', b'{"choices": [{"message": {"content": 3}}]}',
-        b"[" * 100_000, completion([{"token": "a"}]), completion([{"token": "a", "logprob": "b"}]),
-        completion([{"token": "a", "logprob": float("nan")}]),
-        completion([{"token": "a", "logprob": -1, "bytes": [300]}]),
-        completion([3]),  # type: ignore[list-item]
-        completion([token("other")]),
-    ],
-)  # fmt: skip
-def test_nonsense_is_one_line(reply: bytes) -> None:
+    "reply", [b"", b"<html>", b"[]", completion([{"token": "a"}]), completion([token("other")])]
+)
+def test_nonsense_is_one_line(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, reply: bytes) -> None:
+    monkeypatch.setattr("annotation.chat.server_transport.FIRST_WAIT", 0.01)
+    server.replies = [(200, reply)]
     with pytest.raises(BuildError, match=r"no chat completion|don't spell") as caught:
-        read_completion(reply, URL)
+        ServerSource(server.url, "m").answers(pictures(1), ["Where?"])
+    assert server.url in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_busy_server_is_asked_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inference.chat._FIRST_WAIT", 0.01)
+def test_a_busy_server_is_asked_again(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("annotation.chat.server_transport.FIRST_WAIT", 0.01)
     server.replies = [(503, b"busy"), (429, b""), (200, completion(steps()))]
     (found,) = ServerSource(server.url, "m").answers(pictures(1), ["Where?"])
     assert found[0].text == TEXT
@@ -190,8 +161,8 @@ def test_a_busy_server_is_asked_again(server: Server, monkeypatch: pytest.Monkey
         ServerSource(server.url, "m").answers(pictures(1), ["Where?"])
 
 
-def test_a_refusal_is_told_without_the_key(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(KEY_VARIABLE, "secret-key")
+def test_a_refusal_is_told_without_the_key(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(API_KEY_VARIABLE, "secret-key")
     server.replies = [(401, b'{"error": "secret-key is\n wrong"}')]
     with pytest.raises(InputError, match="HTTP 401") as caught:
         ServerSource(server.url, "m").answers(pictures(1), ["Where?"])
@@ -201,8 +172,8 @@ def test_a_refusal_is_told_without_the_key(server: Server, monkeypatch: pytest.M
 
 
 def test_a_server_that_is_gone_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inference.chat._FIRST_WAIT", 0.01)
-    with pytest.raises(BuildError, match="doesn't answer"):
+    monkeypatch.setattr("annotation.chat.server_transport.FIRST_WAIT", 0.01)
+    with pytest.raises(BuildError, match="can't be reached, 3 tries"):
         ServerSource(URL, "m").answers(pictures(1), ["Where?"])
 
 
@@ -212,3 +183,26 @@ def test_a_server_that_is_gone_is_one_line(monkeypatch: pytest.MonkeyPatch) -> N
 def test_what_is_no_address_is_told(url: str) -> None:
     with pytest.raises(InputError, match="address"):
         ServerSource(url, "m").answers(pictures(1), ["Where?"])
+
+
+def test_fields_a_server_refuses_are_learned_once(server: ScriptedServer) -> None:
+    words = b"Unsupported parameter: 'max_completion_tokens', use 'max_tokens'"
+    server.replies = [(400, words), (200, completion(steps()))]
+    source = ServerSource(server.url, "m", Sampling(33))
+    for _ in range(2):
+        source.answers(pictures(1), ["Where?"])
+    assert [request.get("max_tokens") for request in server.asked] == [None, 33, 33]
+
+
+def test_a_refusal_of_one_question_is_an_input_error(server: ScriptedServer) -> None:
+    server.replies = [(422, b"the picture is too small")]
+    with pytest.raises(InputError, match=r"refuses the request: the picture is too small \(HTTP 422\)"):
+        ServerSource(server.url, "m").answers(pictures(1), ["Where?"])
+
+
+def test_the_way_to_sample_is_sent(server: ScriptedServer) -> None:
+    sampling = Sampling(9, temperature=0.5, top_p=0.8, repetition_penalty=1.1, seed=4)
+    ServerSource(server.url, "m", sampling).answers(pictures(1), ["Where?"])
+    (asked,) = server.asked
+    assert (asked["temperature"], asked["top_p"], asked["seed"]) == (0.5, 0.8, 4)
+    assert asked["repetition_penalty"] == 1.1
