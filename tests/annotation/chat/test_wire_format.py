@@ -135,10 +135,10 @@ def test_a_request_is_sent_as_it_always_was() -> None:
     )
     one = Call("m", "r", "p", turns, Sampling(0.7, 0.9, 64, 7), SCHEMA)
     messages = (
-        b'{"model": "m", "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": '
-        b'[{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw=="}}, {"type": "text", '
-        b'"text": "Wo ist die Unsch\\u00e4rfe?"}]}, {"role": "assistant", "content": "Left."}, '
-        b'{"role": "user", "content": "Why?"}], "temperature": 0.7, "top_p": 0.9, '
+        b'{"model": "m", "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", '
+        b'"content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw=="}}, '
+        b'{"type": "text", "text": "Wo ist die Unsch\\u00e4rfe?"}]}, {"role": "assistant", '
+        b'"content": "Left."}, {"role": "user", "content": "Why?"}], "temperature": 0.7, "top_p": 0.9, '
     )
     schema = (
         b'"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": '

@@ -194,7 +194,7 @@ def test_a_point_and_a_box_find_a_region() -> None:
         (["demo", "--model", "m", "--port", "0"], "--port: '0' is not a port"),
         (["ground", "PICTURE", "Where?", "--model", "m", "--segmenter", "/nowhere"], "/nowhere"),
         (["ground", "PICTURE", "Where?", "--model", "/nowhere"], "'/nowhere' can't be loaded"),
-        (["ground", "PICTURE", "Where?", "--model", "m", "--server", "ftp://x"], "is no address"),
+        (["ground", "PICTURE", "Where?", "--model", "m", "--server", "ftp://x"], "isn't the address"),
     ],
 )
 def test_wrong_use_is_one_line(

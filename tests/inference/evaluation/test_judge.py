@@ -316,7 +316,7 @@ def test_a_judge_that_isnt_there_stops_in_one_line(tmp_path: Path) -> None:
         (["--rubric", "0-5"], "--rubric needs --judge"),
         (["--judge", "http://127.0.0.1:1/v1"], "--judge-model NAME"),
         (["--judge", "nowhere", "--judge-model", "m"], "--judge: "),
-        (["--judge", "http://u:p@127.0.0.1:1/v1", "--judge-model", "m"], "--judge: give the address alone"),
+        (["--judge", "http://u:p@127.0.0.1:1/v1", "--judge-model", "m"], "--judge: an address has no user"),
         (["--judge", "http://127.0.0.1:1/v1", "--judge-model", ""], "--judge-model: "),
         (["--judge", "http://127.0.0.1:1/v1", "--judge-model", "m", "--rubric", "x"], "no rubric"),
         (
