@@ -161,7 +161,7 @@ class SamConfig(Section):
     max_overlap: Share = 0.8
     """IoU above which the lesser of two masks is a duplicate."""
     exact: bool = False
-    """Follow segment-anything step by step: slower, the same masks."""
+    """Follow segment-anything step by step; slower."""
 
 
 def _one_gap(template: str) -> str:
@@ -189,7 +189,7 @@ class ClipConfig(Section):
     vocabulary: ConfigPath
     """Text file with one noun phrase a line."""
     template: Annotated[ShortText, AfterValidator(_one_gap)] = "a photo of a {}"
-    """What the text encoder reads; the phrase replaces its {}."""
+    """What the text encoder reads; the phrase replaces `{}`."""
     crop_scale: Annotated[StrictFloat, Field(ge=1, le=4)] = 1.2
     """Factor by which a mask's bounding box grows before it is cut out."""
     crops_per_batch: Annotated[StrictInt, Field(ge=1, le=4096), HOW] = 128
@@ -362,8 +362,7 @@ class DistortConfig(Section):
     min_region_area: Share = 0.02
     """Minimum area of a region to distort, as a share of the picture."""
     feather: Annotated[StrictInt, Field(ge=0, le=64)] = 0
-    """Width in pixels over which a distortion fades out beyond its mask; 0 keeps the outside bit-identical.
-    """
+    """Width in pixels over which a distortion fades out beyond its mask; 0 leaves the outside as it is."""
     attempts: Annotated[StrictInt, Field(ge=1, le=1000)] = 40
     """Draws per sample before it is skipped."""
 
@@ -494,7 +493,7 @@ class MixtureRule(Section):
     """Task the rule is for; any by default."""
     cap: Annotated[StrictInt, Field(ge=0)] | None = None
     """Maximum number of rows the rule keeps."""
-    weight: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    weight: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     """Rows kept, in proportion to the other rules that have a weight."""
 
 

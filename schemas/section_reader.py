@@ -141,15 +141,15 @@ def _keys_at(kind: type[Section], loc: list[str | int]) -> list[str]:
     model = kind
     for part in loc:
         if isinstance(part, str):
-            model = _section(model.model_fields[part].annotation) or model
+            model = section_of(model.model_fields[part].annotation) or model
     return list(model.model_fields)
 
 
-def _section(annotation: Any) -> type[Section] | None:
+def section_of(annotation: Any) -> type[Section] | None:
     """The section in a field's type: itself, optional, or in a list."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation
-    return next((found for part in get_args(annotation) if (found := _section(part))), None)
+    return next((found for part in get_args(annotation) if (found := section_of(part))), None)
 
 
 def _line_of(node: yaml.Node | None, loc: list[str | int]) -> int:

@@ -5,7 +5,7 @@ A key is declared with its type, default, role and, as a docstring below it, its
     points_per_batch: Annotated[StrictInt, Field(ge=1, le=4096), HOW] = 64
     \"\"\"Points prompted at a time.\"\"\"
 
-A key without a role shapes rows; a path without a role is an input, which counts by its content.
+A key without a role shapes the result; a path without a role is an input, which counts by its content.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from schemas.errors import InputError
 
 @dataclass(frozen=True)
 class Role:
-    """What a key is to the dataset.
+    """What a key is to the dataset, or to whatever the configuration makes.
 
     `hashed`: part of the configuration's hash, a path by its last part. `keyed`: part of the job keys of
     every stage that takes the section, or of the one stage named. `public`: published with the dataset.
@@ -38,9 +38,9 @@ class Role:
     written: bool = False
 
 
-ROWS = Role("shapes rows", hashed=True, keyed=True)
-SETTLED = Role("shapes rows", hashed=True)
-"""Shapes rows, but no job's key holds it: they hold what has become of it, such as the pictures kept."""
+RESULT = Role("shapes the result", hashed=True, keyed=True)
+SETTLED = Role("shapes the result", hashed=True)
+"""Shapes the result, but job keys hold what becomes of it instead, such as the pictures kept."""
 INPUT = Role("input")
 """Which inputs to take: job keys hold their content."""
 NAMED_INPUT = Role("input", hashed=True)
@@ -65,7 +65,7 @@ class CountsAs:
     among: tuple[str, ...]
 
 
-class _ModelOrFolder:
+class ModelOrFolder:
     """Marks a model's name on the Hugging Face hub or the path of its folder."""
 
 
@@ -77,9 +77,11 @@ def _no_zero_byte(path: Path) -> Path:
 
 ConfigPath = Annotated[Path, AfterValidator(_no_zero_byte)]
 ShortText = Annotated[str, Field(min_length=1, max_length=500)]
-ModelName = Annotated[ShortText, _ModelOrFolder()]
+ModelName = Annotated[ShortText, ModelOrFolder()]
 """A name on the Hugging Face hub or a folder. It is part of keys as it is spelled, wherever the folder is."""
 _HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
+_PLACES = ("/", "~", "./", "../")
+"""How a path on this machine begins, where only the text can tell that it is one."""
 
 
 def checked_as(kind: str) -> AfterValidator:
@@ -123,7 +125,7 @@ def shaping(section: Section, stage: str | None = None) -> dict[str, Any]:
             shaped = _shaped(value, stage)
             if shaped or not isinstance(value, Section):
                 found[name] = shaped
-        for counted in _marks(field, CountsAs):
+        for counted in marks(field, CountsAs):
             if name in found and value in counted.among:
                 found[name] = counted.value
     return found
@@ -161,7 +163,7 @@ def public(section: Section) -> dict[str, Any]:
         unset = (value is None and field.default is None) or _is_left_out(field, value)
         if unset or not role_of(field).public:
             continue
-        shown = _public(value, any(_marks(field, _ModelOrFolder)))
+        shown = _public(value, any(marks(field, ModelOrFolder)))
         if shown or not isinstance(value, Section):
             found[name] = shown
     return found
@@ -172,8 +174,19 @@ def _public(value: Any, model: bool) -> Any:
         return public(value)
     if isinstance(value, list | tuple):
         return [_public(part, model) for part in value]
+    if isinstance(value, dict):
+        return {name: _without_places(part) for name, part in value.items()}
     folder = model and isinstance(value, str) and not _HUB_NAME.fullmatch(value)
     return Path(value).name if folder or isinstance(value, Path) else value
+
+
+def _without_places(value: Any) -> Any:
+    """A value whose keys no section declares, with every text that begins like a path cut to its last part."""
+    if isinstance(value, dict):
+        return {name: _without_places(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_places(part) for part in value]
+    return Path(value).name if isinstance(value, str) and value.startswith(_PLACES) else value
 
 
 def inputs(section: Section, prefix: str = "") -> Iterator[tuple[str, Path]]:
@@ -195,7 +208,7 @@ def _inputs(value: Any, key: str) -> Iterator[tuple[str, Path]]:
 
 def role_of(field: FieldInfo) -> Role:
     """The role that a key declares, or that its type gives it."""
-    return next(_marks(field, Role), INPUT if _holds(field.annotation, Path) else ROWS)
+    return next(marks(field, Role), INPUT if _holds(field.annotation, Path) else RESULT)
 
 
 def _is_left_out(field: FieldInfo, value: Any) -> bool:
@@ -206,7 +219,7 @@ def _is_left_out(field: FieldInfo, value: Any) -> bool:
 Mark = TypeVar("Mark")
 
 
-def _marks(field: FieldInfo, kind: type[Mark]) -> Iterator[Mark]:
+def marks(field: FieldInfo, kind: type[Mark]) -> Iterator[Mark]:
     """The marks of one kind on a field, on its type or on a type inside that."""
     yield from (mark for mark in field.metadata if isinstance(mark, kind))
     yield from _inner_marks(field.annotation, kind)

@@ -8,46 +8,62 @@ from typing import Annotated
 from pydantic import Field, StrictInt
 
 from schemas.section_reader import load_section
-from schemas.sections import ConfigPath, Section
+from schemas.sections import HOW, OUTPUT, ConfigPath, Section
 
 Count = Annotated[StrictInt, Field(ge=1, le=10**6)]
 
 
 class CropsConfig(Section):
-    """Square crops of `pixels` a side, so many of each photograph of a side of the split."""
+    """Square crops of the photographs."""
 
     pixels: Annotated[StrictInt, Field(ge=64, le=1024, multiple_of=16)] = 64
+    """Side of a crop in pixels, a multiple of 16."""
     train: Count
+    """Number of crops of each training photograph."""
     test: Count
+    """Number of crops of each test photograph."""
     seed: Annotated[StrictInt, Field(ge=0, lt=2**63)] = 0
+    """Seed of the crops' positions."""
 
 
 class BaseOptions(Section):
-    """The training of the base on pasted patches: AdamW's steps, rows a step and peak rate."""
+    """The training of the base model on pasted patches, by AdamW."""
 
     steps: Count
+    """Number of optimizer steps."""
     batch: Count = 32
+    """Rows per step."""
     rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    """Peak learning rate."""
 
 
 class ProofOptions(Section):
     """The proof, as its YAML file says.
 
-    `build` and `stage_one` are a build's and a run's configuration, by their paths; their pictures, folders,
-    split and seed are the proof's. `wording` replaces entries of the packaged wording's `phrases` and
-    `places`. `test_rows` bounds the rows measured; `workers` seeds are trained at once.
+    It takes a build's and a training run's configuration files, and sets their pictures, folders, split and
+    seed itself.
     """
 
-    out: ConfigPath
+    out: Annotated[ConfigPath, OUTPUT]
+    """Folder for everything the proof makes."""
     build: ConfigPath
+    """Configuration file of both builds; pictures, folders and split are the proof's."""
     stage_one: ConfigPath
+    """Configuration file of the training run; dataset, folder and seed are the proof's."""
     crops: CropsConfig
+    """Crops that the datasets are built from."""
     phrases: dict[str, list[str]] = Field(default_factory=dict)
+    """Entries that replace those of the packaged wording file's `phrases`."""
     places: dict[str, list[str]] = Field(default_factory=dict)
+    """Entries that replace those of the packaged wording file's `places`."""
     base: BaseOptions
+    """Training of the base model."""
     seeds: Annotated[list[StrictInt], Field(min_length=1, max_length=20)]
+    """Seeds of the runs, each of which trains a base and stage one."""
     test_rows: Count
-    workers: Annotated[StrictInt, Field(ge=1, le=64)] = 2
+    """Maximum number of test rows measured."""
+    workers: Annotated[StrictInt, Field(ge=1, le=64), HOW] = 2
+    """Number of seeds trained at a time."""
 
 
 def load_proof(path: Path) -> ProofOptions:

@@ -17,6 +17,7 @@ import numpy as np
 
 from flows.stages.known import Known
 from flows.stages.table import STAGES
+from schemas.config import BuildConfig
 from schemas.hashing import canonical_json
 from schemas.pictures import load_png
 from schemas.shards import read_items
@@ -31,7 +32,12 @@ NOT_RUN = frozenset({"regions", "distort", "annotate", "merge", "publish"})
 
 def keys(name: str, root: Path) -> dict[str, list[str]]:
     """Every job key of a reference build by stage, sorted; those of publish follow from all outputs."""
-    known = reference_builds.make(reference_builds.write_config(name, root), dry=NOT_RUN)
+    return keys_of(reference_builds.write_config(name, root))
+
+
+def keys_of(config: BuildConfig) -> dict[str, list[str]]:
+    """The same for any configuration."""
+    known = reference_builds.make(config, dry=NOT_RUN)
     return {stage: sorted(job.key for job in known.jobs[stage]) for stage in STAGES if known.jobs.get(stage)}
 
 
