@@ -181,7 +181,7 @@ def _public(value: Any, model: bool) -> Any:
 
 
 def _without_places(value: Any) -> Any:
-    """A value whose keys no section declares, with every text that begins like a path cut to its last part."""
+    """A value whose keys no section declares, every text that begins like a path cut to its last part."""
     if isinstance(value, dict):
         return {name: _without_places(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
