@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.resources import files
 from importlib.util import find_spec
+from itertools import chain, groupby, repeat
+from operator import itemgetter
 from typing import Any
 
-from inference.answers import Axis, Grounding, Picture, Result, Segmented
+from inference.answers import Grounding, Picture, Result, Segmented
 from inference.drawing import marked
 from inference.panels import MARKS
 from schemas.errors import InputError, SpiderError
-from schemas.foreign_text import visible
+from schemas.html_pages import page_templates
 
 Ask = Callable[[str, str], tuple[Picture, Result]]
 """From an uploaded file's path and a question to its picture and the result; may raise SpiderError."""
@@ -64,9 +66,7 @@ def build_page(ask: Ask, about: str) -> Any:
         title="IQA-Spider", analytics_enabled=False, delete_cache=(_KEPT_SECONDS, _KEPT_SECONDS)
     ) as page:
         gradio.HTML(
-            "<header><h1>IQA-Spider</h1><p>Ask where a picture is damaged, and how. The logits of the "
-            "position words become points, the points prompt a segmenter.</p>"
-            f"<p class='about'>{html.escape(visible(about))}</p></header>",
+            str(_pieces().heading(about)),
             elem_classes="heading",
         )
         with gradio.Row(equal_height=False):
@@ -140,84 +140,55 @@ def _said(text: str) -> Callable[[], str]:
 
 
 def answer_html(result: Result) -> str:
-    """The answer, its position words in the colours of their groundings; all that the model wrote is text."""
+    """The answer, its position words in the colors of their groundings; all that the model wrote is text."""
     text = result.answer.text
     spans = [] if result.placed.whole_image else [item.span for item in result.placed.groundings]
     owner: list[int | None] = [None] * len(text)
     for k, (start, end) in reversed(list(enumerate(spans))):
         for place in range(start, min(end, len(text))):
             owner[place] = k
-    parts: list[str] = []
-    begin = 0
-    for place in range(1, len(text) + 1):
-        if place == len(text) or owner[place] != owner[begin]:
-            said = html.escape(visible(text[begin:place], keep_lines=True))
-            mark = owner[begin]
-            parts.append(said if mark is None else f"<mark style='background:{_colour(mark)}'>{said}</mark>")
-            begin = place
-    body = "".join(parts) if text.strip() else "<span class='empty'>The model says nothing.</span>"
-    return f"<p class='answer'>{body}</p>"
+    pieces = [
+        ("".join(character for _, character in run), None if k is None else _color(k))
+        for k, run in groupby(zip(owner, text, strict=True), key=itemgetter(0))
+    ]
+    return str(_pieces().answer(pieces if text.strip() else []))
 
 
 def places_html(result: Result) -> str:
     """A card for each place: words, 3x3 map, probabilities, points and mask; or why there is none."""
-    if result.placed.whole_image:
-        cards = "<p class='empty'>The answer is about the whole picture; no segmenter was asked.</p>"
-    elif not result.placed.groundings:
-        cards = "<p class='empty'>The answer names no place.</p>"
-    else:
-        masks: list[Segmented | None] = [*result.masks]
-        masks += [None] * (len(result.placed.groundings) - len(masks))
-        cards = "".join(
-            _card(k, grounding, mask, result.answer.text)
-            for k, (grounding, mask) in enumerate(zip(result.placed.groundings, masks, strict=True))
-        )
-    notes = "".join(f"<p class='note'>{html.escape(visible(note))}</p>" for note in result.notes)
-    took = " · ".join(f"{html.escape(part)} {value:.2f} s" for part, value in result.seconds.items())
-    return f"<div class='cards'>{cards}</div>{notes}<p class='note'>{took}</p>"
+    masks: Iterable[Segmented | None] = chain(result.masks, repeat(None))
+    cards = [
+        _card(k, grounding, mask, result.answer.text)
+        for k, (grounding, mask) in enumerate(zip(result.placed.groundings, masks, strict=False))
+    ]
+    return str(_pieces().places(result, cards))
 
 
-def _card(k: int, grounding: Grounding, mask: Segmented | None, text: str) -> str:
-    words = html.escape(visible(text[slice(*grounding.span)]))
-    noun = f"{html.escape(visible(grounding.noun))}, " if grounding.noun else ""
+def _pieces() -> Any:
+    """The macros of the page's template."""
+    return page_templates("inference").get_template("page.html").module
+
+
+def _card(k: int, grounding: Grounding, mask: Segmented | None, text: str) -> dict[str, Any]:
+    """What the template shows of a place; `cells` are (probability, strength of the color in percent)."""
     facts = []
     if mask is not None:
         share = 100 * float(mask.mask.mean())
         facts.append(f"mask {share:.1f}% of the picture, score {mask.score:.2f}")
         if mask.fallback:
-            facts.append(f"no candidate fitted: {html.escape(visible(mask.fallback))}")
+            facts.append(f"no candidate fitted: {mask.fallback}")
     if grounding.uncertain:
         facts.append("uncertain: the map is flat")
-    rows = _row("left to right", grounding.horizontal) + _row("top to bottom", grounding.vertical)
-    return (
-        f"<section class='card'><h3><span class='number' style='background:{_colour(k)}'>{k + 1}</span>"
-        f"{noun}{words}</h3><div class='reading'>{_map(k, grounding)}<div>"
-        f"<table><tbody>{rows}</tbody></table><p class='note'>{'; '.join(facts)}</p></div></div></section>"
-    )
-
-
-def _row(name: str, axis: Axis | None) -> str:
-    if axis is None:
-        return f"<tr><th>{name}</th><td class='empty' colspan='3'>not said</td></tr>"
-    cells = "".join(
-        f"<td>{html.escape(word)} <b>{value:.3f}</b></td>"
-        for word, value in zip(axis.classes, axis.probabilities.tolist(), strict=True)
-    )
-    return f"<tr><th>{name}</th>{cells}</tr>"
-
-
-def _map(k: int, grounding: Grounding) -> str:
     most = max(float(grounding.map.max()), 1e-9)
-    cells = "".join(
-        f"<i style='background:color-mix(in srgb,{_colour(k)} {100 * (value / most) ** 0.7:.0f}%,"
-        f"var(--map))'>{100 * value:.0f}</i>"
-        for value in grounding.map.ravel().tolist()
-    )
-    return (
-        f"<div class='map' role='img' aria-label='probabilities of the nine cells, in percent'>{cells}</div>"
-    )
+    return {
+        "color": _color(k),
+        "grounding": grounding,
+        "words": text[slice(*grounding.span)],
+        "cells": [(value, 100 * (value / most) ** 0.7) for value in grounding.map.ravel().tolist()],
+        "facts": facts,
+    }
 
 
-def _colour(k: int) -> str:
+def _color(k: int) -> str:
     red, green, blue = MARKS[k % len(MARKS)]
     return f"#{red:02x}{green:02x}{blue:02x}"

@@ -11,7 +11,7 @@ import yaml
 from flows.dataset.columns import COLUMNS, HUB_LICENSES, PublishedFile, used_splits
 from flows.dataset.croissant import croissant
 from flows.dataset.report.data import ReportData, share
-from flows.dataset.report.markup import number, percent, plural, size, words
+from flows.dataset.report.plain_text import number, percent, plural, size, words
 from schemas.foreign_text import visible
 from schemas.records import SPLITS
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from flows.dataset.columns import COLUMNS, HUB_LICENSES, PublishedFile, used_splits
 from flows.dataset.report.data import ReportData
-from flows.dataset.report.markup import plural, words
+from flows.dataset.report.plain_text import plural, words
 
 _DESCRIBED_DISTORTIONS = 3
 """Croissant has no list of structs in a list of structs: distortions are fields, by their order."""

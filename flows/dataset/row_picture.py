@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from flows.dataset.report.markup import words
+from flows.dataset.report.plain_text import words
 from schemas import masks
 from schemas.drawing.lettering import typeface, wrap
 from schemas.drawing.outlines import outline, spot

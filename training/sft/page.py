@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from itertools import groupby
 from typing import Any
 
+from schemas.html_pages import own_file, page_templates
 from training.sft.rows import IGNORED
 
 
@@ -27,46 +25,43 @@ def page(
 ) -> str:
     """The page as HTML. `table` has its head first; `lines` are shown as they stand."""
     head, *body = table
-    cells = "".join(f"<th>{html.escape(cell)}" for cell in head)
-    for line in body:
-        cells += "<tr>" + "".join(f"<td>{html.escape(cell)}" for cell in line)
-    said = html.escape("\n".join(lines))
-    shown = "".join(_section(row, processor) for row in rows)
-    style = (files("training.sft") / "page.css").read_text(encoding="utf-8")
-    name = html.escape(title)
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>{name}: rows as the model sees them</title><style>{style}</style>"
-        f"<h1>{name}</h1><p class=muted>Rows as the model sees them: text after the chat template, pictures "
-        "after the processor. <mark>Marked</mark> is what the loss is taken on.</p>"
-        f"<table><tr>{cells}</table><pre class=lines>{said}</pre>{shown}\n"
+    template = page_templates("training.sft").get_template("page.html")
+    return template.render(
+        title=title,
+        style=own_file("training.sft", "page.css"),
+        head=head,
+        body=body,
+        lines=lines,
+        sections=[_section(row, processor) for row in rows],
     )
 
 
-def _section(shown: Shown, processor: Any) -> str:
+def _section(shown: Shown, processor: Any) -> dict[str, Any]:
+    """What the template shows of a row."""
     row, found = shown.row, shown.found
     sides = [f"{picture.width} x {picture.height}" for picture in row["images"]]
-    figures = ""
-    for number, picture in enumerate(seen_pictures(found, processor)):
-        was = f", from {sides[number]}" if len(sides) == 1 or "image_grid_thw" in found else " (a tile)"
-        alt = f"picture {number + 1} after the processor"
-        figures += (
-            f'<figure><img src="{_data_uri(picture)}" alt="{alt}">'
-            f"<figcaption>{picture.width} x {picture.height} pixels{was}</figcaption></figure>"
-        )
-    shapes = ", ".join(
-        f"{html.escape(key)} {' x '.join(map(str, value.shape))}" for key, value in found.items()
-    )
-    about = f"{html.escape(row['id'])} &middot; {shapes}"
-    return (
-        f"<section><h2>{html.escape(row['task'])}</h2><p class=muted>{about}</p><div class=beside>"
-        f"<div>{figures or 'no picture'}</div><pre class=row>{_text(found, processor)}</pre></div></section>"
-    )
+    whole = len(sides) == 1 or "image_grid_thw" in found
+    pictures = [
+        {
+            "png": _png(picture),
+            "caption": f"{picture.width} x {picture.height} pixels"
+            + (f", from {sides[number]}" if whole else " (a tile)"),
+        }
+        for number, picture in enumerate(seen_pictures(found, processor))
+    ]
+    return {
+        "task": row["task"],
+        "row_id": row["id"],
+        "shapes": ", ".join(f"{key} {' x '.join(map(str, value.shape))}" for key, value in found.items()),
+        "pictures": pictures,
+        "text": _text(found, processor),
+    }
 
 
-def _text(found: dict[str, Any], processor: Any) -> str:
-    """The tokens' text; what trains is marked, and a token that repeats itself is written once, counted."""
+def _text(found: dict[str, Any], processor: Any) -> list[tuple[str, str, int]]:
+    """The tokens' text in pieces: "trained", "plain", or "repeated" (a token more than three times in a row,
+    written once), with the number of tokens.
+    """
     trains = [label != IGNORED for label in found["labels"][0].tolist()]
     pieces: list[tuple[str, list[int]]] = []
     for (token, trained), same in groupby(zip(found["input_ids"][0].tolist(), trains, strict=True)):
@@ -75,14 +70,15 @@ def _text(found: dict[str, Any], processor: Any) -> str:
         if not pieces or pieces[-1][0] != kind or kind == "repeated":
             pieces.append((kind, []))
         pieces[-1][1].extend([token] * count)
-    text = ""
-    for kind, tokens in pieces:
-        kept = tokens[:1] if kind == "repeated" else tokens
-        words = html.escape(processor.tokenizer.decode(kept, clean_up_tokenization_spaces=False))
-        if kind == "repeated":
-            words = f"<span class=run>{words} &times; {len(tokens)}</span>"
-        text += f"<mark>{words}</mark>" if kind == "trained" else words
-    return text
+    decode = processor.tokenizer.decode
+    return [
+        (
+            kind,
+            decode(tokens[:1] if kind == "repeated" else tokens, clean_up_tokenization_spaces=False),
+            len(tokens),
+        )
+        for kind, tokens in pieces
+    ]
 
 
 def seen_pictures(found: dict[str, Any], processor: Any) -> list[Any]:
@@ -120,7 +116,7 @@ def seen_pictures(found: dict[str, Any], processor: Any) -> list[Any]:
     ]
 
 
-def _data_uri(picture: Any) -> str:
+def _png(picture: Any) -> bytes:
     stored = io.BytesIO()
     picture.save(stored, "PNG")
-    return "data:image/png;base64," + base64.b64encode(stored.getvalue()).decode()
+    return stored.getvalue()

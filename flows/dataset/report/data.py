@@ -152,6 +152,16 @@ class ReportData:
         return {split: sum(n[split] for n in self.tasks.values()) for split in SPLITS}
 
     @property
+    def splits_by_task(self) -> dict[str, tuple[int, ...]]:
+        """Rows by task, then split in the order of `SPLITS`."""
+        return {task: tuple(counts[split] for split in SPLITS) for task, counts in self.tasks.items()}
+
+    @property
+    def rows_by_source(self) -> dict[str, int]:
+        """Rows by source."""
+        return {source: sum(counts.values()) for source, counts in self.sources.items()}
+
+    @property
     def categories(self) -> dict[str, int]:
         """Injected distortions by class, most frequent first."""
         counts: Counter[str] = Counter()
@@ -163,6 +173,22 @@ class ReportData:
     def levels(self) -> tuple[int, ...]:
         """Injected distortions by level 1 to 5."""
         return tuple(sum(kind.levels[k] for kind in self.distortions) for k in range(5))
+
+    @property
+    def never_injected(self) -> tuple[str, ...]:
+        """Names that could have been injected and weren't, in alphabetical order."""
+        return tuple(sorted(set(self.build.catalogue) - {kind.name for kind in self.distortions}))
+
+    @property
+    def words_by_task(self) -> dict[str, Histogram]:
+        """The answers' lengths by task."""
+        return {text.task: text.words for text in self.text}
+
+    @property
+    def stages(self) -> tuple[tuple[str, float, ShardCount | None], ...]:
+        """Each stage with its seconds and shards, in the order they ran."""
+        seconds, shards = self.build.seconds, self.build.shards
+        return tuple((stage, seconds.get(stage, 0.0), shards.get(stage)) for stage in {**seconds, **shards})
 
 
 def collect(

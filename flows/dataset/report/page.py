@@ -4,94 +4,96 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from importlib import resources
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
-from flows.dataset.report import sections
-from flows.dataset.report.cards import gallery
-from flows.dataset.report.data import ReportData
-from flows.dataset.report.markup import esc, number, plural
+from jinja2 import Environment
+from markupsafe import Markup
 
-_SECTIONS = (
-    ("rows", "Rows"),
-    ("tasks", "Tasks"),
-    ("merged", "Sources"),
-    ("distortions", "Distortions"),
-    ("regions", "Regions"),
-    ("texts", "Texts"),
-    ("balance", "Balance"),
-    ("build", "Build"),
-)
+from flows.dataset.report import cards, charts, plain_text
+from flows.dataset.report.data import ReportData, share
+from schemas.foreign_text import visible
+from schemas.html_pages import own_file, page_templates
+from schemas.records import SPLITS
+
+TITLES = {
+    "rows": "Rows",
+    "tasks": "Tasks",
+    "merged": "Sources",
+    "distortions": "Distortions",
+    "regions": "Regions",
+    "texts": "Texts",
+    "balance": "Balance",
+    "build": "Build",
+}
+"""The sections by their anchors, in the order of the page."""
+_LIMITS = {"MAX_GROUPS": 60, "MAX_DUPLICATES": 20, "MAX_KEPT_OUT": 200}
+_LEVELS = tuple(f"level {k}" for k in range(1, 6))
+_STRENGTH_TICKS = [(k / 2, f"{k / 2:g}") for k in range(8)]
+_SIZES = ("0.1%", "0.2%", "0.4%", "0.8%", "1.6%", "3%", "6%", "13%", "25%", "50%", "100%")
+_SIZE_TICKS = [(2.0**k / 1024, text) for k, text in enumerate(_SIZES)]
+Value = TypeVar("Value")
 
 
-def render(summary: ReportData) -> str:
+def render(data: ReportData) -> str:
     """The page as HTML text that encodes as UTF-8; below about 6 MB for a gallery of six rows a task.
 
     A content security policy in the page forbids every request and every script but ours; all text that came
     with the rows or the files is escaped.
     """
-    css = resources.files(__package__).joinpath("page.css").read_text(encoding="utf-8")
-    script = resources.files(__package__).joinpath("page.js").read_text(encoding="utf-8")
+    script = own_file(__package__, "page.js")
     allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'"
-    bodies = {
-        "rows": gallery(summary.gallery),
-        "tasks": sections.tasks(summary),
-        "merged": sections.merged(summary),
-        "distortions": sections.distortions(summary),
-        "regions": sections.regions(summary),
-        "texts": sections.texts(summary),
-        "balance": sections.balances(summary),
-        "build": sections.build(summary),
-    }
-    links = "".join(f'<a href="#{anchor}">{title}</a>' for anchor, title in _SECTIONS)
-    parts = "".join(
-        f'<section id="{anchor}" aria-labelledby="{anchor}-title"><h2 id="{anchor}-title">{title}</h2>'
-        f"{bodies[anchor]}</section>"
-        for anchor, title in _SECTIONS
-    )
-    name = esc(summary.build.name)
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">'
-        f"<title>{name}: dataset report</title><style>{css}</style></head>"
-        f'<body><a class="skip" href="#main">To the content</a>{_header(summary)}'
-        f'<nav aria-label="Sections"><div>{links}</div></nav><main id="main">{parts}</main>'
-        f'<footer class="end">{_colophon(summary)}</footer><script>{script}</script></body></html>\n'
-    )
-
-
-def _header(data: ReportData) -> str:
-    build = data.build
     types = sum(kind.total > 0 for kind in data.distortions)
-    lede = (
-        f"{plural(data.rows, 'row')} about {plural(data.pictures, 'picture')}, made from "
-        f"{plural(data.photographs, 'photograph')}: {plural(data.distorted_regions, 'region')} distorted in "
-        f"{plural(types, 'way')}."
-    )
-    facts = (
-        ("rows", data.rows),
-        ("pictures", data.pictures),
-        ("photographs", data.photographs),
-        ("distorted regions", data.distorted_regions),
-        ("distortion types", types),
-        ("quarantined", data.quarantined),
-    )
-    numbers = "".join(f"<div><dt>{what}</dt><dd>{number(count)}</dd></div>" for what, count in facts)
-    made = f" · {esc(build.made)}" if build.made else ""
-    return (
-        f'<header class="top"><p class="kicker">Dataset report{made}</p><h1>{esc(build.name)}</h1>'
-        f'<p class="lede">{lede}</p><dl class="facts">{numbers}</dl></header>'
-    )
+    return _templates().get_template("page.html").render(
+        data=data,
+        build=data.build,
+        css=own_file(__package__, "page.css"),
+        script=script,
+        policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'",
+        titles=TITLES,
+        types=types,
+        facts=(
+            ("rows", data.rows),
+            ("pictures", data.pictures),
+            ("photographs", data.photographs),
+            ("distorted regions", data.distorted_regions),
+            ("distortion types", types),
+            ("quarantined", data.quarantined),
+        ),
+        splits=SPLITS,
+        levels=_LEVELS,
+        strength_ticks=_STRENGTH_TICKS,
+        size_ticks=_SIZE_TICKS,
+        **_LIMITS,
+    )  # fmt: skip
 
 
-def _colophon(data: ReportData) -> str:
-    build = data.build
-    return (
-        f"<dl><div><dt>digest</dt><dd><code>{esc(build.digest)}</code></dd></div>"
-        f"<div><dt>configuration</dt><dd><code>{esc(build.config_hash)}</code></dd></div>"
-        f"<div><dt>seed</dt><dd><code>{build.seed}</code></dd></div>"
-        f"<div><dt>code</dt><dd><code>{esc(build.code_version)}</code></dd></div></dl>"
-        "<p>Two builds with one digest hold the same rows.</p>"
-    )
+def _templates() -> Environment:
+    templates = page_templates(__package__)
+    functions = (
+        plain_text.number, plain_text.percent, plain_text.plural, plain_text.seconds, plain_text.size,
+        plain_text.words, charts.columns, charts.ranges, cards.alternative_text, cards.buttons, cards.color,
+        cards.kind, cards.number_place, cards.with_first_look, share, breakable, by_count, in_words, paired,
+    )  # fmt: skip
+    templates.filters |= {function.__name__: function for function in functions}
+    return templates
+
+
+def breakable(name: str) -> Markup:
+    """A catalog name that may break after its underscores."""
+    return Markup("_<wbr>").join(visible(name, 60).split("_"))
+
+
+def by_count(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """The largest first, then by name."""
+    return sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+
+
+def in_words(rows: Iterable[tuple[str, Value]], mark: str = "_") -> list[tuple[str, Value]]:
+    """Rows of a chart, their names with spaces for `mark`."""
+    return [(name.replace(mark, " "), value) for name, value in rows]
+
+
+def paired(names: Sequence[str], values: Sequence[Value]) -> list[tuple[str, Value]]:
+    """Rows of a chart from their names and values."""
+    return list(zip(names, values, strict=True))

@@ -6,7 +6,6 @@ import random
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -25,7 +24,7 @@ from flows.dataset.report import (
     row_meta,
 )
 from flows.dataset.report.gallery import DETAIL_SIDE, THUMB_WIDTH, gallery_item
-from flows.dataset.report.markup import esc, percent, seconds, size
+from flows.dataset.report.plain_text import percent, seconds, size
 from flows.dataset.report.statistics import Histogram, balance
 from schemas import masks
 from schemas.drawing.outlines import outline, spot
@@ -300,17 +299,6 @@ def test_foreign_text_is_never_markup(text: str) -> None:
     assert "\u202e" not in attacked.text
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.text(st.characters(exclude_categories=[])))
-def test_escaped_text_is_inert_and_encodes(text: str) -> None:
-    for kept in (esc(text), esc(text, 20), esc(text, keep_lines=True)):
-        kept.encode("utf-8")
-        assert not re.search(r"[<>\"'\x00-\x09\x0b-\x1f]", kept)
-        assert not re.search(r"&(?!(lt|gt|amp|quot|#x27);)", kept)
-    assert "\n" not in esc(text)
-    assert len(re.sub(r"&[^;]+;|\\[ux][0-9a-f]+|\\[nrt]", "?", esc(text, 20))) <= 21
-
-
 def test_a_picture_is_made_small_with_its_outlines_in_place() -> None:
     tall = photographs()[-1]
     regions = [region("t", ellipse(tall.shape[:2], 0.5, 0.5, 0.2, 0.2), "suit")]
@@ -408,9 +396,3 @@ def test_numbers_read_well() -> None:
     assert [percent(v) for v in (0.0, 0.00001, 0.123, 1.0)] == ["0%", "<0.1%", "12.3%", "100%"]
     assert [seconds(v) for v in (0.5, 12.34, 245, 7620)] == ["0.50 s", "12.3 s", "4 min 05 s", "2 h 07 min"]
     assert [size(v) for v in (999, 12_345, 412_345_678)] == ["999 B", "12.3 kB", "412 MB"]
-
-
-def test_the_page_files_are_packaged() -> None:
-    folder = Path(__file__).parents[3] / "flows/dataset/report"
-    assert (folder / "page.css").is_file()
-    assert (folder / "page.js").is_file()

@@ -1,15 +1,6 @@
-"""Text to HTML: escaping of what others wrote, and the forms of numbers."""
+"""Numbers, durations, sizes and catalog names as a person reads them."""
 
 from __future__ import annotations
-
-import html
-
-from schemas.foreign_text import visible
-
-
-def esc(text: str, limit: int = 0, keep_lines: bool = False) -> str:
-    """`visible` text escaped for HTML content and for quoted attributes."""
-    return html.escape(visible(text, limit, keep_lines), quote=True)
 
 
 def number(value: int) -> str:
