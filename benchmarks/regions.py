@@ -49,7 +49,7 @@ def ours(folder: Path, points: int, exact: bool) -> Generate:
     """This project's proposer."""
     from annotation.regions.interface import Context
     from annotation.regions.proposers.sam import SamProposer
-    from schemas.config import RegionsConfig
+    from schemas.regions_config import RegionsConfig
 
     sam = {
         "model": str(folder), "points_per_side": points, "points_per_batch": BATCH, "exact": exact,

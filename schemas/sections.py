@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictFloat, ValidationInfo
 from pydantic.fields import FieldInfo
 
 from schemas.errors import InputError
@@ -76,9 +76,14 @@ def _no_zero_byte(path: Path) -> Path:
 
 
 ConfigPath = Annotated[Path, AfterValidator(_no_zero_byte)]
+Share = Annotated[StrictFloat, Field(ge=0, le=1)]
 ShortText = Annotated[str, Field(min_length=1, max_length=500)]
 ModelName = Annotated[ShortText, ModelOrFolder()]
 """A name on the Hugging Face hub or a folder. It is part of keys as it is spelled, wherever the folder is."""
+Settings = dict[str, dict[str, Any]]
+"""Settings of plug-ins that were added as files, by the plug-in's name."""
+LEFT_OUT = Field(exclude_if=lambda value: not value)
+"""Out of everything written while empty: keys and files are then as if there were no such setting."""
 _HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 _PLACES = ("/", "~", "./", "../")
 """How a path on this machine begins, where only the text can tell that it is one."""

@@ -12,8 +12,8 @@ from annotation.regions.crops import LAYOUT, as_tensors, bounded, coverage
 from annotation.regions.interface import Candidate, Picture
 from annotation.regions.models import Place, family, load, load_model, transformers
 from annotation.regions.phrases import class_phrase
-from schemas.config import ModelConfig
 from schemas.errors import InputError, SampleError
+from schemas.regions_config import ModelConfig
 
 if TYPE_CHECKING:
     import torch

@@ -11,8 +11,8 @@ from pycocotools import mask as coco_mask
 
 from annotation.regions.interface import Candidate, Rule
 from annotation.regions.tree_cut import solidity
-from schemas.config import RegionsConfig
 from schemas.masks import BoolMask
+from schemas.regions_config import RegionsConfig
 
 SAME_IOU = 0.8  # two masks that overlap more are one region (mask IoU; box IoU would kill nested regions)
 THIN = 0.008  # least radius of the largest inscribed circle, as a share of the long side

@@ -13,10 +13,10 @@ from pycocotools import mask as coco_mask
 
 from annotation import plugin_kinds
 from schemas import masks
-from schemas.config import RegionsConfig
 from schemas.masks import BoolMask
 from schemas.plugins import PlugIns
 from schemas.records import Mask
+from schemas.regions_config import RegionsConfig
 from schemas.sections import Section
 
 Picture = NDArray[np.uint8]

@@ -10,9 +10,9 @@ from annotation.regions import filters, names
 from annotation.regions.interface import LABELLERS, PROPOSERS, Candidate, Context, Picture, Proposals
 from annotation.regions.overlap import carve
 from schemas import masks
-from schemas.config import RegionsConfig
 from schemas.errors import InputError
 from schemas.records import Region
+from schemas.regions_config import RegionsConfig
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from schemas.config import DeviceConfig, ModelConfig
 from schemas.errors import InputError
 from schemas.model_files import load_pretrained, load_weights
+from schemas.regions_config import DeviceConfig, ModelConfig
 
 if TYPE_CHECKING:
     import torch

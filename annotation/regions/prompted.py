@@ -14,8 +14,8 @@ from annotation.regions import models
 from annotation.regions.automask import Automask, Predict, View
 from annotation.regions.automask.grid import Crop
 from annotation.regions.interface import Picture
-from schemas.config import ModelConfig, SamConfig
 from schemas.errors import InputError
+from schemas.regions_config import ModelConfig, SamConfig
 
 if TYPE_CHECKING:
     import torch

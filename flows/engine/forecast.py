@@ -11,7 +11,8 @@ from flows.engine.survey import photographs
 from flows.stages.known import Known
 from flows.stages.stage import Stage
 from flows.stages.table import STAGES, stage_of
-from schemas.config import BuildConfig, models_in
+from schemas.config import BuildConfig
+from schemas.regions_config import models_in
 from schemas.sections import inputs
 
 if TYPE_CHECKING:

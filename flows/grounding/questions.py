@@ -7,8 +7,8 @@ from typing import Literal
 
 from flows.grounding.region_input import RgbImage
 from schemas import masks
-from schemas.config import RegionsConfig
 from schemas.masks import BoolMask
+from schemas.regions_config import RegionsConfig
 
 Kind = Literal["whole", "region", "short", "long"]
 

@@ -29,9 +29,10 @@ from flows.stages.job import Job
 from flows.stages.known import Known
 from flows.stages.stage import Stage, a_photograph
 from flows.stages.survivors import survivors
-from schemas.config import BuildConfig, DeviceConfig, RegionsConfig, models_in
+from schemas.config import BuildConfig
 from schemas.errors import InputError, SpiderError
 from schemas.pictures import load_png
+from schemas.regions_config import DeviceConfig, RegionsConfig, models_in
 from schemas.sections import shaping
 from schemas.shards import Item, ShardWriter, read_items
 from schemas.store import Store

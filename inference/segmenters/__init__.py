@@ -29,7 +29,7 @@ def make_segmenter(
         return GraphSegmenter()
     from annotation.regions.models import find_place
     from inference.segmenters.sam import SamSegmenter
-    from schemas.config import ModelConfig
+    from schemas.regions_config import ModelConfig
 
     where = find_place(device, dtype, "--device")
     return SamSegmenter(ModelConfig(name=model, revision=revision), where, "--segmenter")

@@ -11,11 +11,11 @@ from annotation.regions.crops import cut, scaled_box
 from annotation.regions.text_picture_model import TextPictureModel
 from inference.answers import Encoded, Picture, Segmented
 from schemas import masks
-from schemas.config import ModelConfig
+from schemas.regions_config import ModelConfig
 
 SILENT = frozenset({"a", "an", "and", "at", "in", "of", "on", "the", "this", "that", "with"})
 SPELLED = {"gray": "grey", "centre": "center", "middle": "center"}
-CROP_SCALE, CROPS_PER_BATCH, TEMPLATE = 1.2, 32, "a photo of a {}"  # as schemas.config.ClipConfig
+CROP_SCALE, CROPS_PER_BATCH, TEMPLATE = 1.2, 32, "a photo of a {}"  # as schemas.regions_config.ClipConfig
 
 
 def by_noun(encoded: Encoded, noun: str) -> Segmented | None:

@@ -8,7 +8,7 @@ from annotation.regions import propose
 from annotation.regions.interface import Candidate
 from inference.answers import Picture, Region
 from schemas import masks
-from schemas.config import RegionsConfig
+from schemas.regions_config import RegionsConfig
 
 SETTINGS = RegionsConfig(proposer="coco", labeller="appearance")
 """Candidates that are given, named by the `appearance` labeller, under the builder's default rules."""

@@ -23,7 +23,7 @@ from inference.segmenters.parts import parts_of
 from inference.segmenters.proposed import named
 from inference.segmenters.recent import Recent
 from inference.segmenters.select import choose, to_pixels
-from schemas.config import ModelConfig, SamConfig
+from schemas.regions_config import ModelConfig, SamConfig
 
 if TYPE_CHECKING:
     import torch

@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 from annotation.regions.models import load_model as load_region_model
 from annotation.regions.models import place
 from inference.models import load_model
-from schemas.config import DeviceConfig, ModelConfig
 from schemas.errors import InputError
 from schemas.model_files import load_pretrained, load_processor, load_vision_language_model, reason_of
+from schemas.regions_config import DeviceConfig, ModelConfig
 from tests.annotation.regions.tiny_labellers import save_closed
 from training.sft.options import BaseConfig
 from training.sft.saving import load_base

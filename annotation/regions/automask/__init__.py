@@ -16,7 +16,7 @@ from annotation.regions.automask.found import Found, guesses
 from annotation.regions.automask.geometry import View
 from annotation.regions.automask.grid import points
 from annotation.regions.interface import Candidate, Proposals
-from schemas.config import SamConfig
+from schemas.regions_config import SamConfig
 
 if TYPE_CHECKING:
     import torch

@@ -17,7 +17,7 @@ from annotation.regions.automask import cleaning, runs, suppress
 from annotation.regions.automask.found import Found, Guesses, near_crop_edge
 from annotation.regions.automask.geometry import View, enlarge
 from annotation.regions.automask.runs import Encoded
-from schemas.config import SamConfig
+from schemas.regions_config import SamConfig
 
 BOX_OVERLAP = 0.7
 """`box_nms_thresh` and `crop_nms_thresh` of segment-anything's generator; SSA leaves both as they are."""

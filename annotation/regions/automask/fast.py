@@ -22,7 +22,7 @@ from annotation.regions.automask import cleaning, runs, suppress
 from annotation.regions.automask.found import Found, Guesses, near_crop_edge
 from annotation.regions.automask.geometry import View, Window, enlarge_window, window
 from annotation.regions.automask.runs import Encoded
-from schemas.config import SamConfig
+from schemas.regions_config import SamConfig
 
 if TYPE_CHECKING:
     import torch

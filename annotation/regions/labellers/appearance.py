@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from annotation.regions.color_terms import colour_phrase, colour_terms
 from annotation.regions.interface import Candidate, Context, Labeller, Picture
 from annotation.regions.regionmaps import texture_class, working_lab, working_rgb
-from schemas.config import RegionsConfig
 from schemas.masks import BoolMask
+from schemas.regions_config import RegionsConfig
 
 SMALL = 0.05  # share of the picture below which an area is a patch
 LONG = 4.0  # length over breadth of the rotated bounding box of a strip

@@ -10,8 +10,8 @@ from annotation.regions.interface import Candidate, Context, Labeller, Picture
 from annotation.regions.models import place
 from annotation.regions.noun_phrases import read_vocabulary
 from annotation.regions.text_picture_model import TextPictureModel
-from schemas.config import DeviceConfig, RegionsConfig
 from schemas.errors import InputError
+from schemas.regions_config import DeviceConfig, RegionsConfig
 
 
 def make(config: RegionsConfig) -> Labeller:

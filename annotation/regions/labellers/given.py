@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from annotation.regions.interface import Candidate, Context, Labeller, Picture
-from schemas.config import RegionsConfig
+from schemas.regions_config import RegionsConfig
 
 
 def make(config: RegionsConfig) -> Labeller:

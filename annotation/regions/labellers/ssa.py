@@ -20,7 +20,7 @@ from annotation.regions.interface import Candidate, Context, Labeller, Picture
 from annotation.regions.models import Place, family, in_batches, load, load_model, place, transformers
 from annotation.regions.phrases import noun_phrases
 from annotation.regions.text_picture_model import TextPictureModel
-from schemas.config import DeviceConfig, ModelConfig, RegionsConfig, SsaConfig
+from schemas.regions_config import DeviceConfig, ModelConfig, RegionsConfig, SsaConfig
 
 if TYPE_CHECKING:
     import torch

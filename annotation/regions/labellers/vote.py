@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from annotation.regions.closed_vocabulary import ClosedModel, decide
 from annotation.regions.interface import Candidate, Context, Labeller, Picture
 from annotation.regions.models import place
-from schemas.config import DeviceConfig, RegionsConfig, VoteConfig
+from schemas.regions_config import DeviceConfig, RegionsConfig, VoteConfig
 
 
 def make(config: RegionsConfig) -> Labeller:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from annotation.regions.interface import Context, Picture, Proposals, Proposer
 from annotation.regions.tree import build_tree
 from annotation.regions.tree_cut import candidates, segment
-from schemas.config import RegionsConfig
+from schemas.regions_config import RegionsConfig
 
 
 def make(config: RegionsConfig) -> Proposer:

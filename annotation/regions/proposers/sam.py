@@ -11,7 +11,7 @@ from annotation.regions.automask import View
 from annotation.regions.automask.grid import crops
 from annotation.regions.interface import Context, Picture, Proposals, Proposer
 from annotation.regions.prompted import PromptedModel, automask, one, predictor
-from schemas.config import DeviceConfig, RegionsConfig, SamConfig
+from schemas.regions_config import DeviceConfig, RegionsConfig, SamConfig
 
 
 def make(config: RegionsConfig) -> Proposer:

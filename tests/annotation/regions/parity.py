@@ -23,7 +23,7 @@ from segment_anything import SamAutomaticMaskGenerator
 
 from annotation.regions.interface import Context, Proposals
 from annotation.regions.proposers.sam import SamProposer
-from schemas.config import RegionsConfig
+from schemas.regions_config import RegionsConfig
 from tests.annotation.regions import tiny_models
 from tests.annotation.regions.conftest import load
 

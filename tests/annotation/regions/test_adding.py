@@ -10,8 +10,8 @@ import pytest
 
 from annotation.regions import filters, make_regions, propose_all
 from annotation.regions.interface import Proposer, Registry
-from schemas.config import RegionsConfig
 from schemas.plugins import PlugIns
+from schemas.regions_config import RegionsConfig
 from tests.annotation.regions.conftest import load
 
 PAGE = Path(__file__).parents[3] / "docs" / "adding-a-region-proposer.md"

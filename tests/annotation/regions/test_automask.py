@@ -22,7 +22,7 @@ from annotation.regions.automask.fast import Fast
 from annotation.regions.automask.geometry import enlarge, enlarge_window, window
 from annotation.regions.automask.grid import Crop, crops, points
 from schemas import masks
-from schemas.config import SamConfig
+from schemas.regions_config import SamConfig
 
 QUICK = settings(max_examples=60, deadline=None)
 SEEDS = st.integers(0, 2**32 - 1)

@@ -18,8 +18,8 @@ from annotation.regions.interface import Context, candidate
 from annotation.regions.labellers.clip import ClipLabeller
 from annotation.regions.names import PLACE_WORDS
 from annotation.regions.noun_phrases import parse_vocabulary, read_vocabulary
-from schemas.config import RegionsConfig
 from schemas.errors import InputError
+from schemas.regions_config import RegionsConfig
 from tests.annotation.regions.tiny_labellers import (
     Counter,
     box_mask,

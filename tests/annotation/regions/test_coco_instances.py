@@ -23,9 +23,9 @@ from annotation.regions.coco_instances import (
     load_coco,
 )
 from schemas import masks
-from schemas.config import RegionsConfig
 from schemas.errors import InputError, SampleError
 from schemas.hashing import content_key
+from schemas.regions_config import RegionsConfig
 
 HEIGHT, WIDTH = 60, 80
 POLYGON = [10, 10, 40, 10.5, 40.2, 30, 10, 30]

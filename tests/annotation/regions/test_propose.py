@@ -16,9 +16,9 @@ from annotation.regions import propose
 from annotation.regions.interface import LABELLERS, PROPOSERS, Registry, candidate
 from annotation.regions.names import PLACE_WORDS
 from schemas import masks
-from schemas.config import RegionsConfig
 from schemas.errors import InputError
 from schemas.records import Region
+from schemas.regions_config import RegionsConfig
 
 CONFIG = RegionsConfig()
 COCO = RegionsConfig(proposer="coco", labeller="given")

@@ -22,8 +22,8 @@ from annotation.regions.automask.grid import Crop, crops
 from annotation.regions.interface import Context, Proposals
 from annotation.regions.proposers.sam import SamProposer
 from schemas import masks
-from schemas.config import RegionsConfig, SamConfig
 from schemas.errors import InputError
+from schemas.regions_config import RegionsConfig, SamConfig
 from tests.annotation.regions import parity, tiny_models
 from tests.annotation.regions.conftest import load
 from tests.annotation.regions.parity import Rules, picture

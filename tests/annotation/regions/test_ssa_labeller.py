@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from annotation.regions import propose
 from annotation.regions.interface import Candidate, Context, candidate
 from annotation.regions.labellers.ssa import SsaLabeller
-from schemas.config import RegionsConfig
 from schemas.errors import InputError
+from schemas.regions_config import RegionsConfig
 from tests.annotation.regions.tiny_labellers import (
     WORDS,
     Counter,

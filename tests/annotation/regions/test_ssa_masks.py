@@ -17,9 +17,9 @@ from annotation.regions import propose, ssa_masks
 from annotation.regions.interface import Candidate, candidate
 from annotation.regions.ssa_masks import parse, write
 from schemas import masks
-from schemas.config import RegionsConfig
 from schemas.errors import SampleError
 from schemas.records import SourceImage
+from schemas.regions_config import RegionsConfig
 from tests.annotation.regions.conftest import load
 from tests.annotation.regions.test_coco_instances import runs
 

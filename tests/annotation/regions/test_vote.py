@@ -14,8 +14,8 @@ from annotation.regions.closed_vocabulary import MAP_SIDE, decide
 from annotation.regions.crops import coverage
 from annotation.regions.interface import Context, candidate
 from annotation.regions.labellers.vote import VoteLabeller
-from schemas.config import RegionsConfig
 from schemas.errors import InputError, SampleError
+from schemas.regions_config import RegionsConfig
 from tests.annotation.regions.tiny_labellers import (
     CLOSED,
     box_mask,

@@ -39,10 +39,11 @@ from flows.stages import regions
 from flows.stages.gpu_slots import gpu_name, gpu_slot, slots_folder
 from flows.stages.job import Job
 from flows.stages.ssa_files import SUFFIX, file_names, find
-from schemas.config import BuildConfig, RegionsConfig, config_hash
+from schemas.config import BuildConfig, config_hash
 from schemas.dataset import data_files, load_manifest, raw_rows
 from schemas.errors import InputError
 from schemas.records import SourceImage
+from schemas.regions_config import RegionsConfig
 from schemas.sections import public
 from schemas.shards import read_items
 from schemas.store import Store

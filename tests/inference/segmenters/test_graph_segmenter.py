@@ -107,7 +107,7 @@ def test_any_small_picture_any_points(image: NDArray[np.uint8], points: NDArray[
 def test_regions_are_the_builders() -> None:
     from annotation.regions import propose
     from schemas import masks
-    from schemas.config import RegionsConfig
+    from schemas.regions_config import RegionsConfig
 
     image = photograph("chelsea", 400)
     expected = propose(image, RegionsConfig()).regions

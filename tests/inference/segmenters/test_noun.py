@@ -16,8 +16,8 @@ from inference.answers import Region, Segmented
 from inference.parts import Parts
 from inference.segmenters import make_segmenter
 from inference.segmenters.noun import ClipNouns, by_noun, words
-from schemas.config import ModelConfig
 from schemas.errors import InputError
+from schemas.regions_config import ModelConfig
 from tests.annotation.regions.tiny_labellers import save_clip, save_closed
 from tests.conftest import photograph
 from tests.inference.segmenters.pictures import HOSTILE

@@ -15,8 +15,8 @@ from segment_anything import SamPredictor
 from inference.segmenters import make_segmenter
 from inference.segmenters.sam import SamSegmenter, enlarged
 from inference.segmenters.select import LARGEST, SMALLEST, to_pixels
-from schemas.config import SamConfig
 from schemas.errors import InputError
+from schemas.regions_config import SamConfig
 from tests.annotation.regions import tiny_models
 from tests.annotation.regions.tiny_models import FAMILIES
 from tests.conftest import photograph
