@@ -29,5 +29,5 @@ def call(
 
 
 def config(url: str, **settings: Any) -> VlmConfig:
-    """How the server at `url` is reached, quick to give up."""
-    return VlmConfig.model_validate({"url": url, "deadline": 5.0, "retries": 3, **settings})
+    """How the server at `url` is reached; its deadline is far above what a busy machine needs for a reply."""
+    return VlmConfig.model_validate({"url": url, "deadline": 60.0, "retries": 3, **settings})

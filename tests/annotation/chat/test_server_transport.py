@@ -112,14 +112,19 @@ def test_what_the_server_gets() -> None:
 
 @pytest.mark.parametrize("fault", TRANSPORT_FAULTS)
 def test_every_fault_is_survived(fault: str) -> None:
-    settings = Settings(rates={fault: 0.3}, slow_seconds=1.5)
-    with talking(settings, retries=12, deadline=1.0) as (server, transport), ThreadPoolExecutor(16) as pool:
+    settings = Settings(rates={fault: 0.3}, slow_seconds=60.0)
+    deadline = 1.0 if fault == "slow" else 60.0
+    with (
+        talking(settings, retries=12, deadline=deadline) as (server, transport),
+        ThreadPoolExecutor(16) as pool,
+    ):
         said = [f"number {i}" for i in range(30)]
         replies = list(pool.map(lambda text: transport.complete(call(text)).text, said))
         assert replies == said
         faults = [event.fault for event in server.events].count(fault)
         assert 3 <= faults <= len(server.events) - len(said)
-        assert resent(server.events) == []
+        # With a short deadline a busy machine's reply may come too late as well.
+        assert fault == "slow" or resent(server.events) == []
 
 
 def test_all_faults_at_once() -> None:

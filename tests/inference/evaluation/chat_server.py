@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from typing import Any
 
 TRIAL = "Is this picture blurred?"
 Script = Callable[[str, dict[str, Any]], str | int]
-"""From the last question and the request: the text of an answer, or an HTTP status. 0 hangs."""
+"""From the last question and the request: the text of an answer, or an HTTP status. 0 hangs till the end."""
 
 
 @dataclass
@@ -49,7 +48,7 @@ def _reply(text: str, logprobs: bool) -> bytes:
 @contextmanager
 def serving(script: Script, **more: Any) -> Iterator[ChatServer]:
     told = ChatServer(script, **more)
-    gate = threading.Lock()
+    gate, over = threading.Lock(), threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -59,7 +58,7 @@ def serving(script: Script, **more: Any) -> Iterator[ChatServer]:
                 told.keys.add(self.headers.get("Authorization"))
             said = told.script(question_of(request), request)
             if said == 0:
-                time.sleep(1.0)
+                over.wait(60)
                 self.close_connection = True
                 return
             status = said if isinstance(said, int) else 200
@@ -83,6 +82,7 @@ def serving(script: Script, **more: Any) -> Iterator[ChatServer]:
     try:
         yield told
     finally:
+        over.set()
         listening.shutdown()
         listening.server_close()
         thread.join()

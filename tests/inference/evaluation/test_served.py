@@ -80,7 +80,7 @@ def test_a_fault_is_its_items_own_and_asked_again(tmp_path: Path, fault: int, re
         return fault if bad else well(question, request)
 
     with serving(script) as server:
-        done = run(server.url, tmp_path, 0.5)
+        done = run(server.url, tmp_path, 3.0 if fault == 0 else 20.0)
         assert done.summary.errors == {reason: 1}
         failing.clear()
         before = len(server.asked)
