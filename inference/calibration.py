@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from inference.answers import Answer
-from inference.evaluation.metrics import expected_calibration_error
 from inference.points import Temperatures, class_probabilities, pair_probabilities, readable
 from inference.positions import find_positions
 from inference.vocabulary import PAPER, Vocabulary
@@ -181,6 +180,22 @@ def _fit(rows: Sequence[Example], vocabulary: Vocabulary, axis: AxisName, strate
         ece_before=error_before,
         ece=error,
     )
+
+
+def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = BINS) -> float:
+    """ECE: over equal bins of confidence from 0 to 1, the mean distance of accuracy and confidence, weighted
+    by the bins' sizes (Guo et al., arXiv 1706.04599; bins are open on the left). NaN for no value.
+
+    Raises ValueError for a confidence outside 0..1.
+    """
+    sure, right = np.asarray(confidence, np.float64), np.asarray(correct, np.float64)
+    if sure.size == 0:
+        return float("nan")
+    if not ((sure >= 0) & (sure <= 1)).all():
+        raise ValueError("a confidence is a number from 0 to 1")
+    place = np.clip(np.ceil(sure * bins).astype(np.int64) - 1, 0, bins - 1)
+    gap = np.bincount(place, right, bins) - np.bincount(place, sure, bins)
+    return float(np.abs(gap).sum() / sure.size)
 
 
 def _probabilities(

@@ -76,11 +76,6 @@ class Vocabulary:
 _KNOWN: WeakKeyDictionary[Any, tuple[int, Vocabulary]] = WeakKeyDictionary()
 
 
-def watched(tokenizer: Any) -> Vocabulary:
-    """`Vocabulary.of`: the tokens whose logits text-to-point reads."""
-    return Vocabulary.of(tokenizer)
-
-
 def vocabulary_of_texts(texts: Iterable[str]) -> Vocabulary:
     """The vocabulary of numbered token texts, as a server returns them: text number i is token i.
 

@@ -101,7 +101,6 @@ def _metadata() -> dict[bytes, bytes]:
 
 
 ROW_SCHEMA = pa.schema([pa.field(name, kind) for name, kind in _FIELDS.items()], metadata=_metadata())
-ROW_COLUMNS: tuple[str, ...] = tuple(_FIELDS)
 TEXT_COLUMNS: tuple[str, ...] = tuple(name for name in _FIELDS if name != "images")
 
 

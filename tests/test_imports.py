@@ -20,7 +20,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "inference": ("schemas", "annotation", "inference"),
 }
 """What the modules of each package may import of ours."""
-RESERVED = {"prefect": "flows", "prefect_dask": "flows", "prefect_ray": "flows", "pyarrow": "schemas"}
+RESERVED = {"prefect": "flows", "pyarrow": "schemas"}
 """Libraries that one package alone knows."""
 PRESENT = tuple(package for package in ALLOWED if (ROOT / package).is_dir())
 

@@ -134,11 +134,6 @@ def _load(path: Path, changed: int, size: int) -> CocoIndex:
     return CocoIndex(path, tuple(pictures), orphans, sizes, dict(by_picture), categories)
 
 
-def coco_candidates(index: CocoIndex, file_name: str, height: int, width: int) -> list[Candidate]:
-    """One picture's annotations as candidates at (height, width). Raises SampleError like `candidates_of`."""
-    return candidates_of(index.annotations(file_name), height, width)
-
-
 def candidates_of(annotations: Json, height: int, width: int) -> list[Candidate]:
     """Candidates at (height, width) from `CocoIndex.annotations`: crowds and box-only annotations are marked,
     not dropped.

@@ -28,11 +28,6 @@ class Spread:
     chi_square: float
     degrees: int
 
-    @property
-    def excess(self) -> float:
-        """Chi-square a degree of freedom; 0 when there is nothing to compare."""
-        return self.chi_square / self.degrees if self.degrees > 0 else 0.0
-
 
 def balance(
     samples: Iterable[Sample], names: Sequence[str] | None = None, min_region_area: float = 0.0

@@ -1,4 +1,4 @@
-"""Metrics over masks, answers and scores: IoU and its means, rates, correlations, calibration error."""
+"""Metrics over masks, answers and scores: IoU, points inside, correlations."""
 
 from __future__ import annotations
 
@@ -51,34 +51,6 @@ def ious(intersections: ArrayLike, unions: ArrayLike) -> Numbers:
     """Intersection over union of each mask, 1 where the union is empty (nothing to find, nothing found)."""
     both, either = np.asarray(intersections, np.float64), np.asarray(unions, np.float64)
     return np.divide(both, either, out=np.ones_like(either), where=either > 0)
-
-
-def giou(intersections: ArrayLike, unions: ArrayLike) -> float:
-    """gIoU of reasoning segmentation: the mean of the masks' IoU (LISA, arXiv 2308.00692). NaN for none."""
-    values = ious(intersections, unions)
-    return float(values.mean()) if values.size else float("nan")
-
-
-def ciou(intersections: ArrayLike, unions: ArrayLike) -> float:
-    """cIoU: the sum of intersections over the sum of unions, 1 for empty unions. NaN for no mask."""
-    both, either = np.asarray(intersections, np.float64), np.asarray(unions, np.float64)
-    if either.size == 0:
-        return float("nan")
-    return float(ious(both.sum(), either.sum()))
-
-
-def class_miou(intersections: ArrayLike, unions: ArrayLike, classes: Sequence[str]) -> float:
-    """Mean over classes of each class's cIoU. A class without a pixel in truth or prediction is left out.
-
-    NaN when all are.
-    """
-    both, either = np.asarray(intersections, np.float64), np.asarray(unions, np.float64)
-    names, place = np.unique(np.asarray(classes, dtype=str), return_inverse=True)
-    sums = np.zeros((2, len(names)))
-    np.add.at(sums[0], place, both)
-    np.add.at(sums[1], place, either)
-    seen = sums[1] > 0
-    return float((sums[0, seen] / sums[1, seen]).mean()) if seen.any() else float("nan")
 
 
 def share_inside(points: Sequence[tuple[float, float]], truth: Mask) -> float:
@@ -153,19 +125,3 @@ def _fit_logistic(x: Numbers, y: Numbers) -> Numbers:
     limits = {"ftol": _FIT_TOLERANCE, "xtol": _FIT_TOLERANCE, "max_nfev": _FIT_STEPS}
     found = least_squares(lambda b: curve(b) - y, start, jac=slopes, method="lm", **limits)
     return curve(found.x)
-
-
-def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike, bins: int = 15) -> float:
-    """ECE: over equal bins of confidence from 0 to 1, the mean distance of accuracy and confidence, weighted
-    by the bins' sizes (Guo et al., arXiv 1706.04599; bins are open on the left). NaN for no value.
-
-    Raises ValueError for a confidence outside 0..1.
-    """
-    sure, right = np.asarray(confidence, np.float64), np.asarray(correct, np.float64)
-    if sure.size == 0:
-        return float("nan")
-    if not ((sure >= 0) & (sure <= 1)).all():
-        raise ValueError("a confidence is a number from 0 to 1")
-    place = np.clip(np.ceil(sure * bins).astype(np.int64) - 1, 0, bins - 1)
-    gap = np.bincount(place, right, bins) - np.bincount(place, sure, bins)
-    return float(np.abs(gap).sum() / sure.size)

@@ -225,7 +225,7 @@ def test_many_samples_are_balanced(many: list[Sample]) -> None:
     spreads = balance(many, min_region_area=0.02)
     assert set(spreads) == {"name", "level", "position", "size", "rank"}
     for what, limit in {"name": 2.5, "position": 2.5, "size": 2.5, "rank": 3.0}.items():
-        assert spreads[what].excess < limit, (what, spreads[what])
+        assert spreads[what].chi_square < limit * spreads[what].degrees, (what, spreads[what])
     names = spreads["name"].counts
     assert min(names.values()) >= 1, "a distortion was never used"
     assert max(names.values()) < 4 * np.mean(list(names.values()))
@@ -249,8 +249,10 @@ def test_balance_sees_a_lopsided_plan(many: list[Sample]) -> None:
     lopsided = [
         s for s in many if any(r.distortions and r.distortions[0].category == "blur" for r in s.regions)
     ]
-    assert balance(lopsided)["name"].excess > balance(many)["name"].excess
+    some, everything = balance(lopsided)["name"], balance(many)["name"]
+    assert some.degrees == everything.degrees
+    assert some.chi_square > everything.chi_square
 
 
 def test_balance_of_nothing() -> None:
-    assert all(spread.excess == 0 for spread in balance([]).values())
+    assert all(spread.chi_square == 0 for spread in balance([]).values())

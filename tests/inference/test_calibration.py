@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from inference.calibration import Example, calibrate, examples, load, save
+from inference.calibration import Example, calibrate, examples, expected_calibration_error, load, save
 from inference.points import class_probabilities
 from inference.vocabulary import Vocabulary
 from inference.words import CLASSES
@@ -119,3 +120,13 @@ def test_a_file_that_is_no_calibration_is_refused(tmp_path: Path, data: bytes) -
         load(path, "m", "p", "grid")
     with pytest.raises(InputError, match=r"missing\.json"):
         load(tmp_path / "missing.json", "m", "p", "grid")
+
+
+def test_the_calibration_error_by_hand() -> None:
+    confidence, correct = [0.95, 0.95, 0.55, 0.55, 0.1], [1, 1, 1, 0, 0]
+    by_hand = (2 * abs(1.0 - 0.95) + 2 * abs(0.5 - 0.55) + 1 * abs(0.0 - 0.1)) / 5
+    assert expected_calibration_error(confidence, correct, bins=10) == pytest.approx(by_hand)
+    assert expected_calibration_error([1.0, 0.0], [1, 0]) == 0.0
+    assert math.isnan(expected_calibration_error([], []))
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        expected_calibration_error([1.01], [1])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inference.vocabulary import Vocabulary, token_texts, vocabulary_of_texts, watched, word_of
+from inference.vocabulary import Vocabulary, token_texts, vocabulary_of_texts, word_of
 from schemas.errors import InputError
 from tests.annotation.chat.packages import install
 from tests.inference import tokenizers
@@ -81,7 +81,7 @@ def test_every_spelling_lands_in_its_class(found: dict[str, Any], kind: str) -> 
 @pytest.mark.parametrize("kind", KINDS)
 def test_watched_tokens_write_place_words_and_nothing_else(found: dict[str, Any], kind: str) -> None:
     tokenizer = found[kind]
-    vocabulary = watched(tokenizer)
+    vocabulary = Vocabulary.of(tokenizer)
     texts = texts_of(tokenizer)
     assert np.array_equal(vocabulary.columns, np.unique(vocabulary.columns))
     assert sum(places.size for places in vocabulary.classes.values()) == vocabulary.columns.size

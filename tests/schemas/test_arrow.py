@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from schemas.arrow import (
-    ROW_COLUMNS,
     ROW_SCHEMA,
     TEXT_COLUMNS,
     dataset_digest,
@@ -35,7 +34,7 @@ def test_schema_is_the_one_datasets_makes_of_its_features() -> None:
 
 
 def test_columns_are_those_of_the_design_and_images_come_last() -> None:
-    assert (*TEXT_COLUMNS, "images") == ROW_COLUMNS
+    assert [*TEXT_COLUMNS, "images"] == ROW_SCHEMA.names
     assert set(TEXT_COLUMNS) == set(Row.model_fields)
     region = ROW_SCHEMA.field("regions").type.value_type
     assert [region.field(i).name for i in range(region.num_fields)] == [

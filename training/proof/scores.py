@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from schemas.hashing import rng
 from schemas.masks import BoolMask, decode
 from schemas.records import Mask
+from training.photograph_bootstrap import interval, sums_by_photograph, totals
 
 CENTRE = (0.5, 0.5)
 DRAWS = 2000
@@ -57,18 +58,10 @@ def judged(point: Point | None, mask: BoolMask) -> tuple[bool, float]:
 
 def score(hits: Sequence[bool], errors: Sequence[float], photographs: Sequence[str], seed: int = 0) -> Score:
     """Means over rows; intervals by drawing whole photographs with replacement, 2.5% to 97.5%."""
-    names = sorted(set(photographs))
-    member = [np.flatnonzero([name == photograph for photograph in photographs]) for name in names]
-    values = np.stack([np.asarray(hits, dtype=float), np.asarray(errors, dtype=float)])
-    sums = np.stack([values[:, rows].sum(axis=1) for rows in member])
-    counts = np.array([len(rows) for rows in member], dtype=float)
-    drawn = rng(seed, "proof", "bootstrap").integers(len(names), size=(DRAWS, len(names)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)[:, None]
-    low, high = np.quantile(means, [0.025, 0.975], axis=0)
-    return Score(
-        values.shape[1], float(values[0].mean()), (float(low[0]), float(high[0])),
-        float(values[1].mean()), (float(low[1]), float(high[1])),
-    )  # fmt: skip
+    sums = sums_by_photograph(np.stack([hits, errors, np.ones(len(hits))], axis=1), photographs)
+    drawn = totals(sums, DRAWS, rng(seed, "proof", "bootstrap"))
+    hit, error = (interval(drawn[:, column] / drawn[:, 2]) for column in (0, 1))
+    return Score(len(hits), hit[0], hit[1:], error[0], error[1:])
 
 
 def apart(better: NDArray[np.float64] | tuple[float, float], other: tuple[float, float]) -> bool:

@@ -13,7 +13,8 @@ from typing import Any
 from schemas.dataset import load_manifest
 from schemas.errors import InputError
 from schemas.store import write_atomically
-from training.sft.held_out import Interval, Summary, held_out, held_out_rows, summaries
+from training.photograph_bootstrap import Interval
+from training.sft.held_out import Summary, held_out, held_out_rows, summaries
 from training.sft.options import TrainOptions
 
 RESULT = "ablation.json"

@@ -9,14 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from schemas.dataset import split_files
 from schemas.hashing import rng
 from schemas.row_group_reader import row_labels
 from schemas.store import write_atomically
 from training.mixture import Mixture
+from training.photograph_bootstrap import Interval, interval, sums_by_photograph, totals
 from training.sft.options import DataConfig, TrainOptions
 from training.sft.saving import load_trained
 from training.streaming import stream
@@ -129,10 +127,6 @@ def _foretold(model: Any, example: dict[str, Any]) -> tuple[float, int, int]:
     return float(cross_entropy(logits, wanted, reduction="sum")), len(at), right
 
 
-Interval = tuple[float, float, float]
-"""A value and the 2.5 and 97.5% points of its bootstrap; three times the value with one photograph."""
-
-
 @dataclass(frozen=True)
 class Summary:
     """The rows of a task: `loss` in nats a token, `accuracy` the share of tokens foretold rightly.
@@ -150,36 +144,23 @@ class Summary:
 def summaries(scores: Sequence[Score], compared: Sequence[Score], seed: int) -> dict[str, Summary]:
     """By task, "all" first. Photographs, not rows, are resampled: rows of one photograph aren't independent.
 
-    `compared` are another model's scores of the same rows. Percentile bootstrap (Efron 1979).
+    `compared` are another model's scores of the same rows, in the same order. Percentile bootstrap.
     """
     found = {}
     for task in (OVERALL, *sorted({score.task for score in scores})):
-        own, other = (
-            [score for score in given if task in (OVERALL, score.task)] for given in (scores, compared)
-        )
-        names = sorted({score.photograph for score in own})
-        sums, other_sums = _sums(own, names), _sums(other, names)
-        count = len(names)
-        draws = rng(seed, "bootstrap", task).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
-        weights = np.concatenate((np.ones((1, count)), draws))
-        totals, other_totals = weights @ sums, weights @ other_sums
-        loss, accuracy = totals[:, 0] / totals[:, 1], totals[:, 2] / totals[:, 1]
-        difference = loss - other_totals[:, 0] / other_totals[:, 1]
+        pairs = [
+            (own, other) for own, other in zip(scores, compared, strict=True) if task in (OVERALL, own.task)
+        ]
+        values = [(own.loss, own.tokens, own.right, other.loss, other.tokens) for own, other in pairs]
+        sums = sums_by_photograph(values, [own.photograph for own, _ in pairs])
+        drawn = totals(sums, RESAMPLES, rng(seed, "bootstrap", task))
+        losses, tokens, right, other_losses, other_tokens = drawn.T
+        loss = losses / tokens
         found[task] = Summary(
-            len(own), count, _interval(loss), _interval(accuracy), _interval(difference)
-        )  # fmt: skip
+            rows=len(pairs),
+            photographs=len(sums),
+            loss=interval(loss),
+            accuracy=interval(right / tokens),
+            loss_difference=interval(loss - other_losses / other_tokens),
+        )
     return found
-
-
-def _sums(scores: Sequence[Score], names: list[str]) -> NDArray[np.float64]:
-    """(photographs, 3): loss, tokens, right tokens of each photograph's rows."""
-    places = {name: place for place, name in enumerate(names)}
-    sums = np.zeros((len(names), 3))
-    for score in scores:
-        sums[places[score.photograph]] += (score.loss, score.tokens, score.right)
-    return sums
-
-
-def _interval(values: NDArray[Any]) -> Interval:
-    low, high = np.quantile(values[1:], (0.025, 0.975))
-    return float(values[0]), float(low), float(high)

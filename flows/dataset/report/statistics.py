@@ -7,6 +7,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from scipy.special import entr
+
 
 class Histogram:
     """Counts between fixed edges, one more than bins; a value outside them is counted in the nearest bin."""
@@ -79,9 +82,9 @@ def balance(what: str, counts: Mapping[str, int]) -> Balance:
     groups, total = len(counts), sum(counts.values())
     if groups == 0 or total == 0:
         return Balance(what, groups, total, 0.0, 0.0, 1.0, ("", 0), ("", 0))
-    expected = total / groups
-    chi_square = sum((count - expected) ** 2 for count in counts.values()) / expected
-    entropy = -sum(count / total * math.log(count / total) for count in counts.values() if count)
+    shares = np.array(list(counts.values())) / total
+    chi_square = total * groups * float(((shares - 1 / groups) ** 2).sum())
+    entropy = float(entr(shares).sum())
     ordered = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
     return Balance(
         what=what,

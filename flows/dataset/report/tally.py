@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import Counter
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -153,20 +153,10 @@ def _picture_keys(row: Row) -> list[bytes]:
 
 def smooth(counts: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
     """Centroid counts blurred by a Gaussian of one cell (edges renormalised), scaled to at most 1."""
-    kernel = [(offset, math.exp(-0.5 * offset**2)) for offset in range(-3, 4)]
-
-    def blur(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        total = np.zeros_like(values)
-        weight = np.zeros_like(values)
-        length = values.shape[0]
-        for offset, weight_here in kernel:
-            low, high = max(0, -offset), min(length, length - offset)
-            total[low:high] += weight_here * values[low + offset : high + offset]
-            weight[low:high] += weight_here
-        return np.asarray(total / weight)
-
-    smooth = blur(blur(counts).T).T
-    peak = float(smooth.max())
-    if peak > 0:
-        smooth = smooth / peak
-    return tuple(tuple(float(value) for value in line) for line in smooth)
+    blurred, weights = (
+        cv2.GaussianBlur(values, (7, 7), 1.0, borderType=cv2.BORDER_CONSTANT)
+        for values in (counts, np.ones_like(counts))
+    )
+    smooth = blurred / weights
+    peak = smooth.max()
+    return tuple(map(tuple, (smooth / peak if peak > 0 else smooth).tolist()))

@@ -15,13 +15,14 @@ from pycocotools.coco import COCO
 
 from annotation.regions import propose
 from annotation.regions.coco_instances import (
+    CocoIndex,
     CocoPicture,
     candidates_of,
     category_phrase,
-    coco_candidates,
     draw,
     load_coco,
 )
+from annotation.regions.interface import Candidate
 from schemas import masks
 from schemas.errors import InputError, SampleError
 from schemas.hashing import content_key
@@ -30,6 +31,11 @@ from schemas.regions_config import RegionsConfig
 HEIGHT, WIDTH = 60, 80
 POLYGON = [10, 10, 40, 10.5, 40.2, 30, 10, 30]
 TWO_PARTS = [[5, 5, 20, 5, 20, 20], [30.5, 30.5, 60, 30, 60, 50, 30, 50]]
+
+
+def coco_candidates(index: CocoIndex, name: str, height: int, width: int) -> list[Candidate]:
+    """The candidates of one picture of a file."""
+    return candidates_of(index.annotations(name), height, width)
 
 
 def ring() -> np.ndarray[Any, np.dtype[np.bool_]]:

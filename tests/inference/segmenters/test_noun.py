@@ -1,9 +1,8 @@
-"""Text to mask by noun: label words, and tiny CLIP models over a real segmenter's regions."""
+"""Text to mask by noun: label words, over a real segmenter's regions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,16 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from annotation.regions.models import find_place
 from inference.answers import Region, Segmented
 from inference.parts import Parts
 from inference.segmenters import make_segmenter
-from inference.segmenters.noun import ClipNouns, by_noun, words
-from schemas.errors import InputError
-from schemas.regions_config import ModelConfig
-from tests.annotation.regions.tiny_labellers import save_clip, save_closed
+from inference.segmenters.noun import by_noun, words
 from tests.conftest import photograph
-from tests.inference.segmenters.pictures import HOSTILE
 
 LABELS = [
     "textured dark brown area",
@@ -105,25 +99,3 @@ def test_every_label_of_a_photograph_finds_its_own_region() -> None:
         found = by_noun(encoded, f"the {region.label}")
         assert found is not None
         assert found.candidate == number
-
-
-@pytest.mark.parametrize("kind", ["clip", "siglip2"])
-def test_clip_takes_the_crop_most_like_the_phrase(kind: str, tmp_path: Path) -> None:
-    folder = save_clip(tmp_path / kind, kind)
-    nouns = ClipNouns(ModelConfig(name=str(folder)), find_place("cpu", "float32", "--device"), "--clip")
-    image = photograph("coffee", 200)
-    encoded = make_segmenter("graph").encode(image)
-    found = nouns(encoded, image, "a cup {0}")
-    assert found is not None
-    again = nouns(encoded, image, "a cup {0}")
-    assert again is not None
-    assert (found.candidate, found.score) == (again.candidate, again.score)
-    assert found.score >= 1 / len(encoded.regions()) - 1e-6
-    np.testing.assert_array_equal(found.mask, encoded.regions()[found.candidate].mask)
-    assert nouns(make_segmenter("graph").encode(HOSTILE["flat"]), HOSTILE["flat"], "cup") is None
-
-
-def test_a_model_of_another_kind_is_one_line(tmp_path: Path) -> None:
-    folder = save_closed(tmp_path / "segformer", "segformer")
-    with pytest.raises(InputError, match=r"^--clip: .* is a model of the type 'segformer'"):
-        ClipNouns(ModelConfig(name=str(folder)), find_place("cpu", "float32", "--device"), "--clip")
