@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from annotation.regions.crops import LAYOUT, as_tensors, bounded, coverage
 from annotation.regions.interface import Candidate, Picture
-from annotation.regions.models import Place, family, load, load_model, transformers
 from annotation.regions.phrases import class_phrase
+from annotation.regions.region_models import Place, family, load, load_model, transformers
 from schemas.errors import InputError, SampleError
 from schemas.regions_config import ModelConfig
 

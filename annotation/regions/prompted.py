@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from annotation.regions import models
+from annotation.regions import region_models
 from annotation.regions.automask import Automask, Predict, View
 from annotation.regions.automask.grid import Crop
 from annotation.regions.interface import Picture
@@ -59,18 +59,18 @@ class Input:
 class PromptedModel:
     """A loaded model of the SAM family; it draws no randomness and keeps nothing of the pictures it sees."""
 
-    def __init__(self, model: ModelConfig, where: models.Place, setting: str) -> None:
+    def __init__(self, model: ModelConfig, where: region_models.Place, setting: str) -> None:
         """Raises InputError, which begins with `setting`, for a model that is missing or of another kind."""
-        package = models.transformers()
-        kind = models.load(package.AutoConfig.from_pretrained, model, _WHAT, setting).model_type
+        package = region_models.transformers()
+        kind = region_models.load(package.AutoConfig.from_pretrained, model, _WHAT, setting).model_type
         if kind not in CLASSES:
             raise InputError(
                 f"{setting}: {model.name!r} is of the kind {kind!r}; known kinds: {', '.join(CLASSES)}"
             )
-        processor = models.load(package.AutoImageProcessor.from_pretrained, model, _WHAT, setting)
+        processor = region_models.load(package.AutoImageProcessor.from_pretrained, model, _WHAT, setting)
         self.input = _input(processor, setting)
         self.where = where
-        self.model = models.load_model(getattr(package, CLASSES[kind]), model, _WHAT, setting, where)
+        self.model = region_models.load_model(getattr(package, CLASSES[kind]), model, _WHAT, setting, where)
         self._two_embeddings = kind == "sam_hq"
 
     def pixels(self, image: Picture, view: View) -> torch.Tensor:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from annotation.regions.crops import LAYOUT, as_tensors
 from annotation.regions.interface import Picture
-from annotation.regions.models import Place, family, in_batches, load, load_model, transformers
+from annotation.regions.region_models import Place, family, in_batches, load, load_model, transformers
 from schemas.regions_config import ModelConfig
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from annotation.chat.messages import Call, Reply
 from annotation.chat.reply_cache import ReplyCache, Share, cache_path, call_key
 from annotation.qa import RowWriter, drafts
 from annotation.qa.tasks import Draft
-from annotation.qa.vlm.backend import Opened, VlmBackend
 from annotation.qa.vlm.conversation import OPENING_TURNS, Conversation, view_of
+from annotation.qa.vlm.dialogue_backend import Opened, VlmBackend
 from annotation.qa.vlm.prompts import Prompts, load_prompts
 from flows.stages.distort import DistortedSample
 from flows.stages.job import Job

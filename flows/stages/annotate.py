@@ -13,6 +13,7 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from annotation.in_order import in_order
 from annotation.plugin_kinds import BACKENDS
 from annotation.qa import (
     Backend,
@@ -24,7 +25,6 @@ from annotation.qa import (
     create,
     drafts,
 )
-from annotation.qa.pooled import in_order
 from flows.stages.distort import DistortedSample
 from flows.stages.failures import limited
 from flows.stages.job import Job

@@ -19,8 +19,8 @@ from typing import Any, TypedDict
 
 from annotation.regions import RegionResult, load, propose_all
 from annotation.regions.interface import Candidate, Picture, settings_of
-from annotation.regions.models import place
 from annotation.regions.noun_phrases import vocabulary_bytes
+from annotation.regions.region_models import place
 from flows.stages.failures import limited, stop
 from flows.stages.given import GIVEN
 from flows.stages.gpu_slots import gpu_name, gpu_slot, slots_folder

@@ -27,7 +27,7 @@ def make_segmenter(
         from inference.segmenters.graph import GraphSegmenter
 
         return GraphSegmenter()
-    from annotation.regions.models import find_place
+    from annotation.regions.region_models import find_place
     from inference.segmenters.sam import SamSegmenter
     from schemas.regions_config import ModelConfig
 

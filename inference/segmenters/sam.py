@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from annotation.regions import models
+from annotation.regions import region_models
 from annotation.regions.automask.geometry import View
 from annotation.regions.automask.grid import Crop
 from annotation.regions.prompted import CPU_POINTS, PromptedModel, automask, one, predictor
@@ -37,7 +37,7 @@ AUTOMATIC = SamConfig()
 class SamSegmenter:
     """A model of the SAM family, loaded once; keeps the embeddings of the last few pictures."""
 
-    def __init__(self, model: ModelConfig, where: models.Place, setting: str) -> None:
+    def __init__(self, model: ModelConfig, where: region_models.Place, setting: str) -> None:
         """Raises InputError, which begins with `setting`, for a model that is missing or of another kind."""
         self.name = model.name
         self.sam = PromptedModel(model, where, setting)
@@ -83,7 +83,7 @@ class _SamEncoded:
                 stacked = np.stack([pixels[index] for index in part]).astype(np.float64)
                 return part, self._sam.prompt(self._embedding, self._view, stacked, multimask=count == 1)
 
-            for part, (logits, scores) in models.in_batches(alike, batch, run):
+            for part, (logits, scores) in region_models.in_batches(alike, batch, run):
                 for row, index in enumerate(part):
                     masks = np.stack([enlarged(plane, self._view) for plane in logits[row]])
                     answers[index] = choose(masks, scores[row].cpu().numpy(), pixels[index])

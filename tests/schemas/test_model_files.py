@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from annotation.regions.models import load_model as load_region_model
-from annotation.regions.models import place
+from annotation.regions.region_models import load_model as load_region_model
+from annotation.regions.region_models import place
 from inference.models import load_model
 from schemas.errors import InputError
 from schemas.model_files import load_pretrained, load_processor, load_vision_language_model, reason_of

@@ -18,7 +18,7 @@ _LOADING = threading.Lock()
 
 
 def make(settings: BackendSettings) -> Backend:
-    from annotation.qa.vlm.backend import create_vlm
+    from annotation.qa.vlm.dialogue_backend import create_vlm
 
     return create_vlm(settings, _Resident)
 

@@ -6,6 +6,6 @@ from annotation.qa.backend import Backend, BackendSettings
 
 
 def make(settings: BackendSettings) -> Backend:
-    from annotation.qa.vlm.backend import create_vlm
+    from annotation.qa.vlm.dialogue_backend import create_vlm
 
     return create_vlm(settings, None)

@@ -8,7 +8,7 @@ from schemas.config import VlmConfig
 
 
 def make(settings: BackendSettings) -> Backend:
-    from annotation.qa.vlm.backend import create_vlm
+    from annotation.qa.vlm.dialogue_backend import create_vlm
 
     return create_vlm(settings, _reach)
 

@@ -16,7 +16,7 @@ from annotation.chat.messages import Call, Picture, Reply, Sampling, Turn
 from annotation.qa import truth
 from annotation.qa.nouns import spoken_label
 from annotation.qa.tasks import Draft
-from annotation.qa.vlm import facts, pictures, structured
+from annotation.qa.vlm import facts, structured, view_pictures
 from annotation.qa.vlm.prompts import Prompts
 from schemas.config import VlmConfig
 from schemas.errors import SampleError
@@ -102,7 +102,7 @@ class Conversation:
 
     def _picture(self) -> Picture:
         if self._whole is None:
-            self._whole = pictures.whole(self._rgb, self._config.picture_side)
+            self._whole = view_pictures.whole(self._rgb, self._config.picture_side)
         return self._whole
 
     def _pictures(self, view: str | None) -> tuple[Picture, ...]:
@@ -110,11 +110,11 @@ class Conversation:
         if view not in self._shown:
             if view is None:
                 shown = facts.shown_regions(self._sample)
-                self._shown[view] = (pictures.outlined(self._rgb, shown, side, numbered=True),)
+                self._shown[view] = (view_pictures.outlined(self._rgb, shown, side, numbered=True),)
             else:
                 region = self._regions[view]
-                drawn = pictures.outlined(self._rgb, [region], side, numbered=False)
-                self._shown[view] = (drawn, pictures.cropped(self._rgb, region, side))
+                drawn = view_pictures.outlined(self._rgb, [region], side, numbered=False)
+                self._shown[view] = (drawn, view_pictures.cropped(self._rgb, region, side))
         return self._shown[view]
 
     def _task(self, draft: Draft) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from annotation.regions import models
+from annotation.regions import region_models
 from annotation.regions.automask.exact import Exact
 from annotation.regions.automask.fast import Fast
 from annotation.regions.automask.found import Found, guesses
@@ -53,7 +53,7 @@ class Automask:
             seen = guesses(*predict(chosen), chosen, self._config.min_predicted_iou, dropped)
             return gather.measure(seen, view, dropped), dropped
 
-        for found, dropped in models.in_batches(range(len(grid)), self._batch, run):
+        for found, dropped in region_models.in_batches(range(len(grid)), self._batch, run):
             gather.add(found, view)  # type: ignore[arg-type]
             self._dropped += dropped
         gather.end_crop(view)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from annotation.regions.closed_vocabulary import decide
 from annotation.regions.crops import cut, scaled_box
 from annotation.regions.interface import Candidate, Context, Labeller, Picture
-from annotation.regions.models import place
 from annotation.regions.noun_phrases import read_vocabulary
+from annotation.regions.region_models import place
 from annotation.regions.text_picture_model import TextPictureModel
 from schemas.errors import InputError
 from schemas.regions_config import DeviceConfig, RegionsConfig

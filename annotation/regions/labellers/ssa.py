@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from annotation.regions.closed_vocabulary import ClosedModel, decide
 from annotation.regions.crops import LAYOUT, Box, as_tensors, coverage, cut, scaled_box
 from annotation.regions.interface import Candidate, Context, Labeller, Picture
-from annotation.regions.models import Place, family, in_batches, load, load_model, place, transformers
 from annotation.regions.phrases import noun_phrases
+from annotation.regions.region_models import Place, family, in_batches, load, load_model, place, transformers
 from annotation.regions.text_picture_model import TextPictureModel
 from schemas.regions_config import DeviceConfig, ModelConfig, RegionsConfig, SsaConfig
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from annotation.regions.closed_vocabulary import ClosedModel, decide
 from annotation.regions.interface import Candidate, Context, Labeller, Picture
-from annotation.regions.models import place
+from annotation.regions.region_models import place
 from schemas.regions_config import DeviceConfig, RegionsConfig, VoteConfig
 
 

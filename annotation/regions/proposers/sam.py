@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from annotation.regions import models
+from annotation.regions import region_models
 from annotation.regions.automask import View
 from annotation.regions.automask.grid import crops
 from annotation.regions.interface import Context, Picture, Proposals, Proposer
@@ -33,7 +33,7 @@ class SamProposer:
     def __init__(self, config: RegionsConfig) -> None:
         """Raises InputError when the model is missing, unreadable or of another kind."""
         self._config = config.sam or SamConfig()
-        where = models.place(config.run_on or DeviceConfig())
+        where = region_models.place(config.run_on or DeviceConfig())
         self.sam = PromptedModel(self._config.model, where, "regions.sam.model")
 
     def __call__(self, images: Sequence[Picture], contexts: Sequence[Context]) -> list[Proposals]:
@@ -51,7 +51,7 @@ class SamProposer:
         def encode(part: Sequence[_Job]) -> tuple[Sequence[_Job], Any]:
             return part, self.sam.encode([self.sam.pixels(images[job.index], job.view) for job in part])
 
-        for part, embeddings in models.in_batches(jobs, self._config.images_per_batch, encode):
+        for part, embeddings in region_models.in_batches(jobs, self._config.images_per_batch, encode):
             for place, job in enumerate(part):
                 if job.index > len(results):
                     results.append(masks.proposals())

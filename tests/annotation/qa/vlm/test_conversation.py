@@ -15,7 +15,7 @@ from annotation.chat.messages import Call, Reply, Turn
 from annotation.qa import check_dialogue, drafts
 from annotation.qa.lexicon import load_lexicon
 from annotation.qa.read_places import find_places
-from annotation.qa.vlm import facts, pictures
+from annotation.qa.vlm import facts, view_pictures
 from annotation.qa.vlm.conversation import Conversation, view_of
 from annotation.qa.vlm.prompts import PLACEHOLDERS, PROMPTS_FOLDER, Prompts, load_prompts
 from schemas import masks
@@ -209,24 +209,24 @@ def test_seeds_follow_the_build_the_sample_and_the_turn() -> None:
 
 def test_pictures_are_lossless_deterministic_and_no_larger_than_allowed() -> None:
     rgb = photograph("coffee", 192)
-    shown = pictures.whole(rgb, 896)
+    shown = view_pictures.whole(rgb, 896)
     assert np.array_equal(load_png(shown.data), rgb)
-    small = pictures.whole(rgb, 100)
+    small = view_pictures.whole(rgb, 100)
     assert max(load_png(small.data).shape[:2]) == 100
-    assert small.sha256 == pictures.whole(rgb.copy(), 100).sha256 != shown.sha256
+    assert small.sha256 == view_pictures.whole(rgb.copy(), 100).sha256 != shown.sha256
     assert shown.media_type == "image/png"
 
 
 def test_an_outline_lies_on_the_regions_edge_and_nowhere_else() -> None:
     rgb = np.full((60, 60, 3), 90, np.uint8)
     marked = region(0, "dog", 4)
-    drawn = load_png(pictures.outlined(rgb, [marked], 896, numbered=False).data)
+    drawn = load_png(view_pictures.outlined(rgb, [marked], 896, numbered=False).data)
     changed = np.any(drawn != rgb, axis=2)
     inside = masks.decode(marked.mask).astype(np.uint8)
     ring = cv2.dilate(inside, np.ones((7, 7))) - cv2.erode(inside, np.ones((7, 7)))
     assert changed.any()
     assert not (changed & (ring == 0)).any()
-    numbered = load_png(pictures.outlined(rgb, [marked], 896, numbered=True).data)
+    numbered = load_png(view_pictures.outlined(rgb, [marked], 896, numbered=True).data)
     assert np.any(numbered != drawn)
     assert np.array_equal(rgb, np.full((60, 60, 3), 90, np.uint8)), "the picture itself stays untouched"
 
@@ -236,11 +236,11 @@ def test_a_crop_holds_the_region_and_some_of_its_surroundings() -> None:
     mask = np.zeros((200, 200), bool)
     mask[0:10, 190:200] = True
     corner = region(0, "dog", 4).model_copy(update={"bbox": masks.bounding_box(mask)})
-    crop = load_png(pictures.cropped(rgb, corner, 896).data)
+    crop = load_png(view_pictures.cropped(rgb, corner, 896).data)
     assert np.array_equal(crop, rgb[:32, 168:])
     mask[:] = True
     everything = corner.model_copy(update={"bbox": masks.bounding_box(mask)})
-    assert np.array_equal(load_png(pictures.cropped(rgb, everything, 896).data), rgb)
+    assert np.array_equal(load_png(view_pictures.cropped(rgb, everything, 896).data), rgb)
 
 
 # ---- prompts

@@ -19,6 +19,7 @@ from annotation.chat.cached_speaker import CachedSpeaker
 from annotation.chat.messages import Call, Reply
 from annotation.chat.reply_cache import ReplyCache
 from annotation.chat.wire_format import request_body
+from annotation.in_order import in_order
 from annotation.plugin_kinds import BACKENDS
 from annotation.qa import (
     BackendSettings,
@@ -30,8 +31,7 @@ from annotation.qa import (
     create,
     drafts,
 )
-from annotation.qa.pooled import in_order
-from annotation.qa.vlm.backend import Opened, VlmBackend
+from annotation.qa.vlm.dialogue_backend import Opened, VlmBackend
 from annotation.qa.vlm.prompts import load_prompts
 from schemas.config import VlmConfig
 from schemas.errors import BuildError, InputError, SampleError
