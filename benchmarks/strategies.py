@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from inference.answers import Answer, Encoded, Grounding, Picture, Segmenter, Strategy
+from inference.answers import Answer, Encoded, Grounding, Picture, Segmenter
 from inference.points import readable, text_to_point
 from inference.positions import find_positions
 from inference.segmenters import make_segmenter
@@ -33,6 +33,7 @@ from inference.segmenters.select import to_pixels
 from inference.vocabulary import Vocabulary
 from inference.words import CLASSES, AxisName, Position
 from schemas import masks
+from schemas.choices import Strategy
 from schemas.masks import BoolMask
 from schemas.records import Mask
 from training import stream

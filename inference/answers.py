@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 Picture = NDArray[np.uint8]
 """(H, W, 3) uint8 RGB."""
-Strategy = Literal["paper", "grid", "proposal"]
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from schemas.choices import Dtype
 from schemas.errors import InputError
 from schemas.model_files import (
     ADAPTER_CONFIG,
@@ -17,8 +18,6 @@ from schemas.model_files import (
     load_vision_language_model,
     reason_of,
 )
-
-Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 _MOST_JSON = 10_000_000
 

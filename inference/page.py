@@ -34,7 +34,7 @@ EXAMPLES = (
 def need_gradio() -> None:
     """Raises InputError where Gradio isn't installed."""
     if find_spec("gradio") is None:
-        raise InputError("the page needs gradio; pip install 'iqa-spider[demo]'")
+        raise InputError("the page needs gradio; pip install 'iqa-spider[app]'")
 
 
 def build_page(ask: Ask, about: str) -> Any:
@@ -103,8 +103,8 @@ def build_page(ask: Ask, about: str) -> Any:
     return page
 
 
-def serve(page: Any, port: int, wait: bool = True) -> str:
-    """Serve the page on this machine alone, and return its address, at once unless `wait`.
+def serve(page: Any, port: int, say: Callable[[str], None] | None = None) -> str:
+    """Serve the page on this machine alone, and return its address; with `say`, say it and wait for the end.
 
     Raises InputError when the port is taken.
     """
@@ -129,8 +129,8 @@ def serve(page: Any, port: int, wait: bool = True) -> str:
         )  # fmt: skip
     except OSError as error:
         raise InputError(f"port {port} of {HOST} can't be taken: {error}; give another --port") from error
-    if wait:
-        print(f"the page is at {address} (stop with Ctrl+C)", flush=True)
+    if say is not None:
+        say(f"the page is at {address} (stop with Ctrl+C)")
         page.block_thread()
     return str(address)
 

@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.answers import Answer, Axis, Grounding, Placed, Region, Strategy
+from inference.answers import Answer, Axis, Grounding, Placed, Region
 from inference.clauses import speaks_of_whole
 from inference.parts import Parts, settle
 from inference.positions import find_positions
 from inference.proposals import choose_region
 from inference.vocabulary import PAPER, Vocabulary
 from inference.words import CLASSES, AxisName, Position, Word
+from schemas.choices import Strategy
 from schemas.drawing.outlines import spot
 
 ANCHORS = np.array([0.08, 0.5, 0.92])

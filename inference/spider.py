@@ -6,16 +6,16 @@ import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 
-from inference.answers import Encoded, Grounding, Picture, Result, Segmented, Segmenter, Strategy
-from inference.models import Dtype, load_model
+from inference.answers import Encoded, Grounding, Picture, Result, Segmented, Segmenter
+from inference.models import load_model
 from inference.points import ONE, Temperatures, text_to_point
 from inference.reading import Sampling
 from inference.segmenters import make_segmenter
 from inference.sources import ModelSource, Source, Spoken
+from schemas.choices import STRATEGIES, Dtype, Strategy
 from schemas.errors import InputError
 
 
@@ -46,8 +46,8 @@ class Spider:
     ) -> None:
         if batch < 1:
             raise InputError(f"batch: {batch} is below 1")
-        if strategy not in get_args(Strategy):
-            raise InputError(f"strategy: {strategy!r} is none of {', '.join(get_args(Strategy))}")
+        if strategy not in STRATEGIES:
+            raise InputError(f"strategy: {strategy!r} is none of {', '.join(STRATEGIES)}")
         self.strategy: Strategy = strategy
         self.temperatures = temperatures
         self.batch = batch

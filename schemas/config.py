@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictFloat, StrictInt, model_validator
 
+from schemas.choices import RunnerName
 from schemas.hashing import canonical_json
 from schemas.records import SAMPLE_KINDS, SampleKind
 from schemas.regions_config import RegionsConfig
@@ -39,7 +40,6 @@ from schemas.sections import (
 
 API_KEY_VARIABLE = "IQA_SPIDER_API_KEY"
 """The environment variable with the key of the server that a model is asked at, unless another is named."""
-RunnerName = Literal["serial", "thread", "process"]
 Strength = Annotated[StrictFloat, Field(ge=0, le=3.41)]
 SampleCount = Annotated[StrictInt, Field(ge=0, le=1000)]
 

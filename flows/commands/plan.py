@@ -1,34 +1,46 @@
-"""The `plan` command: what a build would make and reuse, and how long it would take; writes nothing."""
+"""`iqa-spider plan`: what a build would make and reuse, and how long it would take; writes nothing."""
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from flows.engine import survey
-from flows.engine.forecast import expected, forecast, forecast_requests, missing_inputs
-from flows.progress import duration
-from flows.stages.table import STAGES, needed
-from flows.workers import default_workers
-from schemas.config import BuildConfig
-from schemas.store import Store
+from flows.arguments import add_build, add_json, add_until, read_build
 
 if TYPE_CHECKING:
     from flows.engine.model_calls import RequestForecast
+    from schemas.config import BuildConfig
+
+GROUP = "build"
+HELP = "Say what a build would make, reuse and take; writes nothing"
 
 
-def print_plan(config: BuildConfig, limit: int | None, as_json: bool, until: str | None = None) -> None:
-    """Survey the build, to the stage `until` or to its end, against its store and print shards and time by
-    stage.
-    """
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_build(parser)
+    add_until(parser)
+    add_json(parser, "a summary")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Survey the build, to the stage of `--until` or to its end, against its store."""
+    config = read_build(options)
+    from flows.engine import survey
+    from flows.engine.forecast import forecast, forecast_requests, missing_inputs
+    from flows.progress import duration
+    from flows.stages.table import STAGES, needed
+    from flows.workers import default_workers
+    from schemas.store import Store
+
     missing = missing_inputs(config)
     if missing:
-        _print_expected(config, missing, as_json)
-        return
+        _print_expected(config, missing, options.json)
+        return 0
     store = Store(config.store or config.out / "store")
-    known = survey.start(config, store, limit)
+    known = survey.start(config, store, options.limit)
     survey.look_ahead(known, partial=True)
+    until: str | None = options.until
     workers = config.run.workers or default_workers()
     wanted = needed(until) if until is not None else STAGES
     requests = forecast_requests(known)
@@ -50,7 +62,7 @@ def print_plan(config: BuildConfig, limit: int | None, as_json: bool, until: str
         print(f"nothing to do: {done.resolve()} stands")
     if until is not None and not any(entry.new for entry in stages):
         print(f"nothing to do: all shards until {until} stand")
-    if as_json:
+    if options.json:
         summary: dict[str, Any] = {
             "photographs": len(scanned.refs),
             "shards": {"new": sum(e.new for e in stages), "reused": sum(e.reused for e in stages)},
@@ -67,9 +79,12 @@ def print_plan(config: BuildConfig, limit: int | None, as_json: bool, until: str
         if requests is not None:
             summary["requests"] = {**asdict(requests), "left": requests.left, "seconds": requests.seconds}
         print(json.dumps(summary))
+    return 0
 
 
 def _time(seconds: float | None) -> str:
+    from flows.progress import duration
+
     return "time unknown" if seconds is None else f"about {duration(seconds)}"
 
 
@@ -87,6 +102,10 @@ def _asked(requests: RequestForecast) -> str:
 
 def _print_expected(config: BuildConfig, missing: list[str], as_json: bool) -> None:
     """What is missing, and what can be said without it."""
+    from flows.engine.forecast import expected
+    from flows.progress import duration
+    from flows.workers import default_workers
+
     for line in missing:
         print(line)
     workers = 1 if config.run.runner == "serial" else config.run.workers or default_workers()

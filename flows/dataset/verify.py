@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +28,7 @@ from schemas.meter import SILENT, Progress
 from schemas.pictures import load_png, pixel_hash
 from schemas.shards import file_digest
 
-__all__ = ["Fault", "computed_digest", "print_verification", "verify"]
+__all__ = ["Fault", "computed_digest", "verify"]
 
 _EXPECTED = ("README.md", "croissant.json", "quarantine.parquet", "recipes.parquet", "report.html")
 
@@ -155,18 +154,3 @@ def _digest_of(values: dict[str, Any]) -> str:
     return row_digest(
         row_from_arrow(values), [pixel_hash(load_png(image["bytes"])) for image in values["images"]]
     )
-
-
-def print_verification(folder: Path, as_json: bool, progress: Progress) -> int:
-    """Print the faults, a line each, and return the exit code."""
-    manifest = load_manifest(folder)
-    faults = verify(folder, progress)
-    for fault in faults:
-        print(fault)
-    if not faults:
-        print(f"ok: {manifest.rows} rows in {len(manifest.files)} files, digest {manifest.digest}")
-    if as_json:
-        listed = [{"kind": fault.kind, "place": fault.place, "what": fault.what} for fault in faults]
-        summary = {"ok": not faults, "rows": manifest.rows, "digest": manifest.digest, "faults": listed}
-        print(json.dumps(summary))
-    return 1 if faults else 0

@@ -8,7 +8,8 @@ from typing import Any
 
 from annotation.plugin_kinds import BACKENDS, LABELLERS, PROPOSERS, read_settings
 from flows.stages.given import GIVEN
-from schemas.config import BuildConfig, ImagesConfig, RunnerName, load_config
+from schemas.choices import RunnerName
+from schemas.config import BuildConfig, ImagesConfig, load_config
 from schemas.errors import InputError
 from schemas.plugins import suggest
 from schemas.section_reader import Checks

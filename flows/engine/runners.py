@@ -17,7 +17,7 @@ from flows.engine.prefect_server import end_with_parent
 from flows.stages.job import Job
 from flows.stages.table import run_job, workers_for
 from flows.workers import single_threaded_libraries
-from schemas.config import RunnerName
+from schemas.choices import RunnerName
 from schemas.errors import BuildError
 from schemas.store import Manifest, Store
 

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import chdir
 from multiprocessing import resource_tracker
@@ -52,7 +53,7 @@ from prefect.types.entrypoint import EntrypointType  # noqa: E402
 from pydantic import ValidationError  # noqa: E402
 
 from flows.engine.build import build  # noqa: E402
-from flows.engine.build_summary import print_outcome  # noqa: E402
+from flows.engine.build_summary import outcome_lines  # noqa: E402
 from flows.progress import LineMeter  # noqa: E402
 from schemas.config import BuildConfig  # noqa: E402
 from schemas.errors import BuildError, InputError, SpiderError  # noqa: E402
@@ -90,8 +91,7 @@ def scheduled_build(
     except Exception:
         traceback.print_exc()
         raise
-    print_outcome(outcome)
-    sys.stdout.flush()
+    print("\n".join(outcome_lines(outcome)), flush=True)
     if not outcome.changed:
         return Completed(name="NothingChanged", message="nothing changed")
     new = sum(count.new for count in outcome.shards.values())
@@ -100,12 +100,15 @@ def scheduled_build(
     return Completed(message=f"built {outcome.folder}: {rows} rows; shards: {new} made, {reused} reused")
 
 
-def serve(config: BuildConfig, limit: int | None, cron: str, quiet: bool = False) -> None:
+def serve(
+    config: BuildConfig, limit: int | None, cron: str, say: Callable[[str], None], quiet: bool = False
+) -> None:
     """Serve the build at `cron` (UTC) until SIGINT or SIGTERM, on PREFECT_API_URL's server or one of our own.
 
-    The configuration is the one read now: restart after a change. Stopping ends a run under way and marks it
-    Cancelled; the next one goes on with the shards it left. Raises InputError for a cron Prefect refuses or a
-    server that isn't there, BuildError for a server that is lost.
+    `say` gets a line when it begins and one when it has stopped. The configuration is the one read now:
+    restart after a change. Stopping ends a run under way and marks it Cancelled; the next one goes on with
+    the shards it left. Raises InputError for a cron Prefect refuses or a server that isn't there, BuildError
+    for a server that is lost.
     """
     try:
         CronSchedule(cron=cron)
@@ -117,16 +120,19 @@ def serve(config: BuildConfig, limit: int | None, cron: str, quiet: bool = False
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with prefect_server(resolved.out / ".prefect-schedule") as server, prefect_at(server):
-            _Schedule(resolved, limit, cron, quiet).serve(server)
+            _Schedule(resolved, limit, cron, say, quiet).serve(server)
     except KeyboardInterrupt:
-        print("stopped", flush=True)
+        say("stopped")
 
 
 class _Schedule:
     """A deployment being served: Prefect's runner on its own thread; the main thread takes the signals."""
 
-    def __init__(self, config: BuildConfig, limit: int | None, cron: str, quiet: bool) -> None:
-        self._config, self._limit, self._cron, self._quiet = config, limit, cron, quiet
+    def __init__(
+        self, config: BuildConfig, limit: int | None, cron: str, say: Callable[[str], None], quiet: bool
+    ) -> None:
+        self._config, self._limit, self._cron = config, limit, cron
+        self._say, self._quiet = say, quiet
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(_report)
         self._ended: Future[None] = Future()
@@ -184,7 +190,7 @@ class _Schedule:
         if server.own:
             await _forget_killed_runs(deployment)
         what = f"serving {self._config.name} at {self._cron!r} (UTC) on {server.url} until stopped"
-        print(f"{what}; output {self._config.out}", flush=True)
+        self._say(f"{what}; output {self._config.out}")
         async with asyncio.TaskGroup() as group:
             group.create_task(self._runner.start())
             group.create_task(_watch(server.url))
@@ -196,7 +202,7 @@ class _Schedule:
                 for run in self._runner._process_manager.flow_run_ids():
                     await client.set_flow_run_state(run, Cancelled(message="the schedule was stopped"))
         except (OSError, httpx.HTTPError) as error:
-            print(f"the Prefect server was not told of the stop: {error!r}", file=sys.stderr, flush=True)
+            self._say(f"the Prefect server was not told of the stop: {error!r}")
         finally:
             _kill_runs()
             self._serving.cancel()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from flows.evaluation import evaluate
 from flows.evaluation.models_under_test import Setup
+from schemas.meter import SILENT, Progress
 from training.sft.options import TrainOptions
 from training.sft.saving import ADAPTER
 
@@ -14,7 +15,7 @@ FOLDER = "evaluation"
 
 
 def answered(
-    options: TrainOptions, rows: int, max_tokens: int = 256
+    options: TrainOptions, rows: int, max_tokens: int = 256, progress: Progress = SILENT
 ) -> Callable[[Path], Mapping[str, float]]:
     """An evaluation for `training.sft.ablation`: a run's folder to the measures of its answers.
 
@@ -34,7 +35,7 @@ def answered(
             setup=setup,
             limit=rows,
         )
-        (done,) = evaluate.run(wanted)
+        (done,) = evaluate.run(wanted, progress=progress)
         measured = ((f"{one.task}: {one.measure}", one.value) for one in done.summary.measured)
         return {name: value for name, value in measured if value is not None}
 

@@ -1,8 +1,7 @@
-"""The judge of `evaluate`: its arguments, and the OpenAI-compatible model behind it, every reply kept."""
+"""The judge of `evaluate`: the OpenAI-compatible model behind it, every reply kept."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -24,21 +23,6 @@ IN_FLIGHT = 8
 DEADLINE = 120.0
 RETRIES = 1
 """A call goes to the server up to six times before it is lost: twice for each of the speaker's rounds."""
-
-
-def add_judge_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the judge's arguments to the parser of `evaluate`."""
-    group = parser.add_argument_group(
-        "judge", f"a model that scores answers by a rubric; an API key is taken from {API_KEY}"
-    )
-    group.add_argument("--judge", metavar="URL", help="an OpenAI-compatible server's address, ends in /v1")
-    group.add_argument("--judge-model", metavar="NAME", help="the model's name there")
-    group.add_argument(
-        "--rubric",
-        metavar="NAME",
-        action="append",
-        help="0-10 (descriptions), 0-5 (grounding) or a YAML file; may be given again (default: both)",
-    )
 
 
 class ServedJudge:
@@ -74,24 +58,6 @@ class ServedJudge:
         turns = (Turn("system", call.system), Turn("user", call.question))
         sampling = Sampling(config.temperature, config.top_p, config.max_tokens, call.seed)
         return Call(config.model, None, call.version, turns, sampling)
-
-
-@contextmanager
-def judge_of(options: argparse.Namespace, cache: Path) -> Iterator[Judge | None]:
-    """The judge that the options ask for, None without `--judge`; its replies lie in the file `cache`.
-
-    Raises InputError for options that don't fit together and for a rubric that can't be read.
-    """
-    if options.judge is None:
-        given = [name for name in ("judge_model", "rubric") if getattr(options, name) is not None]
-        if given:
-            raise InputError(f"--{given[0].replace('_', '-')} needs --judge URL; give it too")
-        yield None
-        return
-    if options.judge_model is None:
-        raise InputError("--judge needs --judge-model NAME; give the model's name on that server")
-    with served(options.judge, options.judge_model, options.rubric, cache) as judge:
-        yield judge
 
 
 @contextmanager

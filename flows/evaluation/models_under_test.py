@@ -6,21 +6,19 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from flows.grounding.open import check_server, open_segmenter, open_spider
-from inference.answers import Strategy
 from inference.evaluation import baselines
-from inference.evaluation.interface import Model, Opened
+from inference.evaluation.interface import Benchmark, Model, Opened
+from schemas.choices import BASELINES, Dtype, Strategy
 from schemas.errors import InputError
 
 if TYPE_CHECKING:
     from inference.spider import Spider
 
-COMPARED = ("centre", "whole", "random", "noun")
+COMPARED = BASELINES[1:]
 """The baselines that `--baselines` runs beside the untrained model."""
-UNSERVED = ("kadid10k",)
-"""The benchmarks that begin an answer or read the logits of chosen words, which no chat's protocol offers."""
 _ENDS = 1 << 20
 
 
@@ -35,7 +33,7 @@ class Setup:
     strategy: Strategy = "grid"
     max_tokens: int = 256
     device: str = "auto"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    dtype: Dtype = "auto"
     at_once: int = 8
     seed: int = 0
     revision: str | None = None
@@ -43,18 +41,18 @@ class Setup:
     server: str | None = None
 
 
-def check(name: str, setup: Setup, benchmark: str) -> None:
+def check(name: str, setup: Setup, benchmark: Benchmark) -> None:
     """Raises InputError, before anything is read or asked, for what can't go with a server."""
     if setup.server is None:
         return
     from inference.server_source import ServerSource
 
-    if benchmark in UNSERVED:
+    if benchmark.needs_logits:
         raise InputError(
-            f"{benchmark}: begins the model's answer and reads the logits of its next word, which --server "
-            "can't give; load the model here, by --model alone"
+            f"{benchmark.name}: begins the model's answer and reads the logits of its next word, which "
+            "--server can't give; load the model here, by --model alone"
         )
-    if name in ("oracle", *COMPARED):
+    if name in BASELINES:
         raise InputError(f"--model {name} is a baseline, which asks no server; leave out --server")
     check_server(
         setup.server,

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from flows.grounding.open import quiet_models
+from schemas.choices import CalibratedStrategy
 from schemas.dataset import rows_with_pictures, split_files
 from schemas.errors import InputError
+from schemas.meter import SILENT, Progress
 from schemas.pictures import load_png
 from schemas.records import Mask, Region, Row
 
 if TYPE_CHECKING:
     from inference.answers import Picture
     from inference.calibration import Calibration
-    from inference.models import Dtype
     from inference.points import Temperatures
     from inference.sources import ModelSource, Spoken
+    from schemas.choices import Dtype
 
 BATCH = 8
 """Answers generated at a time."""
@@ -69,12 +71,13 @@ def fit_temperatures(
     *,
     model: str,
     revision: str | None,
-    strategy: Literal["paper", "grid"],
+    strategy: CalibratedStrategy,
     max_tokens: int,
     device: str,
     dtype: Dtype,
-) -> None:
-    """Ask a model the rows' questions, fit, write the file for `--calibration`, and print what it changes.
+    progress: Progress = SILENT,
+) -> list[str]:
+    """Ask a model the rows' questions, fit, write the file for `--calibration`, and say what it changes.
 
     Raises InputError.
     """
@@ -87,30 +90,33 @@ def fit_temperatures(
     from inference.sources import ModelSource
 
     source = ModelSource(load_model(model, revision, dtype, device), Sampling(max_new_tokens=max_tokens))
-    spoken = answered(source, rows)
+    spoken = answered(source, rows, progress)
     found = fitted(source, rows, spoken, strategy)
     before, after = shares_inside(rows, spoken, strategy, (ONE, found.temperatures))
     save(found, out)
+    lines = []
     for axis, fit in (("horizontal", found.horizontal), ("vertical", found.vertical)):
-        print(
+        lines.append(
             f"{axis:<10} temperature {fit.temperature:.3f} from {fit.rows} of {len(rows)} rows: likelihood "
             f"{fit.nll_before:.3f} -> {fit.nll:.3f} nats, error {fit.ece_before:.3f} -> {fit.ece:.3f}"
         )
-    print(f"points     {before:.3f} -> {after:.3f} of them inside the true masks of {len(rows)} rows")
-    print(out)
+    lines.append(f"points     {before:.3f} -> {after:.3f} of them inside the true masks of {len(rows)} rows")
+    return lines
 
 
-def answered(source: ModelSource, rows: Sequence[Asked]) -> list[Spoken]:
+def answered(source: ModelSource, rows: Sequence[Asked], progress: Progress = SILENT) -> list[Spoken]:
     """A model's own answers to the rows, in their order."""
     found: list[Spoken] = []
-    for begin in range(0, len(rows), BATCH):
-        some = rows[begin : begin + BATCH]
-        found += source.answers([row.picture for row in some], [row.question for row in some])
+    with progress("calibrate", len(rows), unit="rows", done="answered") as meter:
+        for begin in range(0, len(rows), BATCH):
+            some = rows[begin : begin + BATCH]
+            found += source.answers([row.picture for row in some], [row.question for row in some])
+            meter.step(len(some))
     return found
 
 
 def fitted(
-    source: ModelSource, rows: Sequence[Asked], spoken: Sequence[Spoken], strategy: Literal["paper", "grid"]
+    source: ModelSource, rows: Sequence[Asked], spoken: Sequence[Spoken], strategy: CalibratedStrategy
 ) -> Calibration:
     """Temperatures from the answers to the rows; one that names no place gives nothing.
 
@@ -130,7 +136,7 @@ def fitted(
 def shares_inside(
     rows: Sequence[Asked],
     spoken: Sequence[Spoken],
-    strategy: Literal["paper", "grid"],
+    strategy: CalibratedStrategy,
     temperatures: Sequence[Temperatures],
 ) -> list[float]:
     """The mean over rows, at each of some temperatures, of the share of an answer's points inside the true

@@ -12,9 +12,9 @@ from flows.grounding.region_input import RgbImage, open_picture
 from schemas.errors import InputError
 
 if TYPE_CHECKING:
-    from inference.answers import Result, Segmenter, Strategy
-    from inference.models import Dtype
+    from inference.answers import Result, Segmenter
     from inference.spider import Spider
+    from schemas.choices import Dtype, Strategy
 
 
 def open_spider(
@@ -100,8 +100,8 @@ def quiet_models() -> None:
         logging.disable_progress_bar()
 
 
-def serve_page(opened: Callable[[], Spider], port: int) -> None:
-    """The page of the command `demo`, until it is stopped; the model is opened when all else is there.
+def serve_page(opened: Callable[[], Spider], port: int, say: Callable[[str], None]) -> None:
+    """The page of the command `app`, until it is stopped; the model is opened when all else is there.
 
     Raises InputError.
     """
@@ -114,4 +114,4 @@ def serve_page(opened: Callable[[], Spider], port: int) -> None:
         picture = open_picture(Path(path))
         return picture, spider.ask(picture, question)
 
-    serve(build_page(ask, spider.about), port)
+    serve(build_page(ask, spider.about), port, say)

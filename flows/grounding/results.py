@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +16,6 @@ if TYPE_CHECKING:
     from inference.answers import Axis, Grounding, Result, Segmented
 
 RgbImage = NDArray[np.uint8]
-
-
-def tell(picture: RgbImage, result: Result, asked: BoolMask | None, as_line: bool, out: Path | None) -> None:
-    """Draw a result if a place is given for it, and print it. Raises InputError."""
-    if out is not None:
-        from inference.drawing import draw_result
-
-        write_picture(out, draw_result(picture, result, asked))
-    print_result(result, picture.shape, asked, as_line)
 
 
 def as_json(result: Result, shape: tuple[int, ...], asked: BoolMask | None = None) -> dict[str, Any]:
@@ -85,17 +75,16 @@ def _mask(mask: BoolMask) -> dict[str, Any]:
     }
 
 
-def print_result(result: Result, shape: tuple[int, ...], asked: BoolMask | None, as_line: bool) -> None:
-    """The answer and its places for people, then, if wanted, everything as the last line for programs."""
+def result_lines(result: Result, shape: tuple[int, ...]) -> list[str]:
+    """The answer and its places for people, for a picture of the shape (H, W, ...)."""
     from schemas.foreign_text import visible
 
     height, width = shape[:2]
-    print(f"question  {visible(result.question)}")
-    print(f"answer    {visible(result.answer.text)}")
+    lines = [f"question  {visible(result.question)}", f"answer    {visible(result.answer.text)}"]
     if result.placed.whole_image:
-        print("place     the whole picture")
+        lines.append("place     the whole picture")
     elif not result.placed.groundings:
-        print("place     none is named")
+        lines.append("place     none is named")
     for k, item in enumerate(result.placed.groundings):
         points = ", ".join(f"({x * width:.0f}, {y * height:.0f})" for x, y in item.points.tolist())
         words = visible(result.answer.text[slice(*item.span)])
@@ -104,11 +93,8 @@ def print_result(result: Result, shape: tuple[int, ...], asked: BoolMask | None,
             mask = result.masks[k]
             line += f", mask {100 * float(mask.mask.mean()):.1f}% of the picture, score {mask.score:.2f}"
             line += f" ({mask.fallback})" if mask.fallback else ""
-        print(line + (", uncertain" if item.uncertain else ""))
-    for note in result.notes:
-        print(f"note      {note}")
-    if as_line:
-        print(json.dumps(as_json(result, shape, asked)))
+        lines.append(line + (", uncertain" if item.uncertain else ""))
+    return lines + [f"note      {note}" for note in result.notes]
 
 
 def write_picture(path: Path, drawn: RgbImage) -> None:

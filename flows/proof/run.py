@@ -135,6 +135,7 @@ def _seed(job: tuple[ProofOptions, TrainOptions, Path]) -> dict[str, Any]:
     return {
         "seed": stage_one.seed,
         "seconds": trained.seconds,
+        "base_loss": trained.base_loss,
         "loss": trained.loss,
         "rows": [
             {

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import stat
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from schemas.errors import InputError
 
+_LOG = logging.getLogger(__name__)
 _POLL_SECONDS = 0.05
 _PATIENCE_SECONDS = 20.0
 
@@ -72,5 +73,5 @@ def _take_any(descriptors: list[int], name: str) -> int:
             return number
         if time.monotonic() > patient_until:
             patient_until = float("inf")
-            print(f"{name}: waiting for one of {len(descriptors)} places on this GPU", file=sys.stderr)
+            _LOG.warning("%s: waiting for one of %d places on this GPU", name, len(descriptors))
         time.sleep(_POLL_SECONDS)

@@ -1,8 +1,8 @@
-"""What a benchmark, a model under test and a measure are; benchmarks by name."""
+"""What a benchmark, a model under test and a measure are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -187,7 +187,21 @@ class Benchmark(Scorer, Protocol):
     """A benchmark: its published files to items, and replies to numbers."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What `evaluate` calls it: the name of its file, with `-` for `_`."""
+        ...
+
+    @property
+    def needs_logits(self) -> bool:
+        """Whether items begin the answer (`Item.start`) or read the logits of chosen words (`Item.words`),
+        which no server's protocol offers.
+        """
+        ...
+
+    @property
+    def judged(self) -> bool:
+        """Whether a model as judge may score the answers too: its items have a `reference` in words."""
+        ...
 
     def open(self, data: Path, limit: int | None) -> Opened:
         """Read the folder (or file) `data`; with `limit` the first items only.
@@ -195,13 +209,3 @@ class Benchmark(Scorer, Protocol):
         Raises InputError in one line that names the file, and the record in it, that isn't as published.
         """
         ...
-
-
-def collect(benchmarks: Iterable[Benchmark]) -> dict[str, Benchmark]:
-    """Benchmarks by name, sorted. Raises ValueError when two have the same name."""
-    found: dict[str, Benchmark] = {}
-    for benchmark in benchmarks:
-        if benchmark.name in found:
-            raise ValueError(f"there are two benchmarks {benchmark.name!r}")
-        found[benchmark.name] = benchmark
-    return dict(sorted(found.items()))

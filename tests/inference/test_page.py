@@ -92,7 +92,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     page = build_page(ask, "tiny <model>, segmenter graph")
     try:
-        yield serve(page, _free_port(), wait=False)
+        yield serve(page, _free_port())
     finally:
         page.close()
 
@@ -106,7 +106,7 @@ def _free_port() -> int:
 def test_a_taken_port_is_one_line(address: str) -> None:
     page = build_page(lambda _path, _question: (np.zeros((1, 1, 3), np.uint8), nowhere()), "")
     with pytest.raises(InputError, match="--port"):
-        serve(page, int(address.rstrip("/").rsplit(":", 1)[1]), wait=False)
+        serve(page, int(address.rstrip("/").rsplit(":", 1)[1]))
 
 
 def test_the_page_listens_on_this_machine_alone(address: str) -> None:

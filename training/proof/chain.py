@@ -34,12 +34,14 @@ class BaseSteps:
 class Trained:
     """One seed's models: folders of the base and of the adapter that stage one made of it.
 
-    `seconds` are processor seconds by part, `loss` stage one's loss at each logged step.
+    `seconds` are processor seconds by part, `base_loss` is the base's loss at its end, `loss`
+    stage one's at each logged step.
     """
 
     base: Path
     adapter: Path
     seconds: dict[str, float]
+    base_loss: float
     loss: list[tuple[int, float]]
 
 
@@ -60,14 +62,13 @@ def train_seed(options: TrainOptions, base: BaseSteps) -> Trained:
     model = new_model(reader, [np.asarray(row["images"][0]) for row in rows[:_PICTURES]], seed)
     formed = form(model, reader, first, base.steps, base.batch, base.rate, seed)
     save(model, reader, folder)
-    print(f"seed {seed}: base, loss {formed.loss:.3f}", flush=True)
     begun = passed(seconds, "base", begun)
 
     named = options.model.model_copy(update={"name": str(folder), "tiny": None})
     done = train(options.model_copy(update={"model": named}), pointed)
     loss = [(int(entry["step"]), float(entry["loss"])) for entry in done.log if "loss" in entry]
     passed(seconds, "stage one", begun)
-    return Trained(folder, done.adapter, seconds, loss)
+    return Trained(folder, done.adapter, seconds, formed.loss, loss)
 
 
 def _side(rows: Sequence[dict[str, Any]]) -> int:

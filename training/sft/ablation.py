@@ -12,6 +12,7 @@ from typing import Any
 
 from schemas.dataset import load_manifest
 from schemas.errors import InputError
+from schemas.meter import SILENT, Progress
 from schemas.store import write_atomically
 from training.photograph_bootstrap import Interval
 from training.sft.held_out import Summary, held_out, held_out_rows, summaries
@@ -92,7 +93,9 @@ def planned(options: TrainOptions, processes: int = 1) -> tuple[dict[str, TrainO
     return runs, rows
 
 
-def ablation(options: TrainOptions, evaluations: Sequence[Evaluation] = ()) -> Ablation:
+def ablation(
+    options: TrainOptions, evaluations: Sequence[Evaluation] = (), progress: Progress = SILENT
+) -> Ablation:
     """Train and compare the four runs, each in `out/NAME`, and write `out/ablation.json`.
 
     What is finished is taken as it is and what was killed goes on. Each of `evaluations` gets each run's
@@ -108,7 +111,7 @@ def ablation(options: TrainOptions, evaluations: Sequence[Evaluation] = ()) -> A
     others: dict[str, dict[str, float]] = {}
     left_out: dict[str, int] = {}
     for name, one in runs.items():
-        done = train(one)
+        done = train(one, progress=progress)
         found = held_out(done.adapter, options, options.data.eval_split)
         if not found.scores:
             raise InputError(f"{options.data.dataset}: no row of {options.data.eval_split!r} fits the model")

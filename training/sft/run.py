@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from schemas.errors import BuildError, InputError, SpiderError
+from schemas.meter import SILENT, Progress
 from schemas.model_files import TRAINING_RECORD, load_processor
 from schemas.store import named_disk_errors, write_atomically
 from training.sft.options import TrainOptions
@@ -88,16 +89,16 @@ def _limit_pixels(processor: Any, options: TrainOptions) -> None:
         raise InputError(f"pixels: the processor's bounds become {images.size}; give min and max")
 
 
-def train(options: TrainOptions, change: Change | None = None) -> Trained:
+def train(options: TrainOptions, change: Change | None = None, progress: Progress = SILENT) -> Trained:
     """Train, or go on from the newest whole checkpoint in `options.out`, and save.
 
     A run that is finished is taken as it is. Raises InputError, and BuildError when another process trains in
     `options.out` or a loss or weight is no number.
     """
     if os.environ.get("RANK", "0") != "0":
-        return _train(options, change)
+        return _train(options, change, SILENT)
     with _held(options.out):
-        return _train(options, change)
+        return _train(options, change, progress)
 
 
 @contextmanager
@@ -118,7 +119,7 @@ def _held(out: Path) -> Iterator[None]:
         yield
 
 
-def _train(options: TrainOptions, change: Change | None) -> Trained:
+def _train(options: TrainOptions, change: Change | None, progress: Progress) -> Trained:
     from accelerate.utils import gather_object
 
     from training.sft.deepspeed import check_file, check_settings
@@ -170,18 +171,19 @@ def _train(options: TrainOptions, change: Change | None) -> Trained:
     base = load_base(options.model, prepared.base, options.model.dtype)
     layout = layout_of(base)
     model = adapted(base, options.lora, options.rates, sharding is None)
-    if rank == 0:
-        print(table(model, layout, options.rates), flush=True)
     feed = Feed(
         data, options.seed, processor, marks, run.max_tokens, rank, processes, place, change or unchanged
     )
-    trainer = StageOne(
-        model, arg, processor, feed, held_out, place, layout, options.rates, run.keep, checkpoint
-    )
-    try:
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    except SpiderError as error:
-        raise _one_line(error) from error
+    stood = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
+    with progress("train", steps, stood, unit="steps", done="done") as meter:
+        meter.note(table(model, layout, options.rates))
+        trainer = StageOne(
+            model, arg, processor, feed, held_out, place, layout, options.rates, run.keep, checkpoint, meter
+        )
+        try:
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        except SpiderError as error:
+            raise _one_line(error) from error
     folder = options.out / ADAPTER
     weights = trainer.gathered()
     unfit: Counter[str] = Counter()

@@ -10,16 +10,33 @@ from typing import Any
 import datasets
 import torch
 from torch.utils.data import DataLoader
+from transformers import PrinterCallback, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from schemas.errors import BuildError
 from schemas.folders import make_durable
+from schemas.meter import Meter
 from training.sft.feed import Collate, EvalRows, Feed, Place, train_loader
 from training.sft.groups import Layout, grouped
 from training.sft.options import RatesConfig, TrainOptions
 
 _LOWER = "lower the rates or run.clip; the same command goes on from the checkpoint before"
+
+
+class _OnMeter(TrainerCallback):
+    """Tells a meter of every step, and of every log as a line."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._meter.step()
+
+    def on_log(self, args: Any, state: Any, control: Any, **named: Any) -> None:
+        logs = named["logs"].items()
+        numbers = ", ".join(f"{name} {value:.4g}" for name, value in logs if isinstance(value, float))
+        self._meter.note(f"step {state.global_step}: {numbers}")
 
 
 class StageOne(SFTTrainer):
@@ -31,7 +48,7 @@ class StageOne(SFTTrainer):
 
     def __init__(
         self, model: Any, args: SFTConfig, processor: Any, feed: Feed, held_out: EvalRows | None,
-        place: Place, layout: Layout, rates: RatesConfig, keep: int, begin: Path | None,
+        place: Place, layout: Layout, rates: RatesConfig, keep: int, begin: Path | None, meter: Meter,
     ) -> None:  # fmt: skip
         self._feed, self._held_out, self._place = feed, held_out, place
         self._layout, self._rates, self._keep, self._draws_of = layout, rates, keep, begin
@@ -40,7 +57,9 @@ class StageOne(SFTTrainer):
         super().__init__(
             model=model, args=args, processing_class=processor, data_collator=Collate(self._pad),
             train_dataset=seen_by_trl, eval_dataset=seen_by_trl if held_out else None,
+            callbacks=[_OnMeter(meter)],
         )  # fmt: skip
+        self.remove_callback(PrinterCallback)
 
     def get_train_dataloader(self) -> DataLoader[dict[str, Any]]:
         """The feed's batches. Ranks share its rows already, so accelerate doesn't split them again."""
@@ -185,6 +204,7 @@ def arguments(options: TrainOptions, steps: int, evaluate: bool) -> SFTConfig:
         max_length=None,
         packing=False,
         report_to="tensorboard",
+        disable_tqdm=True,
         use_cpu=run.device == "cpu",
         deepspeed=None if run.deepspeed is None else str(run.deepspeed),
     )

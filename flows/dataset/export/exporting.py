@@ -1,17 +1,15 @@
-"""The table of export forms, and the one pass over a dataset's rows that feeds them."""
+"""An export: one pass over a dataset's rows that feeds the writer of a format."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from flows.dataset.export.coco import CocoWriter
-from flows.dataset.export.conversations import LlavaWriter, MessagesWriter, ShareGptWriter
-from flows.dataset.export.folder import ExportFolder, new_folder
-from flows.dataset.export.tars import TarWriter
+from flows.dataset.export.folder import new_folder
+from flows.dataset.export.formats import FORMATS
 from schemas.dataset import rows_with_pictures, split_files
 from schemas.errors import InputError
 from schemas.meter import SILENT, Progress
@@ -26,16 +24,6 @@ class RowSink(Protocol):
     def close(self) -> None: ...
 
 
-FORMATS: dict[str, Callable[[ExportFolder, Sequence[Path]], RowSink]] = {
-    "messages": lambda folder, _: MessagesWriter(folder),
-    "llava": lambda folder, _: LlavaWriter(folder),
-    "sharegpt": lambda folder, _: ShareGptWriter(folder),
-    "coco": lambda folder, _: CocoWriter(folder),
-    "webdataset": TarWriter,
-}
-"""Writers by form; each gets the new folder and the files whose rows it will be given."""
-
-
 @dataclass(frozen=True)
 class Written:
     """How many rows and different pictures an export holds."""
@@ -48,17 +36,16 @@ def export(
     dataset: Path, form: str, out: Path, split: str | None,
     tasks: Sequence[str] = (), sources: Sequence[str] = (), progress: Progress = SILENT,
 ) -> Written:  # fmt: skip
-    """Write a dataset to the new folder `out` in one of FORMATS: a split, tasks, sources of it, or all.
+    """Write a dataset to the new folder `out` in a format: a split, tasks, sources of it, or all.
 
     Raises InputError when `out` exists, the form or split is unknown, no row is chosen, or the dataset
     can't be read.
     """
-    if form not in FORMATS:
-        raise InputError(f"format {form!r}: give one of {', '.join(FORMATS)}")
+    make = FORMATS.load(form).make
     folder = dataset.resolve()
     paths = [path for path, _ in split_files(folder, split)]
     with new_folder(out) as target:
-        sink = FORMATS[form](target, paths)
+        sink: RowSink = make(target, paths)
         rows = 0
         with closing(_rows(paths, progress)) as found:
             for row, pictures in found:

@@ -17,7 +17,7 @@ from distortions import catalog_digest
 from flows.engine.build import Outcome, build
 from flows.engine.overrides import Overrides, configure
 from schemas import masks
-from schemas.config import RunnerName
+from schemas.choices import RunnerName
 from schemas.dataset import data_files, raw_rows
 from schemas.pictures import load_png
 from schemas.records import TASKS

@@ -10,8 +10,8 @@ import pytest
 
 from flows.cli import main
 from flows.engine.build import Outcome
+from inference.evaluation.benchmarks.q_bench_a1 import QBenchA1
 from inference.evaluation.judge import ROUNDS
-from inference.evaluation.q_bench import QBenchA1
 from inference.evaluation.rubric import load_rubric
 from schemas.dataset import read_rows, split_files
 from tests.inference.evaluation.judge_server import JudgeServer, Request

@@ -12,7 +12,7 @@ import numpy as np
 from inference.answers import Picture, Region, Segmented
 from inference.evaluation import measures
 from inference.evaluation.interface import Item, Measure, Opened, Reply, Statistic, Values
-from inference.evaluation.spider import score_mask
+from inference.evaluation.mask_scores import score_mask
 from inference.parts import Parts
 from schemas import masks
 from training.sft.tiny import save_tiny
@@ -35,6 +35,8 @@ class Halves:
     pictures: int = 12
     identity: str = "halves-1"
     name: str = "halves"
+    needs_logits: bool = False
+    judged: bool = False
     columns: tuple[str, ...] = COLUMNS
     measures: tuple[Measure | Statistic, ...] = (
         *measures.iou_measures(("where",), over="side"),
@@ -99,6 +101,8 @@ class HalfSegmenter:
     """The half that a point lies in."""
 
     name: str = "halves"
+    needs_logits: bool = False
+    judged: bool = False
     looked: int = 0
 
     def encode(self, image: Picture) -> Encoded:

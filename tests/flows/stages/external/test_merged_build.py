@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from flows.cli import main
-from flows.dataset.export import FORMATS, export
+from flows.dataset.export.exporting import export
+from flows.dataset.export.formats import FORMATS
 from flows.dataset.recipes import pack, rebuild
 from flows.dataset.verify import verify
 from flows.engine.build import Outcome, build
@@ -173,7 +174,7 @@ def test_a_merged_dataset_is_streamed_and_exported(everything: Outcome, tmp_path
     assert sorted(seen) == sorted(pictures)
     only = stream(everything.folder, pictures="none", sources=["q-instruct"])
     assert {row["source"] for row in only} == {"q-instruct"}
-    for form in FORMATS:
+    for form in FORMATS.names():
         written = export(everything.folder, form, tmp_path / form, None)
         assert written.rows == len(pictures)
         assert written.pictures >= len({data for given in pictures.values() for data in given})

@@ -124,6 +124,8 @@ class Kadid10k:
     """The benchmark; each picture is an item of each reading."""
 
     name = "kadid10k"
+    needs_logits = True
+    judged = False
     columns: tuple[str, ...] = (*_SCORED, "no_answer", *(f"predicted: {kind}" for kind in TYPES))
     measures: tuple[Measure | Statistic, ...] = tuple(
         measure for task in READINGS for measure in _measures(task)
@@ -163,6 +165,11 @@ class Kadid10k:
         that is farther from people's score.
         """
         return [_values(item, reply) for item, reply in zip(items, replies, strict=True)]
+
+
+def make() -> Kadid10k:
+    """The benchmark."""
+    return Kadid10k()
 
 
 def _values(item: Item, reply: Reply) -> Values:

@@ -72,6 +72,8 @@ class QBenchA1:
     """The benchmark; `open` reads the published JSON and the folder of pictures beside it."""
 
     name = "q-bench-a1"
+    needs_logits = False
+    judged = False
     columns: tuple[str, ...] = (
         "correct",
         "letter_contained",
@@ -129,6 +131,11 @@ class QBenchA1:
         values[f"correct: {item.labels['type']}"] = right
         values[f"correct: {item.labels['concern']}"] = right
         return values
+
+
+def make() -> QBenchA1:
+    """The benchmark."""
+    return QBenchA1()
 
 
 def _question(record: Record) -> tuple[str, dict[str, str], Choice]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from inference.answers import Picture
 from inference.evaluation.distortion_masks import CLASSES, Drawn, drawn, read_classes, union
 from inference.evaluation.interface import Item, Measure, Opened, Reply, Values
+from inference.evaluation.mask_scores import score_mask
 from inference.evaluation.measures import iou_measures, mean, ratio
 from inference.evaluation.published import (
     Record,
@@ -19,7 +20,6 @@ from inference.evaluation.published import (
     load_picture,
     read_list,
 )
-from inference.evaluation.spider import score_mask
 from schemas import masks
 from schemas.errors import InputError
 from schemas.hashing import content_key
@@ -56,6 +56,8 @@ class QGround:
     """The benchmark: an item for each class that a record has a mask of."""
 
     name = "q-ground"
+    needs_logits = False
+    judged = False
     columns: tuple[str, ...] = (
         *MASK_COLUMNS,
         "target",
@@ -105,6 +107,11 @@ class QGround:
         kind = item.labels["class"]
         values |= {f"{column}: {kind}": found[column] for column in ("intersection", "union")}
         return values
+
+
+def make() -> QGround:
+    """The benchmark."""
+    return QGround()
 
 
 def _cases(record: Record, classes: Mapping[int, str]) -> list[_Case]:

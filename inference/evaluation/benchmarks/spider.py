@@ -13,11 +13,12 @@ from inference.answers import Picture
 from inference.evaluation import measures, metrics
 from inference.evaluation.claim_scores import CLAIM_COLUMNS, score_claims, score_missing
 from inference.evaluation.interface import Item, Measure, Opened, Reply, Statistic, Values
+from inference.evaluation.mask_scores import score_mask
 from schemas import masks
 from schemas.dataset import load_manifest, read_rows, rows_with_pictures, split_files
 from schemas.errors import InputError, SampleError
 from schemas.pictures import load_png
-from schemas.records import TASKS, Mask, Region, Row
+from schemas.records import TASKS, Region, Row
 
 GROUNDING = tuple(task for task in TASKS if task.startswith("grounding"))
 DESCRIBING = tuple(task for task in TASKS if task not in GROUNDING)
@@ -54,6 +55,8 @@ class SpiderBenchmark:
     """
 
     name: str = "spider"
+    needs_logits: bool = False
+    judged: bool = True
     columns: tuple[str, ...] = (*GROUNDING_COLUMNS, *CLAIM_COLUMNS)
     measures: tuple[Measure | Statistic, ...] = _measures()
 
@@ -87,6 +90,11 @@ class SpiderBenchmark:
         return found
 
 
+def make() -> SpiderBenchmark:
+    """The benchmark."""
+    return SpiderBenchmark()
+
+
 def _names_region(row: Row, reply: Reply) -> float | None:
     """Whether the first answer points, by label, at the target and at no other region; None for a model
     that gives masks without words.
@@ -97,40 +105,6 @@ def _names_region(row: Row, reply: Reply) -> float | None:
     target = {i for i, region in enumerate(row.regions) if region.region_id in row.target_region_ids}
     pointed = read_claims(row, reply.texts[:1]).pointed
     return float(bool(pointed) and all(target <= regions for regions in pointed))
-
-
-def score_mask(item: Item, reply: Reply) -> dict[str, float | None]:
-    """The values of an item that asks where, but "region_named".
-
-    The masks of an answer count together; an answer about the whole picture is the mask of all pixels, and
-    no mask at all an empty one. "in_mask" is the share of the points inside the true mask, 0 without an
-    answer or for the whole picture; the point of a mask that came without any is its innermost. It doesn't
-    apply where the whole picture is right. Raises InputError for a true mask of another size than the
-    picture's.
-    """
-    target = item.target
-    if target is None:
-        raise ValueError(f"item {item.id} asks for no mask")
-    found: Sequence[Mask] = reply.masks
-    if reply.whole_image:
-        found = [metrics.full_mask(*target.size)]
-    try:
-        intersection, union = metrics.overlap(found, target)
-    except ValueError as error:
-        raise InputError(f"item {item.id}: {error}; the true mask isn't of the picture's size") from error
-    points = (
-        ()
-        if reply.whole_image
-        else reply.points or [metrics.inner_point(mask) for mask in found if masks.area(mask)]
-    )
-    return {
-        "intersection": float(intersection),
-        "union": float(union),
-        "iou": float(metrics.ious(intersection, union)),
-        "in_mask": None if item.whole_image else metrics.share_inside(points, target),
-        "whole_right": float(bool(found) and reply.whole_image == item.whole_image),
-        "no_answer": float(not found),
-    }
 
 
 _WINDOW = 128

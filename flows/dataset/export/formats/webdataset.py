@@ -18,6 +18,11 @@ from schemas.row_group_reader import GroupReader, row_groups
 _TAR_BYTES = 500_000_000
 
 
+def make(folder: ExportFolder, paths: Sequence[Path]) -> TarWriter:
+    """The writer into `folder` of the rows in the files `paths`."""
+    return TarWriter(folder, paths)
+
+
 class TarWriter:
     """`<split>-NNNNNN.tar`, a new one after 500 MB. A sample is its pictures, `<key>.0.png`, `<key>.1.png`
     and so on, and `<key>.json`: {"rows": [...]}, the rows that show just these pictures.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -11,6 +13,11 @@ from distortions import catalog
 from flows.dataset.export.folder import ExportFolder
 from schemas.errors import InputError
 from schemas.records import Region, Row
+
+
+def make(folder: ExportFolder, paths: Sequence[Path]) -> CocoWriter:
+    """The writer into `folder` of the rows in the files `paths`."""
+    return CocoWriter(folder)
 
 
 class CocoWriter:
