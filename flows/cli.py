@@ -39,12 +39,12 @@ class _Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse does, but an unknown option is told before a missing argument, which it may be."""
         if self._subparsers is None:
-            known = [name for name in self._option_string_actions if name.startswith("--")]
+            known = [name[2:] for name in self._option_string_actions if name.startswith("--")]
             for given in takewhile(lambda word: word != "--", args or ()):
-                option = given.partition("=")[0]
-                is_option = option.startswith("--") and " " not in given
+                option = given.partition("=")[0].removeprefix("--")
+                is_option = given.startswith("--") and " " not in given
                 if is_option and not any(name.startswith(option) for name in known):
-                    self.error(f"unknown option {option}; {suggest(option, known)}")
+                    self.error(f"unknown option --{option}; {suggest(option, known, '--')}")
         return super().parse_known_args(args, namespace)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
@@ -55,17 +55,13 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; every error of ours is one line on standard error."""
-    name, *rest = [*(sys.argv[1:] if arguments is None else arguments)] or [""]
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        if name in ("-h", "--help"):
+        if given and given[0] in ("-h", "--help"):
             _print_help()
             return 0
-        if not name:
-            raise InputError(f"give a command; {_NAME} --help lists them")
-        command = _load(name)
-        parser = _Parser(prog=f"{_NAME} {name}", description=f"{command.HELP}.")
-        command.add_arguments(parser)
-        code: int = command.run(parser.parse_args(rest))
+        command, options = parse(given)
+        code: int = command.run(options)
         return code
     except SpiderError as error:
         _print_error(error)
@@ -76,6 +72,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _drop_output()
         return 1
+
+
+def parse(arguments: Sequence[str]) -> tuple[ModuleType, argparse.Namespace]:
+    """The command and what it is given. Raises InputError, and SystemExit as argparse does."""
+    if not arguments:
+        raise InputError(f"give a command; {_NAME} --help lists them")
+    name, *rest = arguments
+    command = _load(name)
+    parser = _Parser(prog=f"{_NAME} {name}", description=f"{command.HELP}.")
+    command.add_arguments(parser)
+    return command, parser.parse_args(rest)
 
 
 def _load(name: str) -> ModuleType:

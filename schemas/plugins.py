@@ -87,10 +87,15 @@ class PlugIns:
         return path if path.suffix == ".py" else path / "__init__.py"
 
 
-def suggest(name: str, known: Iterable[str]) -> str:
-    """What to do about a name that isn't known: "did you mean 'verify'?", or which names there are."""
+def suggest(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """What to do about a name that isn't known: "did you mean 'verify'?", or which names there are.
+
+    `prefix` is put before the names shown.
+    """
     import difflib
 
     names = sorted(known)
     close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names) or 'none'}"
+    if close:
+        return f"did you mean '{prefix}{close[0]}'?"
+    return f"there are {', '.join(prefix + one for one in names) or 'none'}"

@@ -138,9 +138,41 @@ except SystemExit:
 """
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["build", "--help"], ["nonsense"], ["build"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["build", "--help"], ["evaluate", "--help"], ["nonsense"], ["build"]]
+)
 def test_the_command_line_starts_with_the_standard_library_alone(arguments: list[str]) -> None:
-    assert loaded(HELP.replace("ARGUMENTS", repr(arguments))) == {"flows", "schemas"}
+    assert loaded(HELP.replace("ARGUMENTS", repr(arguments))) <= set(ALLOWED)
+
+
+LIGHT = ("flows.arguments", "schemas.errors")
+
+
+def test_a_command_imports_nothing_of_ours_when_it_is_listed() -> None:
+    """At their tops the files of commands import the arguments and the errors alone."""
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {name}"
+        for path in sorted((ROOT / "flows" / "commands").glob("*.py"))
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for _, name in imports_of(ast.unparse(node), ("flows", "commands"))
+        if name.split(".")[0] in ALLOWED and not any(below(name, light) for light in LIGHT)
+    ]
+    assert wrong == []
+
+
+def test_only_commands_print() -> None:
+    """Library functions return lines or take a progress; scripts that are run by themselves print too."""
+    scripts = ("distortions/calibrate.py", "distortions/plates.py", "flows/cli.py", "flows/progress.py")
+    printing = {
+        path.relative_to(ROOT).as_posix()
+        for package in PRESENT
+        for path in modules(package)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "sys.stdout.write")
+    }
+    allowed = {*scripts, "flows/arguments.py", "flows/engine/schedule.py"}
+    assert {path for path in printing - allowed if not path.startswith("flows/commands/")} == set()
 
 
 def test_a_typo_is_told_before_anything_heavy_is_loaded(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -12,13 +13,23 @@ import cv2
 import numpy as np
 import pytest
 
+from flows import commands
+from flows.cli import COMMANDS as COMMAND_FILES
 from flows.cli import main
 from flows.engine.build import Outcome
 from schemas.records import TASKS
 from tests.conftest import run_cli, write_photographs, write_tiny_config
 from tests.flows import damage
 
-COMMANDS = ("build", "plan", "schedule", "verify", "digest", "report", "show")
+COMMANDS = {
+    "Build a dataset": ["build", "plan", "qa", "schedule"],
+    "Check a dataset and look at it": ["digest", "report", "show", "verify"],
+    "Export a dataset": ["export", "recipes", "regions"],
+    "Train a model": ["ablation", "proof", "train"],
+    "Ask a model": ["app", "describe", "ground", "refer"],
+    "Measure a model": ["calibrate", "evaluate"],
+}
+NAMES = [name for names in COMMANDS.values() for name in names]
 
 
 def exit_code(*arguments: str | Path) -> int:
@@ -29,28 +40,63 @@ def exit_code(*arguments: str | Path) -> int:
         return int(stop.code or 0)
 
 
-def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_groups_the_commands_by_use(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("--help") == 0
-    text = capsys.readouterr().out
-    assert all(f"\n    {command} " in text for command in COMMANDS)
-    for command in COMMANDS:
-        assert exit_code(command, "--help") == 0
-        assert f"usage: iqa-spider {command}" in capsys.readouterr().out
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    blocks = [block.splitlines() for block in captured.out.split("\n\n")]
+    listed = {title: [line.split()[0] for line in lines] for title, *lines in blocks if title in COMMANDS}
+    assert listed == COMMANDS
+    assert sorted(NAMES) == sorted(path.stem for path in Path(commands.__path__[0]).glob("[a-z]*.py"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(name, "--help") == 0
+    assert f"usage: iqa-spider {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_argument_has_help(name: str) -> None:
+    """No bare argument, and no fragment such as "of an answer": its first word begins a phrase."""
+    parser = argparse.ArgumentParser()
+    COMMAND_FILES.load(name).add_arguments(parser)
+    pending = [parser]
+    while pending:
+        for action in pending.pop()._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                pending += action.choices.values()
+                continue
+            assert action.help, action.dest
+            assert action.help.split()[0] not in ("of", "for", "with", "from", "to", "that", "as", "in"), (
+                action.help
+            )
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "the following arguments are required: COMMAND"),
-        (["bulid"], "invalid choice: 'bulid'"),
+        ([], "give a command; iqa-spider --help lists them"),
+        (["bulid"], "unknown command 'bulid'; did you mean 'build'?"),
+        (["--quiet"], "unknown command '--quiet'"),
+        (["xyz"], "unknown command 'xyz'; there are ablation, app, build, "),
+        (["recipes", "pakc"], "invalid choice: 'pakc'; did you mean 'pack'?"),
+        (["export", "d", "--out", "x", "--format", "lava"], "invalid choice: 'lava'; did you mean 'llava'?"),
+        (["build", "c.yaml", "--until", "regoins"], "invalid choice: 'regoins'; did you mean 'regions'?"),
+        (
+            ["build", "c.yaml", "--worker=2", "--unitl", "x"],
+            "unknown option --unitl; did you mean '--until'?",
+        ),
+        (["schedule", "c.yaml", "--corn", "0 3 * * *"], "unknown option --corn; did you mean '--cron'?"),
+        (["schedule", "c.yaml", "--cron", "0 3 * * *", "--json"], "unknown option --json"),
         (["build"], "required: CONFIG"),
         (["build", "c.yaml", "--limit", "0"], "--limit: '0' is not a whole number above 0"),
         (["build", "c.yaml", "--limit", "-3"], "--limit"),
         (["build", "c.yaml", "--workers", "two"], "--workers: 'two' is not a whole number above 0"),
         (["build", "c.yaml", "--workers", "²"], "--workers"),
-        (["build", "c.yaml", "--runner", "cloud"], "--runner: invalid choice: 'cloud'"),
+        (["build", "c.yaml", "--runner", "treads"], "invalid choice: 'treads'; did you mean 'thread'?"),
         (["build", "c.yaml", "--seed", "x"], "--seed: invalid int value: 'x'"),
-        (["build", "c.yaml", "--colour", "red"], "unrecognized arguments: --colour red"),
+        (["build", "c.yaml", "--colour", "red"], "unknown option --colour; there are --help, --images, "),
         (["build", "none.yaml"], "none.yaml: can't read this configuration: No such file or directory"),
         (["plan", "none.yaml"], "none.yaml: can't read this configuration"),
         (["schedule", "none.yaml"], "required: --cron"),

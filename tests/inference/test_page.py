@@ -74,7 +74,7 @@ def test_the_places_are_told(result: Result, words: str) -> None:
 
 def test_the_page_says_how_to_get_gradio(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inference.page.find_spec", lambda _name: None)
-    with pytest.raises(InputError, match=r"iqa-spider\[demo\]"):
+    with pytest.raises(InputError, match=r"iqa-spider\[app\]"):
         build_page(lambda _path, _question: (np.zeros((1, 1, 3), np.uint8), nowhere()), "")
 
 

@@ -10,11 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.cli import main
-from flows.cli import parser as command_line
-from flows.commands.train import OTHERS
+from flows.cli import main, parse
+from flows.commands.train import trainers
 from schemas.errors import InputError
-from training.backends import BACKENDS
 from training.backends.families import FAMILIES
 from training.sft.options import TrainOptions, load_options
 
@@ -140,7 +138,7 @@ def options(folder: Path, **changed: Any) -> TrainOptions:
 
 
 def script(backend: str, run: TrainOptions) -> str:
-    text = BACKENDS[backend](run, Path("run.yaml"))
+    text = trainers().load(backend).script(run, Path("run.yaml"))
     subprocess.run(["sh", "-n"], input=text, text=True, check=True)
     return text
 
@@ -161,10 +159,6 @@ def swift_flags(text: str) -> dict[str, list[str]]:
 def llama_settings(text: str) -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load(text.split("<<'END'\n")[1].split("\nEND\n")[0])
     return found
-
-
-def test_the_command_line_names_all_trainers() -> None:
-    assert tuple(BACKENDS) == OTHERS
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -202,10 +196,10 @@ def test_configurations_are_printed_for_llama_factory_or_it_says_why_not(
 
 def test_the_export_commands_parse(tmp_path: Path) -> None:
     data = {"tasks": ["grounding_hyd", "grounding_sid"], "sources": ["iqa-spider"]}
-    for backend in BACKENDS:
+    for backend in trainers().names():
         text = script(backend, options(tmp_path, data=data))
         line = next(line for line in text.splitlines() if "iqa-spider export" in line)
-        given = command_line().parse_args(shlex.split(line.split(" || ")[1])[1:])
+        _, given = parse(shlex.split(line.split(" || ")[1])[1:])
         assert (given.task, given.source, given.format) == (data["tasks"], data["sources"], "sharegpt")
 
 
@@ -242,7 +236,7 @@ def test_frozen_parts(tmp_path: Path) -> None:
 def test_what_is_not_carried_over_is_said(tmp_path: Path) -> None:
     mixed = options(tmp_path, data={"mixture": {"tasks": {"grounding_hyd": 2.0}}})
     plain = options(tmp_path)
-    for backend in BACKENDS:
+    for backend in trainers().names():
         assert "data.mixture" in script(backend, mixed)
         assert "data.mixture" not in script(backend, plain)
     assert "The projector takes the vision encoder's rate" in script("llama-factory", plain)
@@ -268,7 +262,7 @@ def test_a_folder_says_its_family(tmp_path: Path) -> None:
         ([], "--backend ms-swift --print` prints a run"),
         (["--check"], "isn't in transformers 5"),
         (["--backend", "ms-swift"], "add --print"),
-        (["--print"], "--print needs --backend ms-swift or llama-factory"),
+        (["--print"], "--print needs --backend llama-factory or ms-swift"),
         (["--backend", "llama-factory", "--print"], "doesn't train microsoft/Phi-3.5-vision-instruct"),
     ],
 )

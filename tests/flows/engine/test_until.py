@@ -9,10 +9,9 @@ import pytest
 import yaml
 
 from annotation.regions.interface import PROPOSERS
-from flows.cli import UNTIL, main
+from flows.cli import main
 from flows.engine.build import build, build_until
 from flows.engine.overrides import Overrides, configure
-from flows.stages.table import STAGES, stage_of
 from tests.conftest import write_photographs, write_tiny_config
 
 NAMES = ["coffee", "china"]
@@ -27,9 +26,9 @@ def config(tmp_path: Path, prefect_url: str) -> Path:
     )
 
 
-def test_the_command_line_knows_the_stages() -> None:
-    own = tuple(stage for stage in STAGES if not stage_of(stage).optional)
-    assert own[: len(UNTIL)] == UNTIL
+def test_a_stage_that_this_build_has_no_job_of(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", str(config), "--until", "pictures", "--json"]) == 0
+    assert "regions" not in json.loads(capsys.readouterr().out.splitlines()[-1])["stages"]
 
 
 def test_another_machine_goes_on_from_the_same_store(

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from flows.cli import main
-from flows.commands.evaluate import BENCHMARKS
 from flows.engine.build import Outcome
 from flows.evaluation import evaluate as wiring
 from flows.evaluation.models_under_test import Setup, fingerprint
+from inference.evaluation.benchmarks import BENCHMARKS, benchmark_of
 from inference.evaluation.benchmarks.spider import DESCRIBING, GROUNDING
 from inference.evaluation.interface import Reply
 from schemas import masks
@@ -64,7 +64,7 @@ def test_the_truth_scores_best_on_every_task(run: Run, of_test_split: list[Row])
 
 
 def test_what_is_asked_of_a_row(tiny: Outcome, of_test_split: list[Row]) -> None:
-    opened = wiring.named("spider").open(tiny.folder, None)
+    opened = benchmark_of("spider").open(tiny.folder, None)
     items = {item.id: item for item in opened.items()}
     assert opened.count == len(items) == len(of_test_split)
     assert opened.identity == tiny.manifest.digest
@@ -95,7 +95,7 @@ def test_what_is_asked_of_a_row(tiny: Outcome, of_test_split: list[Row]) -> None
 def test_limit_takes_the_first(run: Run, tiny: Outcome) -> None:
     (found,) = run("oracle", "--limit", "5")
     assert found["items"] == 5
-    first = [item.id for item in wiring.named("spider").open(tiny.folder, 5).items()]
+    first = [item.id for item in benchmark_of("spider").open(tiny.folder, 5).items()]
     assert len(set(first)) == 5
 
 
@@ -113,7 +113,7 @@ def test_whole_is_right_about_the_whole(run: Run, of_test_split: list[Row]) -> N
 
 
 def test_an_answer_that_is_missing_is_wrong(tiny: Outcome) -> None:
-    benchmark = wiring.named("spider")
+    benchmark = benchmark_of("spider")
     items = list(benchmark.open(tiny.folder, None).items())
     for values in benchmark.score(items, [Reply(error="timeout")] * len(items)):
         assert values["no_answer"] == 1.0
@@ -122,7 +122,7 @@ def test_an_answer_that_is_missing_is_wrong(tiny: Outcome) -> None:
 
 
 def test_a_mask_that_does_not_fit_is_named(tiny: Outcome) -> None:
-    benchmark = wiring.named("spider")
+    benchmark = benchmark_of("spider")
     item = next(item for item in benchmark.open(tiny.folder, None).items() if item.asks_where)
     reply = Reply(("Here.",), (masks.encode(np.ones((5, 7), np.bool_)),), (1.0,), ((0.5, 0.5),))
     with pytest.raises(InputError, match=rf"item {item.id}: a mask of \[5, 7\] can't be compared"):
@@ -138,7 +138,7 @@ def test_a_broken_mask_of_a_row_is_named(dataset: Path, mask: Mask) -> None:
         broken = [region.model_copy(update={"mask": mask}) for region in row.regions]
         writer.add(row.model_copy(update={"regions": broken}), pictures)
     writer.close()
-    opened = wiring.named("spider").open(dataset, None)
+    opened = benchmark_of("spider").open(dataset, None)
     with pytest.raises(InputError, match=rf"{path.name}: row \S+, region r\d+: mask "):
         list(opened.items())
 
@@ -159,7 +159,8 @@ def test_compare_prints_a_table_and_a_line_for_programs(run: Run, capsys: pytest
     ("arguments", "said"),
     [
         (["spider", "--model", "oracle", "--data", "nowhere"], "nowhere: not a dataset (no manifest.json)"),
-        (["nonsense", "--model", "oracle", "--data", "x"], "invalid choice: 'nonsense'"),
+        (["spidre", "--model", "oracle", "--data", "x"], "invalid choice: 'spidre'; did you mean 'spider'?"),
+        (["spider", "--modle", "oracle", "--data", "x"], "unknown option --modle; did you mean '--model'?"),
         (["spider", "--data", "x"], "required: --model"),
         (["spider", "--model", "oracle", "--data", "x", "--limit", "0"], "'0' is not a whole number above 0"),
         (["compare", "nowhere", "nowhere"], "nowhere: no evaluation (no summary.json)"),
@@ -190,8 +191,11 @@ def test_a_damaged_row_is_named(dataset: Path, tmp_path: Path, capsys: pytest.Ca
     assert "can't be read" in line
 
 
-def test_the_command_line_knows_the_benchmarks() -> None:
-    assert set(wiring.benchmarks()) <= set(BENCHMARKS)
+def test_every_benchmark_makes_itself() -> None:
+    assert BENCHMARKS.names() == ("kadid10k", "q-bench-a1", "q-ground", "spider")
+    made = [benchmark_of(name) for name in BENCHMARKS.names()]
+    assert [one.name for one in made if one.needs_logits] == ["kadid10k"]
+    assert [one.name for one in made if one.judged] == ["spider"]
 
 
 def test_a_model_of_transformers_and_its_baselines(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.evaluation.evaluate import print_comparison
-from flows.evaluation.judge_server import add_judge_arguments, judge_of, served
+from flows.cli import main
+from flows.evaluation.evaluate import compare_results, comparison_lines
+from flows.evaluation.judge_server import served
 from inference.evaluation.baselines import Oracle
 from inference.evaluation.interface import Item, Measure, Opened, Reply, Statistic, Values
 from inference.evaluation.judge import ROUNDS, Judge
@@ -325,20 +325,13 @@ def test_a_judge_that_isnt_there_stops_in_one_line(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_options_that_dont_fit_are_wrong_use(tmp_path: Path, arguments: list[str], said: str) -> None:
-    parser = argparse.ArgumentParser()
-    add_judge_arguments(parser)
-    with pytest.raises(InputError) as raised, judge_of(parser.parse_args(arguments), tmp_path / "j.sqlite"):
-        pass
-    assert said in str(raised.value)
-
-
-def test_no_judge_is_asked_for_by_default(tmp_path: Path) -> None:
-    parser = argparse.ArgumentParser()
-    add_judge_arguments(parser)
-    with judge_of(parser.parse_args([]), tmp_path / "j.sqlite") as judge:
-        assert judge is None
-    assert list(tmp_path.iterdir()) == []
+def test_options_that_dont_fit_are_wrong_use(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    place = ["--data", str(tmp_path / "none"), "--out", str(tmp_path / "out")]
+    assert main(["evaluate", "spider", "--model", "oracle", *place, *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
 
 
 @dataclass(frozen=True)
@@ -389,17 +382,13 @@ def test_an_evaluation_keeps_who_judged_and_what_went_wrong(tmp_path: Path) -> N
     assert "| global_description | judge 0-10 |" in (first.folder / "table.md").read_text()
 
 
-def test_scores_of_different_judges_are_not_compared(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_scores_of_different_judges_are_not_compared(tmp_path: Path) -> None:
     with JudgeServer(lambda request: "8") as server:
         with judging(server, tmp_path / "j.sqlite") as judge:
             first, same = (evaluated(tmp_path / name, judge).folder for name in ("a", "b"))
         with judging(server, tmp_path / "j.sqlite", rounds=2) as judge:
             other = evaluated(tmp_path / "c", judge).folder
-    print_comparison(first, same, 0, False)
-    assert "| judge 0-10 |" in capsys.readouterr().out
-    print_comparison(first, other, 0, False)
-    said = capsys.readouterr().out
+    assert "| judge 0-10 |" in "\n".join(comparison_lines(compare_results(first, same, 0)))
+    said = "\n".join(comparison_lines(compare_results(first, other, 0)))
     assert "| judge 0-10 |" not in said
     assert "aren't compared" in said

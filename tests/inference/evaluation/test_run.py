@@ -14,7 +14,7 @@ import pytest
 from inference.answers import Encoded, Segmented
 from inference.evaluation import baselines, compare
 from inference.evaluation import summary as told
-from inference.evaluation.interface import Item, Model, Reply, collect
+from inference.evaluation.interface import Item, Model, Reply
 from inference.evaluation.replies import KeptReplies
 from inference.evaluation.run import Done, Task, evaluate
 from inference.evaluation.summary import Measured, read_summary
@@ -200,11 +200,6 @@ def test_two_items_of_one_name_are_refused(tmp_path: Path) -> None:
     doubled = replace(opened, items=lambda: iter([*opened.items(), *opened.items()]))
     with pytest.raises(InputError, match="halves: two items are called '0-where'"):
         evaluate(Task(benchmark, doubled, Scripted()), tmp_path)
-
-
-def test_two_benchmarks_of_one_name_are_refused() -> None:
-    with pytest.raises(ValueError, match="two benchmarks 'halves'"):
-        collect([Halves(), Halves(pictures=3)])
 
 
 def measured(done: Done) -> dict[tuple[str, str], float | None]:

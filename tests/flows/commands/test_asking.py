@@ -1,4 +1,4 @@
-"""The commands ground, describe, refer and demo: what they ask, print and draw, and how they refuse."""
+"""The commands ground, describe, refer and app: what they ask, print and draw, and how they refuse."""
 
 from __future__ import annotations
 
@@ -179,7 +179,10 @@ def test_a_point_and_a_box_find_a_region() -> None:
     [
         (["ground"], "required: IMAGE, QUESTION, --model"),
         (["ground", "PICTURE", "Where?"], "required: --model"),
-        (["ground", "PICTURE", "Where?", "--model", "m", "--strategy", "best"], "invalid choice: 'best'"),
+        (
+            ["ground", "PICTURE", "Where?", "--model", "m", "--strategy", "gird"],
+            "invalid choice: 'gird'; did you mean 'grid'?",
+        ),
         (["ground", "none.png", "Where?", "--model", "m"], "none.png: can't be read: No such file"),
         (["ground", "TEXT", "Where?", "--model", "m"], "not-a-picture"),
         (["refer", "PICTURE", "--model", "m"], "one of the arguments --box --point --mask is required"),
@@ -191,7 +194,7 @@ def test_a_point_and_a_box_find_a_region() -> None:
         (["refer", "PICTURE", "--model", "m", "--mask", "SMALL"], "give a mask of its size"),
         (["describe", "PICTURE", "--model", "m", "--region", "1,2,3"], "'1,2,3' is not a box"),
         (["describe", "PICTURE", "--model", "m", "--region", "none.png"], "none.png: can't be read"),
-        (["demo", "--model", "m", "--port", "0"], "--port: '0' is not a port"),
+        (["app", "--model", "m", "--port", "0"], "--port: '0' is not a port"),
         (["ground", "PICTURE", "Where?", "--model", "m", "--segmenter", "/nowhere"], "/nowhere"),
         (["ground", "PICTURE", "Where?", "--model", "/nowhere"], "'/nowhere' can't be loaded"),
         (["ground", "PICTURE", "Where?", "--model", "m", "--server", "ftp://x"], "isn't the address"),
