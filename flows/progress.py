@@ -66,7 +66,7 @@ class LineMeter(_Shown):
 
     def _show(self) -> None:
         spent = self._seconds
-        if spent - self._printed >= _LINE_EVERY:
+        if spent - self._printed >= _LINE_EVERY and self.done < self._wanted:
             self._printed = spent
             left = (self._wanted - self.done) * spent / self.done
             print(self._line(f", about {duration(left)} left"), file=sys.stderr, flush=True)

@@ -15,6 +15,7 @@ from transformers import AutoModelForImageTextToText
 
 from flows.cli import main
 from schemas.errors import InputError
+from schemas.meter import Meter
 from schemas.model_files import TRAINING_RECORD, load_processor
 from tests.training.sft.small import DIALOGUES, FAMILIES, dataset, entries, entry, settings, written
 from training.sft import groups, run, saving
@@ -32,6 +33,17 @@ def options_of(folder: Path, values: dict[str, Any]) -> TrainOptions:
 
 def plain(folder: str | Path) -> Any:
     return AutoModelForImageTextToText.from_pretrained(folder, dtype="float32").eval()
+
+
+class Noted(Meter):
+    """A meter that keeps what it is told."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
 
 class Ran:
@@ -56,7 +68,8 @@ class Ran:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(groups, "adapted", watched)
             patch.setattr(run, "save_trained", saved)
-            self.done = run.train(self.options)
+            self.meters: list[Noted] = []
+            self.done = run.train(self.options, progress=lambda *given, **named: self.meter(*given, **named))
         self.before: dict[str, Any] = kept["before"]
         self.model = kept["model"].eval()
         self.layout = groups.LAYOUTS[self.model.config.model_type]
@@ -68,9 +81,22 @@ class Ran:
         self.labels = self.batch.pop("labels")
         self.logits = self.logits_of(self.model)
 
+    def meter(self, *given: Any, **named: Any) -> Noted:
+        self.meters.append(Noted(*given, **named))
+        return self.meters[-1]
+
     def logits_of(self, model: Any) -> Any:
         with torch.no_grad():
             return model(**self.batch).logits
+
+
+def test_a_run_tells_its_steps_and_logs(ran: Ran) -> None:
+    (meter,) = ran.meters
+    assert (meter.name, meter.total, meter.done, meter.reused) == ("train", 3, 3, 0)
+    table, *logs = meter.notes
+    assert "lora" in table
+    assert sum("loss " in line for line in logs) >= 3
+    assert all(line.startswith("step ") for line in logs)
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
