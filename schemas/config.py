@@ -208,8 +208,8 @@ class AnnotateConfig(Section):
 class ExternalConfig(Section):
     """A dataset to merge in."""
 
-    kind: Literal["q-instruct", "dq-495k"]
-    """Which dataset it is."""
+    kind: Annotated[str, checked_as("importer")]
+    """Which dataset it is: a file of `flows/stages/importers`."""
     annotations: Annotated[list[ConfigPath], Field(min_length=1, max_length=1000), NAMED_INPUT]
     """The dataset's annotation files."""
     images: Annotated[ConfigPath, NAMED_INPUT]

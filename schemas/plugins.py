@@ -55,10 +55,10 @@ class PlugIns:
             ) from error
         for wanted in self.functions:
             if not callable(getattr(module, wanted, None)):
-                raise InputError(f"{self._shown(path)}: a {self.kind} needs a function `{wanted}`; add it")
+                raise InputError(f"{self._shown(path)}: this {self.kind} needs a function `{wanted}`; add it")
         for wanted in self.texts:
             if not isinstance(value := getattr(module, wanted, None), str) or not value.strip():
-                raise InputError(f"{self._shown(path)}: a {self.kind} needs a text `{wanted}`; add it")
+                raise InputError(f"{self._shown(path)}: this {self.kind} needs a text `{wanted}`; add it")
         return module
 
     def _file(self, name: str) -> Path:

@@ -8,20 +8,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from flows.engine.survey import photographs
+from flows.stages.importers import importer
 from flows.stages.known import Known
 from flows.stages.stage import Stage
 from flows.stages.table import STAGES, stage_of
 from schemas.config import BuildConfig
+from schemas.records import OWN_SOURCE
 from schemas.regions_config import models_in
 from schemas.sections import inputs
 
 if TYPE_CHECKING:
     from flows.engine.model_calls import RequestForecast
 
-PUBLISHED_ROWS = {"q-instruct": 200_000, "dq-495k": 495_000}
-"""Rows that the publishers of the datasets tell of."""
-PUBLISHED_PICTURES = {"q-instruct": 19_000, "dq-495k": 400_000}
-"""Q-Instruct: 18,973 photographs. DQ-495K: about a picture a row of identification, fewer of the rest."""
 ROWS_A_PHOTOGRAPH = {
     "global_description": 12.0,
     "local_description": 10.0,
@@ -55,13 +53,13 @@ def expected(config: BuildConfig) -> list[Expected]:
 
     Rows made here are those the mixture's caps allow, and the photographs as many as gave so many of the
     scarcest task in the demo; without such caps there is no estimate of them. Stages that a model does
-    have no time. Rows of other datasets are as many as their publishers say.
+    have no time. Rows of other datasets are as many as their publishers say, if they do.
     """
     parts = []
     caps = {
         rule.task: rule.cap
         for rule in config.merge.mixture
-        if rule.source == "iqa-spider" and rule.cap is not None
+        if rule.source == OWN_SOURCE and rule.cap is not None
     }
     needed = [cap / ROWS_A_PHOTOGRAPH[task] for task, cap in caps.items() if task in ROWS_A_PHOTOGRAPH]
     photographs = math.ceil(max(needed, default=0))
@@ -76,10 +74,10 @@ def expected(config: BuildConfig) -> list[Expected]:
             for stage, seconds in seconds_a_photograph().items()
         ]
     for kind in dict.fromkeys(dataset.kind for dataset in config.merge.external):
-        rows, pictures = PUBLISHED_ROWS[kind], PUBLISHED_PICTURES[kind]
-        parts.append(Expected(f"{kind} rows", rows, rows / _IMPORT_ROWS))
-        parts.append(Expected(f"{kind} pictures", pictures, pictures / _PICTURES))
-    return parts
+        published = importer(kind)
+        parts.append(Expected(f"{kind} rows", published.rows, published.rows / _IMPORT_ROWS))
+        parts.append(Expected(f"{kind} pictures", published.pictures, published.pictures / _PICTURES))
+    return [part for part in parts if part.count]
 
 
 def seconds_a_photograph() -> dict[str, float]:

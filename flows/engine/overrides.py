@@ -8,6 +8,7 @@ from typing import Any
 
 from annotation.plugin_kinds import BACKENDS, LABELLERS, PROPOSERS, read_settings
 from flows.stages.given import GIVEN
+from flows.stages.importers import IMPORTERS
 from schemas.choices import RunnerName
 from schemas.config import BuildConfig, ImagesConfig, load_config
 from schemas.errors import InputError
@@ -44,6 +45,7 @@ CHECKS: Checks = {
     "region settings": _check_region_settings,
     "backend": BACKENDS.check,
     "back end settings": _check_backend_settings,
+    "importer": IMPORTERS.check,
 }
 """Names of plug-ins are those of the files in their folders; see `schemas.sections.checked_as`."""
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, TypedDict
 
-from flows.stages.importers import dq_495k, q_instruct
-from flows.stages.importers.fields import Imported, Part, Turn, Values
+from flows.stages.importers import importer
 from flows.stages.job import Job
 from flows.stages.known import Known
 from flows.stages.outline import Range, ranges_of, spans
+from flows.stages.row_fields import Imported, Part, Turn, Values
 from flows.stages.stage import Stage, a_shard
 from schemas.config import ExternalConfig
 from schemas.errors import BuildError, InputError, SampleError
@@ -25,7 +25,6 @@ from schemas.store import Manifest, Store
 VERSION = 1
 MAX_ROW = 256_000
 """Bytes of a row; dialogues have a few thousand."""
-LICENSES = {"q-instruct": q_instruct.LICENSE, "dq-495k": dq_495k.LICENSE}
 
 
 class ExternalRecord(TypedDict):
@@ -75,16 +74,15 @@ def _listed(known: Known) -> list[tuple[Job, int]]:
 
 def file_jobs(outline: Manifest, path: Path, sha256: str, dataset: ExternalConfig) -> list[Job]:
     """One job a run of rows of the file at `path`; its key holds the file's hash and the run."""
+    kind = importer(dataset.kind)
     content: dict[str, Any] = {
+        **kind.facts(path),
         "version": VERSION,
         "kind": dataset.kind,
         "file": sha256,
         "name": path.name,
-        "license": dataset.license or LICENSES[dataset.kind],
+        "license": dataset.license or kind.license,
     }
-    if dataset.kind == "dq-495k":
-        content["form"] = dq_495k.form_of("/".join(path.parts[-3:]))
-        content["catalogue"] = dq_495k.catalogue_key()
     return [
         Job("external", {**content, "range": list(entry)}, {"path": str(path)})
         for entry in ranges_of(outline)
@@ -94,6 +92,7 @@ def file_jobs(outline: Manifest, path: Path, sha256: str, dataset: ExternalConfi
 def run(job: Job, store: Store, out: ShardWriter) -> None:
     """Read the rows; `extra["pictures"]` lists the paths they name. What can't be used is quarantined."""
     content = job.content
+    read = importer(content["kind"]).read
     rows = Range(*content["range"])
     data = _read(Path(job.local["path"]), rows)
     named: set[str] = set()
@@ -103,10 +102,7 @@ def run(job: Job, store: Store, out: ShardWriter) -> None:
         source = f"{content['name']}#{number}"
         with out.guard(source):
             row = _parsed(data[a - 1 : b - 1])
-            if content["kind"] == "dq-495k":
-                imported = dq_495k.read(row, content["form"])
-            else:
-                imported = q_instruct.read(row)
+            imported = read(row, content)
             if not imported.messages:
                 out.counts["left out: question without an answer"] += 1
                 continue

@@ -80,10 +80,10 @@ def test_what_is_no_name_is_unknown(folder: Path, name: str) -> None:
         ("def make(:\n", r"this color can't be loaded: SyntaxError: .* \(red\.py, line 1\); mend the file"),
         ("import not_installed_here", "ModuleNotFoundError: No module named 'not_installed_here'; mend"),
         ("raise ValueError('no')", "this color can't be loaded: ValueError: no; mend"),
-        ('HELP = "A color."', "a color needs a function `make`; add it"),
-        ('HELP = "A color."\nmake = 3', "a color needs a function `make`; add it"),
-        ("def make(): ...", "a color needs a text `HELP`; add it"),
-        ('HELP = " "\ndef make(): ...', "a color needs a text `HELP`; add it"),
+        ('HELP = "A color."', "this color needs a function `make`; add it"),
+        ('HELP = "A color."\nmake = 3', "this color needs a function `make`; add it"),
+        ("def make(): ...", "this color needs a text `HELP`; add it"),
+        ('HELP = " "\ndef make(): ...', "this color needs a text `HELP`; add it"),
     ],
 )
 def test_a_broken_file_names_itself(folder: Path, text: str, told: str) -> None:

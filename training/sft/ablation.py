@@ -1,4 +1,4 @@
-"""The data ablation: four runs that differ in their sources alone, compared on the same held-out rows."""
+"""The data ablation: runs that differ in their sources alone, compared on the same held-out rows."""
 
 from __future__ import annotations
 
@@ -10,32 +10,30 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from schemas.dataset import load_manifest
+from schemas.dataset import load_manifest, split_files
 from schemas.errors import InputError
 from schemas.meter import SILENT, Progress
+from schemas.records import OWN_SOURCE
+from schemas.row_group_reader import row_labels
 from schemas.store import write_atomically
 from training.photograph_bootstrap import Interval
 from training.sft.held_out import Summary, held_out, held_out_rows, summaries
 from training.sft.options import TrainOptions
 
 RESULT = "ablation.json"
-SOURCES = ("iqa-spider", "q-instruct", "dq-495k")
-RUNS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "ours": ("ours", SOURCES[:1]),
-    "q-instruct": ("+ Q-Instruct", SOURCES[:2]),
-    "dq-495k": ("+ DQ-495K", (SOURCES[0], SOURCES[2])),
-    "all": ("all", SOURCES),
-}
-"""By folder: the run's title and the sources of its rows, as the column `source` has them."""
-FIRST = next(iter(RUNS))
+FIRST = "ours"
+ALL = "all"
 Evaluation = Callable[[Path], Mapping[str, float]]
 """Scores of a run by name, more being as the name says; it gets the run's folder, which holds `adapter`."""
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """What came out. `runs` by folder; `json` is what ablation.json holds."""
+    """What came out, by the runs' folders; `sources` are those of a run's rows, as the column has them.
+    `json` is what ablation.json holds.
+    """
 
+    sources: dict[str, tuple[str, ...]]
     steps: int
     rows_a_step: int
     train_rows: dict[str, int]
@@ -54,7 +52,7 @@ class Ablation:
             "held_out": {"split": options.data.eval_split, "left_out": self.left_out},
             "runs": {
                 name: {
-                    "sources": list(RUNS[name][1]),
+                    "sources": list(self.sources[name]),
                     "train_rows": self.train_rows[name],
                     "tasks": {task: asdict(found) for task, found in by_task.items()},
                     "evaluations": self.evaluations[name],
@@ -64,11 +62,29 @@ class Ablation:
         }
 
 
+def sources_of(dataset: Path, split: str) -> dict[str, tuple[str, ...]]:
+    """The sources of each run by its folder: ours, ours with each of the others alone, and all of them.
+
+    Raises InputError when the split has no rows of ours, or no others.
+    """
+    labels = row_labels(path for path, _ in split_files(dataset.resolve(), split))
+    found = sorted({source for _, source in labels.names})
+    others = [source for source in found if source != OWN_SOURCE]
+    if OWN_SOURCE not in found or not others:
+        raise InputError(
+            f"{dataset}: the ablation compares {OWN_SOURCE} with other sources, and the split {split!r} has "
+            f"rows of {', '.join(found)} alone; merge another dataset into it (merge.external)"
+        )
+    runs: dict[str, tuple[str, ...]] = {FIRST: (OWN_SOURCE,)}
+    runs |= {name: (OWN_SOURCE, name) for name in others}
+    return runs if len(others) == 1 else runs | {ALL: (OWN_SOURCE, *others)}
+
+
 def planned(options: TrainOptions, processes: int = 1) -> tuple[dict[str, TrainOptions], dict[str, int]]:
     """The options of each run, equal but for sources and folder, and the rows each has.
 
     All take the same number of steps; `run.epochs` are counted on the rows of all sources. Raises
-    InputError, before anything is trained, when the dataset lacks a source or a held-out split.
+    InputError, before anything is trained, when the dataset has one source or lacks a held-out split.
     """
     from training.sft.feed import reader_of
     from training.sft.run import steps_of
@@ -81,10 +97,10 @@ def planned(options: TrainOptions, processes: int = 1) -> tuple[dict[str, TrainO
     next(held_out_rows(data, data.eval_split), None)
     chosen = {
         name: data.model_copy(update={"sources": list(sources), "eval_split": None})
-        for name, (_, sources) in RUNS.items()
+        for name, sources in sources_of(data.dataset, data.split).items()
     }
     rows = {name: reader_of(part, data.split, options.seed, 0, 1).rows for name, part in chosen.items()}
-    steps = steps_of(options, rows["all"], processes)
+    steps = steps_of(options, max(rows.values()), processes)
     run = options.run.model_copy(update={"steps": steps, "epochs": None})
     runs = {
         name: options.model_copy(update={"out": options.out / name, "data": part, "run": run})
@@ -96,7 +112,7 @@ def planned(options: TrainOptions, processes: int = 1) -> tuple[dict[str, TrainO
 def ablation(
     options: TrainOptions, evaluations: Sequence[Evaluation] = (), progress: Progress = SILENT
 ) -> Ablation:
-    """Train and compare the four runs, each in `out/NAME`, and write `out/ablation.json`.
+    """Train and compare the runs, each in `out/NAME`, and write `out/ablation.json`.
 
     What is finished is taken as it is and what was killed goes on. Each of `evaluations` gets each run's
     folder, in the main process. Raises InputError.
@@ -121,6 +137,7 @@ def ablation(
             others[name].update(evaluation(one.out))
         gc.collect()
     result = Ablation(
+        sources={name: tuple(one.data.sources or ()) for name, one in runs.items()},
         steps=runs[FIRST].run.steps or 0,
         rows_a_step=options.run.batch * options.run.accumulation * processes,
         train_rows=rows,
@@ -136,7 +153,7 @@ def ablation(
 
 def markdown(found: Ablation) -> str:
     """Tables for people: what the runs saw, then loss, its difference to the first run, accuracy, by task."""
-    titles = [title for title, _ in RUNS.values()]
+    titles = [name if name in (FIRST, ALL) else f"+ {name}" for name in found.summaries]
     seen = {name: found.steps * found.rows_a_step / rows for name, rows in found.train_rows.items()}
     parts = [
         f"{found.steps} steps of {found.rows_a_step} rows a run.",

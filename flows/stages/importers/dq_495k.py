@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from distortions import UnknownDistortion, catalog, resolve
-from flows.stages.importers.fields import (
+from flows.stages.row_fields import (
     Imported,
     Part,
     Turn,
@@ -22,7 +25,14 @@ from flows.stages.importers.fields import (
 from schemas.errors import SampleError
 from schemas.hashing import content_key
 
+if TYPE_CHECKING:
+    from flows.stages.merging.candidates import Candidate
+
 LICENSE = "Apache-2.0"
+RANK = 1
+"""What a generator says it did."""
+ROWS, PICTURES = 495_000, 400_000
+"""About a picture a row of identification, fewer of the rest."""
 
 _PARTS: dict[str, tuple[tuple[str, Part], ...]] = {
     "quality_single_A": (("image_ref", "reference"), ("image_A", "A")),
@@ -37,6 +47,12 @@ _PHOTOGRAPH = re.compile(r"^(KADIS700K|KADID10K|PIPAL)[^/]*/(?:.*/)?([^/]+?)(?:_
 """Distorted versions are named after their photograph: 121-cc-774921_0, I01_01_05, A0001_00_00."""
 _SINGLE = ("distortion_class", "distortion_name", "severity")
 _SEVERAL = ("distortion_classes", "distortion_names", "severities")
+
+
+def facts(path: Path) -> dict[str, Any]:
+    """The form of the file's rows by its path, however that is written, and what names are mapped to."""
+    whole = Path(os.path.abspath(path))  # noqa: PTH100 links stay: their targets may be named by hashes
+    return {"form": form_of("/".join(whole.parts[-3:])), "catalogue": catalogue_key()}
 
 
 def form_of(place: str) -> str | None:
@@ -55,8 +71,8 @@ def catalogue_key() -> str:
     )
 
 
-def read(row: Values, form: str | None) -> Imported:
-    """A row of any of its files; `form` is what the file's path says (`form_of`). Raises SampleError."""
+def read(row: Values, facts: Mapping[str, Any]) -> Imported:
+    """A row of any of its files. Raises SampleError."""
     kind = row.get("task_type")
     if not isinstance(kind, str):
         raise SampleError("task-type", "task_type is missing or not text")
@@ -69,7 +85,8 @@ def read(row: Values, form: str | None) -> Imported:
     if kind.startswith("quality_compare"):
         task, distortions, better = _compared(row, pictures)
     else:
-        task, distortions, better = _single(row, pictures, form), _stated(row, len(pictures) - 1), None
+        task = _single(row, pictures, facts["form"])
+        distortions, better = _stated(row, len(pictures) - 1), None
     shown = {part: name for name, part in pictures}
     origin = shown.get("reference") or path(row, "image_ref")
     named = [name for name in (origin, shown.get("A"), shown.get("B")) if name is not None]
@@ -195,6 +212,16 @@ def _one(image: int, order: int, given_class: object, given_name: object, level:
         "given_category": given_class,
         "given_level": level,
     }
+
+
+def generated(row: Candidate) -> Iterator[str]:
+    """Pictures whose distortions are stated, and those of a comparison but for the photograph."""
+    if row.task == "external_general":
+        return
+    compared = row.task == "external_comparison"
+    for name, truth in zip(row.pictures, row.truths, strict=True):
+        if truth or (truth is None and compared and name != row.origin):
+            yield name
 
 
 @lru_cache(maxsize=1000)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
-from flows.stages.importers.fields import (
+from flows.stages.row_fields import (
     Imported,
     Turn,
     Values,
@@ -17,6 +19,11 @@ from flows.stages.importers.fields import (
 
 LICENSE = "Apache-2.0 (dataset card); S-Lab License 1.0, non-commercial (repository)"
 """The publishers state two; a row keeps both."""
+RANK = 2
+"""What people wrote."""
+BY_PEOPLE = True
+ROWS, PICTURES = 200_000, 19_000
+"""The rows its publishers tell of; 18,973 photographs."""
 MIN_DESCRIPTION = 12
 """Words from which an answer to "describe the quality" is a description."""
 
@@ -28,7 +35,7 @@ _OPTION = re.compile(r"(?:^|(?<=\s))\(?([A-H])[.):]\s+(.+?)(?=\s+\(?[A-H][.):]\s
 _LETTER = re.compile(r"\(?([A-H])(?:[.):]\s*(.*))?\)?", re.S)
 
 
-def read(row: Values) -> Imported:
+def read(row: Values, facts: Mapping[str, Any]) -> Imported:
     """A row of either label file. Raises SampleError."""
     picture = path(row, "image")
     pictures = [] if picture is None else [picture]

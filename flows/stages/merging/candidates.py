@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from flows.stages.importers import importer
+from schemas.records import OWN_SOURCE
 from schemas.shards import Item, read_items
 from schemas.store import Store
 
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
     from flows.stages.external import ExternalRecord
     from flows.stages.pictures import StoredPicture
 
-RANKS = {"iqa-spider": 0, "dq-495k": 1, "q-instruct": 2}
-"""Whose word counts: what was injected and measured here, what a generator says it did, what people wrote."""
 _SHORT_WORDS = 3
 _WORD = re.compile(r"\w+")
 Truth = tuple[tuple[str, int], ...]
@@ -69,7 +69,8 @@ class Candidate:
 
     @property
     def rank(self) -> int:
-        return RANKS[self.source]
+        """Whose word counts, the lowest first: what was injected and measured here has 0."""
+        return 0 if self.source == OWN_SOURCE else importer(self.source).rank
 
 
 class RowRef(NamedTuple):
@@ -137,7 +138,7 @@ def external(store: Store, key: str, files: Mapping[str, str]) -> Iterator[tuple
             dialogue=hashed(*texts),
             asked=hashed(texts[0]),
             short=normalised(texts[1]) if single and len(texts[1].split()) <= _SHORT_WORDS else None,
-            question=texts[0] if single and record["source"] == "q-instruct" else None,
+            question=texts[0] if single and importer(record["source"]).by_people else None,
             origin=origin,
             groups=tuple(record["groups"]),
             test=record["published_test"],

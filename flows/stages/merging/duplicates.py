@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from flows.stages.importers import importer
 from flows.stages.merging.candidates import Candidate, Picture
 from schemas.pictures import near_duplicates
+from schemas.records import OWN_SOURCE
 
 
 def same_pictures(
@@ -52,10 +54,4 @@ def without_repeats(
 
 def generated_files(rows: Sequence[Candidate]) -> set[str]:
     """Files of pictures that their dataset distorted on purpose."""
-    return {
-        name
-        for row in rows
-        if row.source == "dq-495k" and row.task != "external_general"
-        for name, truth in zip(row.pictures, row.truths, strict=True)
-        if truth or (truth is None and row.task == "external_comparison" and name != row.origin)
-    }
+    return {name for row in rows if row.source != OWN_SOURCE for name in importer(row.source).generated(row)}

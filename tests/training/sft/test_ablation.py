@@ -89,7 +89,7 @@ def test_the_runs_differ_in_their_sources_alone(done: Done) -> None:
 def test_all_are_compared_on_the_same_rows_of_all_sources(done: Done) -> None:
     scores = [
         json.loads((done.out / name / "adapter" / "held-out.json").read_text())["scores"]
-        for name in ablation.RUNS
+        for name in ablation.sources_of(done.options.data.dataset, "train")
     ]
     rows = [[(score["row_id"], score["tokens"]) for score in one] for one in scores]
     assert all(other == rows[0] for other in rows)
@@ -135,7 +135,7 @@ def test_a_second_call_takes_what_is_there_and_a_lost_run_goes_on(
         assert after["runs"][name]["tasks"]["all"]["loss"] == pytest.approx(one["tasks"]["all"]["loss"])
     assert printed.splitlines()[-1] == str(done.out / "ablation.json")
     table = [line for line in printed.splitlines() if line.startswith("|")]
-    assert "| ours | + Q-Instruct | + DQ-495K | all |" in table[0]
+    assert "| ours | + dq-495k | + q-instruct | all |" in table[0]
     value, low, high = before["runs"]["all"]["tasks"]["all"]["loss"]
     assert any(line.endswith(f"| {value:.3f} [{low:.3f}, {high:.3f}] |") for line in table)
     assert {line.count("|") for line in table} == {5, 6}
@@ -150,7 +150,7 @@ def test_other_evaluations_get_each_runs_folder(done: Done) -> None:
         return {"gIoU": len(folders) / 8}
 
     found = ablation.ablation(done.options, [evaluation])
-    assert folders == list(ablation.RUNS)
+    assert folders == ["ours", "dq-495k", "q-instruct", "all"]
     assert "| gIoU | 0.1250 | 0.2500 | 0.3750 | 0.5000 |" in ablation.markdown(found)
     assert found.json(done.options)["runs"]["all"]["evaluations"] == {"gIoU": 0.5}
 
@@ -181,16 +181,21 @@ def test_what_cannot_be_compared_is_told_before_training(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_dataset_without_a_source_is_told(
+def test_the_runs_are_those_of_the_sources_there_are(
     done: Done, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [found for found in merged(8) if found[0].source != "dq-495k"]
-    data = dataset(tmp_path / "data", rows, rows)
-    values = settings(tmp_path / "out", data, str(done.options.model.name))
+    two = dataset(tmp_path / "two", rows, rows)
+    assert ablation.sources_of(two, "train") == {
+        "ours": ("iqa-spider",),
+        "q-instruct": ("iqa-spider", "q-instruct"),
+    }
+    rows = [found for found in rows if found[0].source == "iqa-spider"]
+    values = settings(tmp_path / "out", dataset(tmp_path / "one", rows, rows), str(done.options.model.name))
     values["data"]["eval_split"] = "test"
     assert main(["ablation", str(written(tmp_path, values))]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
-    assert "no row has the source 'dq-495k'; there are iqa-spider, q-instruct" in said
+    assert "the split 'train' has rows of iqa-spider alone; merge another dataset into it" in said
     assert not (tmp_path / "out").exists()
 
 

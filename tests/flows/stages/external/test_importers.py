@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flows.stages import outline
+from flows.stages import importers, outline
 from flows.stages.external import MAX_ROW
-from flows.stages.importers.fields import MAX_LETTERS, MAX_TURNS
+from flows.stages.importers import IMPORTERS, LAST, dq_495k, importer
+from flows.stages.row_fields import MAX_LETTERS, MAX_TURNS
 from schemas.errors import InputError
+from schemas.plugins import PlugIns
 from tests.flows.stages.external.conftest import Import
 from tests.flows.stages.external.published import (
     BLUR,
@@ -228,3 +231,49 @@ def test_a_file_that_changes_under_the_build_is_noticed(tmp_path: Path, read_fil
 
     with open_store(tmp_path / "other") as store, pytest.raises(InputError, match="changed"):
         run_job(job, store)
+
+
+def test_a_file_means_the_same_however_its_path_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "brief").mkdir()
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "blobs" / "0123abcd").write_text("[]")
+    (tmp_path / "brief" / "x.json").symlink_to(tmp_path / "blobs" / "0123abcd")
+    monkeypatch.chdir(tmp_path / "brief")
+    written = [tmp_path / "brief" / "x.json", Path("x.json"), Path("../brief/x.json")]
+    assert {dq_495k.facts(path)["form"] for path in written} == {"brief"}
+
+
+def test_the_packaged_importers_and_what_they_state() -> None:
+    assert IMPORTERS.names() == ("dq-495k", "q-instruct")
+    generator, people = importer("dq-495k"), importer("q-instruct")
+    assert 0 < generator.rank < people.rank < LAST
+    assert (generator.by_people, people.by_people) == (False, True)
+    assert generator.rows > people.rows > people.pictures > 10_000
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("LICENSE = 'x'\nRANK = 0\ndef read(row, facts): ...\n", "`RANK` must be an integer from 1"),
+        ("LICENSE = 'x'\nROWS = '9'\ndef read(row, facts): ...\n", "`ROWS` must be an integer from 0"),
+        ("LICENSE = 'x'\n", "this importer needs a function `read`; add it"),
+        ("def read(row, facts): ...\n", "this importer needs a text `LICENSE`; add it"),
+    ],
+)
+def test_a_file_that_lacks_something_names_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, told: str
+) -> None:
+    folder = tmp_path / "datasets_of_tests" / "importers"
+    folder.mkdir(parents=True)
+    (folder / "own.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    kinds = PlugIns("importer", "datasets_of_tests.importers", IMPORTERS.functions, IMPORTERS.texts)
+    monkeypatch.setattr(importers, "IMPORTERS", kinds)
+    with pytest.raises(InputError) as caught:
+        importer.__wrapped__("own")
+    assert str(caught.value).startswith(str(folder / "own.py"))
+    assert told in str(caught.value)
+    for name in [name for name in sys.modules if name.startswith("datasets_of_tests")]:
+        del sys.modules[name]
