@@ -13,6 +13,7 @@ from flows.dataset.croissant import croissant
 from flows.dataset.report.data import ReportData, share
 from flows.dataset.report.plain_text import number, percent, plural, size, words
 from schemas.foreign_text import visible
+from schemas.markdown import markdown_table
 from schemas.records import SPLITS
 
 _SIZES = (
@@ -73,7 +74,7 @@ def dataset_card(
         "Paths are relative to the dataset's folder. Masks are COCO run-length encodings: "
         '`pycocotools.mask.decode(region["mask"])`.\n',
         "## Tasks\n",
-        _table(
+        markdown_table(
             ("task", "asks", *SPLITS),
             [
                 (_code(task), _TASK_MEANING.get(task, ""), *(number(splits[s]) for s in SPLITS))
@@ -81,7 +82,7 @@ def dataset_card(
             ],
         ),
         "## Splits\n",
-        _table(
+        markdown_table(
             ("split", "rows", "pictures", "photographs", "files", "size"),
             [
                 (
@@ -99,9 +100,9 @@ def dataset_card(
         if data.shared_photographs == 0
         else f"{plural(data.shared_photographs, 'photograph is', 'photographs are')} in two splits.\n",
         "## Columns\n",
-        _table(("column", "what"), [(f"`{name}`", what) for name, what in COLUMNS]),
+        markdown_table(("column", "what"), [(f"`{name}`", what) for name, what in COLUMNS]),
         "## Distortions\n",
-        _table(
+        markdown_table(
             ("class", "injected", "types"),
             [
                 (_plain(words(category)), number(count), ", ".join(_types(data, category)))
@@ -110,11 +111,11 @@ def dataset_card(
         ),
         "Levels 1 to 5: " + ", ".join(number(count) for count in data.levels) + ".\n",
         "## Sources and licences\n",
-        _table(
+        markdown_table(
             ("source", "rows"),
             [(_plain(source), number(sum(n.values()))) for source, n in data.sources.items()],
         ),
-        _table(
+        markdown_table(
             ("licence of the photograph", "rows"),
             [(_plain(name), number(count)) for name, count in data.licenses.items()],
         ),
@@ -128,7 +129,7 @@ def dataset_card(
         "(of the feathered mask, where the configuration asks for a feather) stay as they were. Strength is "
         "measured on one perceptual scale for every type; questions that rank regions keep a margin on it. "
         "Each text is checked against the injected truth before its row is written.\n",
-        _table(
+        markdown_table(
             ("what", "value"),
             [
                 ("digest", _code(build.digest)),
@@ -157,7 +158,7 @@ def _merged(data: ReportData) -> list[str]:
     if data.merged_rows:
         lines += [
             "## Merged datasets\n",
-            _table(
+            markdown_table(
                 ("source", "licence", "rows"),
                 [
                     (_plain(source), _plain(licence), number(count))
@@ -181,9 +182,10 @@ def _merged(data: ReportData) -> list[str]:
             for rule in build.mixture
         ]
         lines += ["Mixture, by the first rule that fits a row:\n"]
-        lines += [_table(("source", "task", "at most", "weight"), rules)]
+        lines += [markdown_table(("source", "task", "at most", "weight"), rules)]
     if build.merged:
-        lines += [_table(("merging", "rows"), [(_plain(k), number(n)) for k, n in build.merged.items()])]
+        counts = [(_plain(k), number(n)) for k, n in build.merged.items()]
+        lines += [markdown_table(("merging", "rows"), counts)]
     if build.kept_out:
         sets = sorted({entry.picture.partition("/")[0] for entry in build.kept_out})
         lines += [
@@ -276,10 +278,3 @@ def _fenced(text: str, kind: str) -> str:
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{kind}\n{visible(text, keep_lines=True).rstrip()}\n{fence}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table of cells that are Markdown already."""
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join(lines) + "\n"

@@ -6,17 +6,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal
 
 from inference.evaluation import bootstrap, sampling
 from inference.evaluation import summary as told
 from inference.evaluation.interface import Measure, Statistic
 from inference.evaluation.summary import Summary
 from schemas.errors import InputError
-from schemas.evaluations import Results, read_results
+from schemas.evaluations import read_results
+from schemas.markdown import markdown_table
 from schemas.records import Record
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 _READ = ("id", "group", "task")
 
@@ -71,35 +73,32 @@ def compare(
             f"{folder_a} and {folder_b}: evaluations of different {what}; compare like with like"
         )
     tables = [read_results(folder / told.RESULTS, _READ) for folder in (folder_a, folder_b)]
-    by_id = [{row["id"]: row for row in table.rows} for table in tables]
-    common = [name for name in by_id[0] if name in by_id[1]]
-    if not common:
+    items = [told.item_table(results) for results in tables]
+    common = [some[some.index.isin(other.index)] for some, other in zip(items, reversed(items), strict=True)]
+    if common[0].empty:
         raise InputError(f"{folder_a} and {folder_b}: no item is in both; compare runs of the same tasks")
-    names = tuple(name for name in tables[0].numbers if name in tables[1].numbers)
-    pair = [Results({}, tables[0].labels, names, [rows[name] for name in common]) for rows in by_id]
-    found = [
-        (task, measure, bootstrap.difference(measure, *_samples(pair, measure, places), seed))
-        for measure in measures
-        if set(measure.columns) <= set(names)
-        for task, places in told.parts(pair[0], measure)
-    ]
-    found = [(task, measure, one) for task, measure, one in found if one.items]
+    numbers = set(tables[0].numbers) & set(tables[1].numbers)
+    found = []
+    for measure in measures:
+        if set(measure.columns) <= numbers:
+            for task, some in told.parts(common[0], measure):
+                one = bootstrap.difference(measure, *_samples(some, common[1].loc[some.index], measure), seed)
+                if one.items:
+                    found.append((task, measure, one))
     adjusted = bootstrap.holm([one.p for _, _, one in found])
     compared = [
         _compared(task, measure, one, p) for (task, measure, one), p in zip(found, adjusted, strict=True)
     ]
-    only = [len(rows) - len(common) for rows in by_id]
-    return Comparison(a, b, len(common), only[0], only[1], compared)
+    only = [len(some) - len(common[0]) for some in items]
+    return Comparison(a, b, len(common[0]), only[0], only[1], compared)
 
 
 def _samples(
-    pair: Sequence[Results], measure: Measure | Statistic, places: Sequence[int]
+    a: DataFrame, b: DataFrame, measure: Measure | Statistic
 ) -> tuple[sampling.Sample, sampling.Sample]:
-    """Both sides' values on the items where both have all columns of the measure."""
-    kept = [sampling.sample(measure, *told.chosen(results, measure, places))[1] for results in pair]
-    both = np.asarray(places)[kept[0] & kept[1]]
-    a, b = (sampling.sample(measure, *told.chosen(results, measure, both.tolist()))[0] for results in pair)
-    return a, b
+    """Both sides' values, in rows of the same items, where both have all columns of the measure."""
+    kept = told.sample(a, measure)[1] & told.sample(b, measure)[1]
+    return told.sample(a[kept], measure)[0], told.sample(b[kept], measure)[0]
 
 
 def _compared(
@@ -126,11 +125,8 @@ def _compared(
 def table(comparison: Comparison) -> str:
     """A Markdown table of the comparison."""
     a, b = (s.model.replace("|", "/") for s in (comparison.a, comparison.b))
-    lines = [
-        f"| task | measure | A: {a} | B: {b} | B - A "
-        "| p | p (Holm) | ahead | second test | items | pictures |",
-        "|---" * 11 + "|",
-    ]
+    head = ["task", "measure", f"A: {a}", f"B: {b}", "B - A", "p", "p (Holm)", "ahead", "second test"]
+    lines = []
     for one in comparison.compared:
         change = _number(one.difference, "+.3f")
         if one.low is not None and one.high is not None:
@@ -138,11 +134,13 @@ def table(comparison: Comparison) -> str:
         ahead = "-" if one.ahead is None else one.ahead.upper()
         second = "-" if one.second is None else f"{one.second} {_number(one.second_p, '.4f')}"
         lines.append(
-            f"| {one.task} | {one.measure} | {_number(one.a, '.3f')} | {_number(one.b, '.3f')} | {change} "
-            f"| {_number(one.p, '.4f')} | {_number(one.p_holm, '.4f')} | {ahead} | {second} "
-            f"| {one.items} | {one.groups} |"
-        )
-    return "\n".join(lines) + "\n"
+            [
+                one.task, one.measure, _number(one.a, ".3f"), _number(one.b, ".3f"), change,
+                _number(one.p, ".4f"), _number(one.p_holm, ".4f"), ahead, second, str(one.items),
+                str(one.groups),
+            ]
+        )  # fmt: skip
+    return markdown_table([*head, "items", "pictures"], lines)
 
 
 def _number(value: float | None, form: str) -> str:

@@ -83,7 +83,10 @@ def srcc(predicted: ArrayLike, truth: ArrayLike) -> float:
 
 
 def plcc(predicted: ArrayLike, truth: ArrayLike) -> float:
-    """Pearson's linear correlation of the values as they are. NaN for under two or a constant side."""
+    """Pearson's linear correlation of the values as they are. NaN for under two or a constant side.
+
+    `scipy.stats.pearsonr` gives the same and a p value, in 5 to 50 times the time: too long for a bootstrap.
+    """
     x, y = np.asarray(predicted, np.float64), np.asarray(truth, np.float64)
     if x.size < 2:
         return float("nan")

@@ -5,17 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from inference.evaluation import bootstrap, sampling
-from inference.evaluation.interface import Measure, Numbers, Statistic
+from inference.evaluation.interface import Measure, Statistic
 from schemas.dataset import first_problem
 from schemas.errors import InputError
 from schemas.evaluations import Results
+from schemas.markdown import markdown_table
 from schemas.records import Record
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 FORMAT = 1
 SUMMARY, RESULTS, TABLE, REPLIES = "summary.json", "results.parquet", "table.md", "replies.jsonl"
@@ -77,44 +82,44 @@ def read_summary(folder: Path) -> Summary:
     return found
 
 
-def parts(results: Results, measure: Measure | Statistic) -> list[tuple[str, list[int]]]:
-    """The tasks that a measure is reported for, with their rows; then all together if there are several."""
-    tasks: dict[str, list[int]] = {}
-    for place, row in enumerate(results.rows):
-        if measure.tasks is None or row["task"] in measure.tasks:
-            tasks.setdefault(row["task"], []).append(place)
-    order = measure.tasks or sorted(tasks)
-    found = [(task, tasks[task]) for task in order if task in tasks]
-    if len(found) > 1:
-        found.append((ALL, sorted(place for places in tasks.values() for place in places)))
-    return found
+def item_table(results: Results) -> DataFrame:
+    """Group, task, labels and numbers of the items by their ids, in their order; NaN where there is none."""
+    from pandas import DataFrame
+
+    columns = ["id", "group", "task", *results.labels, *results.numbers]
+    items = DataFrame(results.rows, columns=columns).set_index("id")
+    return items.astype(dict.fromkeys(results.numbers, np.float64))
 
 
-def chosen(
-    results: Results, measure: Measure | Statistic, places: Sequence[int]
-) -> tuple[dict[str, Numbers], list[str], dict[str, Sequence[str]]]:
-    """The columns, groups and labels of some rows, as `sampling.sample` takes them."""
-    rows = [results.rows[place] for place in places]
-    columns = {
-        name: np.array([math.nan if row[name] is None else row[name] for row in rows], np.float64)
-        for name in measure.columns
-    }
-    labels: dict[str, Sequence[str]] = {name: [row[name] or "" for row in rows] for name in results.labels}
-    return columns, [row["group"] for row in rows], labels
+def parts(items: DataFrame, measure: Measure | Statistic) -> list[tuple[str, DataFrame]]:
+    """The tasks that a measure is reported for, with their items; then all together if there are several."""
+    of_tasks = items if measure.tasks is None else items[items["task"].isin(measure.tasks)]
+    by_task = {str(task): some for task, some in of_tasks.groupby("task")}
+    found = [(task, by_task[task]) for task in measure.tasks or sorted(by_task) if task in by_task]
+    return [*found, (ALL, of_tasks)] if len(found) > 1 else found
+
+
+def sample(items: DataFrame, measure: Measure | Statistic) -> tuple[sampling.Sample, NDArray[np.bool_]]:
+    """`sampling.sample` of some items."""
+    columns = {name: items[name].to_numpy(np.float64) for name in measure.columns}
+    over = measure.over if isinstance(measure, Measure) else None
+    labels: dict[str, Sequence[str]] = {over: items[over].fillna("").tolist()} if over else {}
+    return sampling.sample(measure, columns, items["group"].tolist(), labels)
 
 
 def measured(
     results: Results, measures: Sequence[Measure | Statistic], seed: int, resamples: int = bootstrap.RESAMPLES
 ) -> list[Measured]:
     """Every measure on every task that it is reported for and that has items with its columns."""
+    items = item_table(results)
     found = []
     for measure in measures:
         if not set(measure.columns) <= set(results.numbers):
             continue
-        for task, places in parts(results, measure):
-            sample, _ = sampling.sample(measure, *chosen(results, measure, places))
-            if len(sample.values):
-                one = bootstrap.interval(measure, sample, seed, resamples)
+        for task, some in parts(items, measure):
+            values, _ = sample(some, measure)
+            if len(values.values):
+                one = bootstrap.interval(measure, values, seed, resamples)
                 found.append(
                     Measured(
                         task=task, measure=measure.name, better=measure.better, value=_finite(one.value),
@@ -143,16 +148,15 @@ def table(summaries: Sequence[Summary]) -> str:
     better = {m.measure: m.better for summary in summaries for m in summary.measured}
     by_model = [{(m.task, m.measure): m for m in summary.measured} for summary in summaries]
     tasks = sorted(dict.fromkeys(task for task, _ in keys), key=lambda task: task == ALL)
-    names = " | ".join(summary.model.replace("|", "/") for summary in summaries)
-    lines = [f"| task | measure | {names} | items | pictures |", "|---" * (4 + len(summaries)) + "|"]
+    names = [summary.model.replace("|", "/") for summary in summaries]
+    lines = []
     for task in tasks:
         for key in (key for key in keys if key[0] == task):
             cells = [_cell(found.get(key)) for found in by_model]
             first = next(found[key] for found in by_model if key in found)
             arrow = "" if better[key[1]] == "higher" else " (lower is better)"
-            counts = f"{first.items} | {first.groups}"
-            lines.append(f"| {task} | {key[1]}{arrow} | {' | '.join(cells)} | {counts} |")
-    return "\n".join(lines) + "\n"
+            lines.append([task, f"{key[1]}{arrow}", *cells, str(first.items), str(first.groups)])
+    return markdown_table(["task", "measure", *names, "items", "pictures"], lines)
 
 
 def _cell(found: Measured | None) -> str:

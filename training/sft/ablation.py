@@ -12,6 +12,7 @@ from typing import Any
 
 from schemas.dataset import load_manifest, split_files
 from schemas.errors import InputError
+from schemas.markdown import markdown_table
 from schemas.meter import SILENT, Progress
 from schemas.records import OWN_SOURCE
 from schemas.row_group_reader import row_labels
@@ -157,7 +158,7 @@ def markdown(found: Ablation) -> str:
     seen = {name: found.steps * found.rows_a_step / rows for name, rows in found.train_rows.items()}
     parts = [
         f"{found.steps} steps of {found.rows_a_step} rows a run.",
-        _table(
+        markdown_table(
             ["", *titles],
             [
                 ["rows", *(f"{rows:,}" for rows in found.train_rows.values())],
@@ -179,7 +180,7 @@ def markdown(found: Ablation) -> str:
             ]
             for task, summary in found.summaries[FIRST].items()
         ]
-        parts.append(_table([title, *titles[first:]], lines))
+        parts.append(markdown_table([title, *titles[first:]], lines))
     names = list(dict.fromkeys(name for scores in found.evaluations.values() for name in scores))
     if names:
         lines = [
@@ -189,13 +190,8 @@ def markdown(found: Ablation) -> str:
             ]
             for name in names
         ]
-        parts.append(_table(["Evaluation", *titles], lines))
-    return "\n\n".join(parts)
-
-
-def _table(head: list[str], lines: list[list[str]]) -> str:
-    rows = [head, ["---"] * len(head), *lines]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        parts.append(markdown_table(["Evaluation", *titles], lines))
+    return "\n\n".join(part.rstrip("\n") for part in parts)
 
 
 def _cell(interval: Interval) -> str:
