@@ -81,8 +81,8 @@ def test_a_benchmark_is_a_file(copy: Copy, tmp_path: Path) -> None:
     [
         ("def run(:", "this command can't be loaded: SyntaxError: "),
         ("import not_installed_here", "this command can't be loaded: ModuleNotFoundError: "),
-        (COUNT.replace("def run(", "def go("), "a command needs a function `run`; add it"),
-        (COUNT.replace('GROUP = "look"', ""), "a command needs a text `GROUP`; add it"),
+        (COUNT.replace("def run(", "def go("), "this command needs a function `run`; add it"),
+        (COUNT.replace('GROUP = "look"', ""), "this command needs a text `GROUP`; add it"),
         (COUNT.replace('"look"', '"lok"'), "its GROUP 'lok' is unknown; did you mean 'look'?"),
     ],
 )
@@ -124,7 +124,7 @@ def test_a_broken_export_format_names_itself(copy: Copy, tiny: Outcome, tmp_path
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("make = None", "a benchmark needs a function `make`; add it"),
+        ("make = None", "this benchmark needs a function `make`; add it"),
         ("def make(): return object()", "what `make` gives lacks name, needs_logits, judged, "),
         (DAY_OR_NIGHT, "calls itself 'day-or-night'; name it 'broken' as its file"),
     ],
