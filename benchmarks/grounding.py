@@ -2,7 +2,7 @@
 
 Run: python -m benchmarks.grounding [--tokens N] [--rounds N]. A tiny Qwen2.5-VL with the real vocabulary of
 151,936 words answers a photograph greedily, in float32 on the CPU, one thread. "plain" makes the prompt,
-generates, and decodes the text; "read" is `inference.reading.answers`, which also keeps the logits of every
+generates, and decodes the text; "read" is `inference.generate.answers`, which also keeps the logits of every
 spelling of the position words and says which token wrote which characters. Each round does both, the order
 changing; the figure is the median of the rounds' ratios. A real model's step takes far longer and the reading
 doesn't, so this is the worst case. The second figure counts what the `graph` segmenter does for five
@@ -23,9 +23,9 @@ import numpy as np
 import skimage.data
 import torch
 
-from inference.answers import Encoded, Picture
-from inference.models import load_model
-from inference.reading import Sampling, answers, prompt
+from inference.generate import Sampling, answers, prompt
+from inference.grounded_answer import Encoded, Picture
+from inference.load_model import load_model
 from inference.segmenters import make_segmenter
 from inference.sources import ModelSource
 from training.sft.tiny import save_tiny

@@ -22,12 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.strategies import Case, cases, inside, oracle_answer
-from inference.answers import Axis, Grounding
+from inference.grounded_answer import Axis, Grounding
 from inference.likelihood import CELLS, along
-from inference.parts import DEEP, Parts, settle
+from inference.place_tokens import Vocabulary
 from inference.points import ANCHORS, text_to_point
-from inference.segmenters.parts import parts_of
-from inference.vocabulary import Vocabulary
+from inference.segmenters.tree_parts import parts_of
+from inference.settled_points import DEEP, Parts, settle
 from training import stream
 from training.sft.tiny import qwen_tokenizer
 

@@ -25,12 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from inference.answers import Answer, Encoded, Grounding, Picture, Segmenter
+from inference.grounded_answer import Answer, Encoded, Grounding, Picture, Segmenter
+from inference.place_tokens import Vocabulary
 from inference.points import readable, text_to_point
 from inference.positions import find_positions
 from inference.segmenters import make_segmenter
 from inference.segmenters.select import to_pixels
-from inference.vocabulary import Vocabulary
 from inference.words import CLASSES, AxisName, Position
 from schemas import masks
 from schemas.choices import Strategy

@@ -10,7 +10,7 @@ from schemas.choices import DTYPES, RUNNERS, STRATEGIES
 
 if TYPE_CHECKING:
     from flows.grounding.region_input import RgbImage
-    from inference.answers import Result, Segmenter
+    from inference.grounded_answer import Result, Segmenter
     from inference.spider import Spider
     from schemas.config import BuildConfig
     from schemas.masks import BoolMask

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from inference.answers import Answer
+from inference.grounded_answer import Answer
+from inference.place_tokens import PAPER, Vocabulary
 from inference.points import Temperatures, class_probabilities, pair_probabilities, readable
 from inference.positions import find_positions
-from inference.vocabulary import PAPER, Vocabulary
 from inference.words import CLASSES, AxisName
 from schemas.errors import InputError
 from schemas.store import write_atomically

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from inference.answers import Axis, Grounding, Picture, Result, Segmented
+from inference.grounded_answer import Axis, Grounding, Picture, Result, Segmented
 from inference.panels import MARKS, Panel
 from schemas.drawing.lettering import typeface
 from schemas.drawing.outlines import outline, spot

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.answers import Answer, Axis, Grounding, Placed, Region
 from inference.clauses import speaks_of_whole
-from inference.parts import Parts, settle
+from inference.grounded_answer import Answer, Axis, Grounding, Placed, Region
+from inference.place_tokens import PAPER, Vocabulary
 from inference.positions import find_positions
 from inference.proposals import choose_region
-from inference.vocabulary import PAPER, Vocabulary
+from inference.settled_points import Parts, settle
 from inference.words import CLASSES, AxisName, Position, Word
 from schemas.choices import Strategy
 from schemas.drawing.outlines import spot
@@ -78,9 +78,9 @@ def text_to_point(
     three classes an axis over all spellings and synonyms (log-sum-exp); the point of the likeliest
     cell, or of each of two where an axis has two peaks; three points in line along an axis that the answer
     doesn't name; an uncertain map falls back to the cell of the uttered words. With the `parts` of a picture
-    each point settles inside the part that lies where the words say (`inference.parts.settle`). "proposal":
-    the axes and the noun choose one of `regions`, all (H, W) of one size; the grounding carries it, and its
-    point is the most interior one. With no fitting region the grid's points stay.
+    each point settles inside the part that lies where the words say (`inference.settled_points.settle`).
+    "proposal": the axes and the noun choose one of `regions`, all (H, W) of one size; the grounding carries
+    it, and its point is the most interior one. With no fitting region the grid's points stay.
 
     Raises ValueError when the answer watched other columns than the vocabulary's, or "proposal" has no
     `regions`.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from inference.answers import Grounding, Region
+from inference.grounded_answer import Grounding, Region
 from inference.likelihood import along
 from inference.placed_noun import likeness
 from schemas.masks import BoolMask

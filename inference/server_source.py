@@ -14,10 +14,10 @@ from annotation.chat import messages
 from annotation.chat.messages import Call, LostCallError, Reply, TokenStep, Turn
 from annotation.chat.server_address import parse_address, read_api_key
 from annotation.chat.server_transport import ServerRefusesError, ServerTransport, Wording
-from inference.answers import Answer, Picture
-from inference.reading import Sampling, traced
+from inference.generate import Sampling, traced
+from inference.grounded_answer import Answer, Picture
+from inference.place_tokens import Vocabulary, vocabulary_of_texts
 from inference.sources import Spoken
-from inference.vocabulary import Vocabulary, vocabulary_of_texts
 from schemas.config import API_KEY_VARIABLE
 from schemas.errors import BuildError, InputError, SampleError, SpiderError
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from inference.answers import Answer, Picture
-from inference.models import LoadedModel
-from inference.reading import Sampling, answers
-from inference.vocabulary import Vocabulary
+from inference.generate import Sampling, answers
+from inference.grounded_answer import Answer, Picture
+from inference.load_model import LoadedModel
+from inference.place_tokens import Vocabulary
 
 Spoken = tuple[Answer, Vocabulary, tuple[str, ...]]
 """An answer, the vocabulary its token ids belong to, and notes on what weakens its logits."""
@@ -46,7 +46,7 @@ class ModelSource:
         return named(self.loaded.name, self.loaded.revision)
 
     def answers(self, pictures: Sequence[Picture], questions: Sequence[str]) -> list[Spoken]:
-        """As `inference.reading.answers`, in one batch. Raises InputError as it does."""
+        """As `inference.generate.answers`, in one batch. Raises InputError as it does."""
         found = answers(
             self.loaded.model,
             self.loaded.processor,

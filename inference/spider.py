@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from inference.answers import Encoded, Grounding, Picture, Result, Segmented, Segmenter
-from inference.models import load_model
+from inference.generate import Sampling
+from inference.grounded_answer import Encoded, Grounding, Picture, Result, Segmented, Segmenter
+from inference.load_model import load_model
 from inference.points import ONE, Temperatures, text_to_point
-from inference.reading import Sampling
 from inference.segmenters import make_segmenter
 from inference.sources import ModelSource, Source, Spoken
 from schemas.choices import STRATEGIES, Dtype, Strategy

@@ -111,6 +111,138 @@ def test_parquet_is_not_read_through_another_library() -> None:
     assert wrong == []
 
 
+FLOWS: dict[str, tuple[str, ...]] = {
+    "arguments": ("engine", "grounding", "progress", "stages", "workers"),
+    "configuration_page": ("proof",),
+    "progress": (),
+    "workers": (),
+    "sources": ("workers",),
+    "stages": ("sources", "workers"),
+    "dataset": ("progress", "sources", "stages", "workers"),
+    "engine": ("dataset", "progress", "sources", "stages", "workers"),
+    "grounding": ("progress",),
+    "evaluation": ("grounding", "progress"),
+    "proof": ("dataset", "engine", "evaluation", "grounding", "progress", "sources", "stages", "workers"),
+    "commands": (
+        *("arguments", "dataset", "engine", "evaluation", "grounding", "progress", "proof", "sources"),
+        *("stages", "workers"),
+    ),
+    "cli": ("arguments", "commands"),
+}
+"""What the rooms of flows may import of one another: a room imports downwards only."""
+
+
+def room_of(name: str) -> str:
+    """The room of flows that a dotted name lies in, "" for flows itself."""
+    return name.split(".")[1] if "." in name else ""
+
+
+def test_every_room_of_flows_is_known_here() -> None:
+    rooms = {path.relative_to(ROOT / "flows").parts[0].removesuffix(".py") for path in modules("flows")}
+    assert rooms - {"__init__"} == set(FLOWS)
+
+
+@pytest.mark.parametrize("room", FLOWS)
+def test_rooms_of_flows_import_downwards(room: str) -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path in modules("flows")
+        if path.relative_to(ROOT / "flows").parts[0].removesuffix(".py") == room
+        for line, name in imported(path)
+        if below(name, "flows") and room_of(name) not in (room, *FLOWS[room])
+    ]
+    assert wrong == []
+
+
+def test_only_the_engine_names_prefect() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path in modules("flows")
+        if path.relative_to(ROOT / "flows").parts[0] != "engine"
+        for line, name in imported(path)
+        if below(name, "prefect")
+    ]
+    assert wrong == []
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def graph_of_imports() -> dict[str, set[str]]:
+    """Which of our modules each one imports, anywhere in its text: at the top, deferred, or for types."""
+    known = {dotted(path): path for package in PRESENT for path in modules(package)}
+    graph: dict[str, set[str]] = {}
+    for module, path in known.items():
+        graph[module] = set()
+        for _, name in imported(path):
+            target = next((part for part in (name, name.rpartition(".")[0]) if part in known), None)
+            if target is not None and target != module:
+                graph[module].add(target)
+    return graph
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """The groups of modules that import one another, directly or by way of others (Tarjan's algorithm)."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(module: str) -> None:
+        index[module] = low[module] = len(index)
+        stack.append(module)
+        for target in sorted(graph[module]):
+            if target not in index:
+                visit(target)
+                low[module] = min(low[module], low[target])
+            elif target in stack:
+                low[module] = min(low[module], index[target])
+        if low[module] == index[module]:
+            group = stack[stack.index(module) :]
+            del stack[stack.index(module) :]
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for module in sorted(graph):
+        if module not in index:
+            visit(module)
+    return found
+
+
+def test_a_circle_would_be_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    assert circles(graph_of_imports()) == []
+
+
+PLUG_INS = (
+    "annotation/qa/backends",
+    "annotation/regions/labellers",
+    "annotation/regions/proposers",
+    "flows/commands",
+    "flows/dataset/export/formats",
+    "flows/stages/given",
+    "flows/stages/importers",
+    "inference/evaluation/benchmarks",
+    "inference/segmenters",
+    "training/backends/trainers",
+)
+"""Folders whose files are named by what a user types; such a name may be that of another module."""
+
+
+def test_no_file_name_stands_twice() -> None:
+    places: dict[str, list[str]] = {}
+    for package in PRESENT:
+        for path in modules(package):
+            where = path.relative_to(ROOT)
+            if path.name != "__init__.py" and str(where.parent) not in PLUG_INS:
+                places.setdefault(path.name, []).append(str(where))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
 def test_every_package_is_known_here() -> None:
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert packages - {"tests", "benchmarks"} <= set(ALLOWED)

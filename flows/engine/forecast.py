@@ -124,7 +124,7 @@ def _of_photographs(known: Known, stage: Stage, counts: Mapping[str, int], worke
     missing = known.missing(stage.name)
     pictures, new = sum(counts[job.key] for job in missing), len(missing)
     if stage.after:
-        unknown = known.missing("ingest")
+        unknown = known.missing("ingest") if stage.name in known.jobs else known.jobs["ingest"]
         pictures, new = pictures + sum(counts[job.key] for job in unknown), new + len(unknown)
     reused = len(known.jobs.get(stage.name, [])) - len(missing)
     seconds = pictures * _measured_seconds(known, stage, counts) / workers

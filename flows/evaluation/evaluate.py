@@ -9,10 +9,10 @@ from typing import Any
 from flows.evaluation import models_under_test as tested
 from flows.evaluation.models_under_test import Setup
 from inference.evaluation import compare, summary
+from inference.evaluation.benchmark_interface import Measure, Statistic
 from inference.evaluation.benchmarks import benchmark_of
-from inference.evaluation.interface import Measure, Statistic
+from inference.evaluation.evaluation_run import Done, Task, evaluate
 from inference.evaluation.judge import Judge, judge_measures
-from inference.evaluation.run import Done, Task, evaluate
 from schemas.meter import SILENT, Progress
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.grounding.open import check_server, open_segmenter, open_spider
 from inference.evaluation import baselines
-from inference.evaluation.interface import Benchmark, Model, Opened
+from inference.evaluation.benchmark_interface import Benchmark, Model, Opened
 from schemas.choices import BASELINES, Dtype, Strategy
 from schemas.errors import InputError
 
@@ -85,7 +85,7 @@ def named(name: str, setup: Setup, opened: Opened) -> Model:
 
 def language_model(name: str, setup: Setup) -> Model:
     """A model of transformers, or an adapter of ours, with its answers grounded. Raises InputError."""
-    from inference.evaluation.models import LanguageModel
+    from inference.evaluation.local_model import LanguageModel
     from inference.sources import ModelSource
 
     spider = _opened(name, setup)
@@ -108,7 +108,7 @@ def language_model(name: str, setup: Setup) -> Model:
 
 def served_model(name: str, setup: Setup) -> Model:
     """The model of this name behind the server of the setup, with its answers grounded. Raises InputError."""
-    from inference.evaluation.served import ServedModel
+    from inference.evaluation.served_model import ServedModel
     from inference.server_source import ServerSource
 
     spider = _opened(name, setup)
@@ -161,7 +161,7 @@ def fingerprint(folder: Path) -> str | None:
 
 def untrained(name: str) -> tuple[str, str | None] | None:
     """Name and revision of an adapter's base, None for a model that is no adapter. Raises InputError."""
-    from inference.models import base_of
+    from inference.load_model import base_of
     from schemas.model_files import ADAPTER_CONFIG
 
     folder = Path(name)

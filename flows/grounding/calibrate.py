@@ -16,8 +16,8 @@ from schemas.pictures import load_png
 from schemas.records import Mask, Region, Row
 
 if TYPE_CHECKING:
-    from inference.answers import Picture
     from inference.calibration import Calibration
+    from inference.grounded_answer import Picture
     from inference.points import Temperatures
     from inference.sources import ModelSource, Spoken
     from schemas.choices import Dtype
@@ -84,9 +84,9 @@ def fit_temperatures(
     rows = grounding_rows(dataset, split, limit)
     quiet_models()
     from inference.calibration import save
-    from inference.models import load_model
+    from inference.generate import Sampling
+    from inference.load_model import load_model
     from inference.points import ONE
-    from inference.reading import Sampling
     from inference.sources import ModelSource
 
     source = ModelSource(load_model(model, revision, dtype, device), Sampling(max_new_tokens=max_tokens))
@@ -123,7 +123,7 @@ def fitted(
     Raises InputError when none names a place.
     """
     from inference.calibration import calibrate, examples
-    from inference.reading import PROMPT
+    from inference.generate import PROMPT
 
     given = []
     for row, (answer, vocabulary, _) in zip(rows, spoken, strict=True):
@@ -144,7 +144,7 @@ def shares_inside(
     """
     from inference.evaluation.metrics import share_inside
     from inference.points import text_to_point
-    from inference.segmenters.parts import parts_of
+    from inference.segmenters.tree_parts import parts_of
 
     totals = [0.0] * len(temperatures)
     for row, (answer, vocabulary, _) in zip(rows, spoken, strict=True):

@@ -12,7 +12,7 @@ from flows.grounding.region_input import RgbImage, open_picture
 from schemas.errors import InputError
 
 if TYPE_CHECKING:
-    from inference.answers import Result, Segmenter
+    from inference.grounded_answer import Result, Segmenter
     from inference.spider import Spider
     from schemas.choices import Dtype, Strategy
 
@@ -31,8 +31,8 @@ def open_spider(
 ) -> Spider:
     """The model that the command line names, in front of a segmenter. Raises InputError."""
     from inference.calibration import load
+    from inference.generate import PROMPT, Sampling
     from inference.points import ONE
-    from inference.reading import PROMPT, Sampling
     from inference.sources import named
     from inference.spider import Spider
 
@@ -105,7 +105,7 @@ def serve_page(opened: Callable[[], Spider], port: int, say: Callable[[str], Non
 
     Raises InputError.
     """
-    from inference.page import build_page, need_gradio, serve
+    from inference.app_page import build_page, need_gradio, serve
 
     need_gradio()
     spider = opened()

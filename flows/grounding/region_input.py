@@ -14,7 +14,7 @@ from schemas.errors import InputError, SampleError
 from schemas.masks import BoolMask
 
 if TYPE_CHECKING:
-    from inference.answers import Encoded, Segmenter
+    from inference.grounded_answer import Encoded, Segmenter
 
 RgbImage = NDArray[np.uint8]
 

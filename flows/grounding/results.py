@@ -13,7 +13,7 @@ from schemas.errors import InputError
 from schemas.masks import BoolMask
 
 if TYPE_CHECKING:
-    from inference.answers import Axis, Grounding, Result, Segmented
+    from inference.grounded_answer import Axis, Grounding, Result, Segmented
 
 RgbImage = NDArray[np.uint8]
 

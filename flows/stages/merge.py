@@ -11,10 +11,11 @@ from flows.stages.ingest import ingested
 from flows.stages.job import Job
 from flows.stages.keepout import KeepOut, evaluation_sets, listed_hashes
 from flows.stages.known import Known
-from flows.stages.merging.candidates import Candidate, Picture, RowRef, external, own, stored_pictures
+from flows.stages.merging.candidates import Candidate, Picture, RowRef
 from flows.stages.merging.conflicts import without_conflicts
 from flows.stages.merging.duplicates import generated_files, same_pictures, without_repeats
 from flows.stages.merging.mixture import allowed, mixed
+from flows.stages.merging.read_candidates import external_rows, own_rows, stored_pictures
 from flows.stages.merging.splits import split_rows
 from flows.stages.pictures import located
 from flows.stages.stage import Stage, a_shard
@@ -89,7 +90,7 @@ def run(job: Job, store: Store, out: ShardWriter) -> None:
     """
     config = MergeConfig.model_validate(job.content["merge"])
     counts: Counter[str] = Counter()
-    rows = list(own(store, job.content["annotate"]))
+    rows = list(own_rows(store, job.content["annotate"]))
     pictures: dict[str, Picture] = {}
     if "external" in job.content:
         pictures = stored_pictures(store, job.content["pictures"])
@@ -162,7 +163,7 @@ def _external_rows(
         manifest = _manifest(store, "external", key)
         tally.rows += manifest.counts.get("rows", 0)
         tally.bad.update(entry.reason for entry in manifest.quarantine)
-        for row, missing in external(store, key, job.local["files"][number]):
+        for row, missing in external_rows(store, key, job.local["files"][number]):
             if row.origin is not None and row.origin in undecoded and row.origin not in row.pictures:
                 row.origin = None
             shown = [*row.pictures, *([row.origin] if row.origin else [])]

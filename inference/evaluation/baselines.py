@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from inference.answers import Encoded, Segmented, Segmenter
-from inference.evaluation.interface import Item, Reply
+from inference.evaluation.benchmark_interface import Item, Reply
 from inference.evaluation.metrics import inner_point
+from inference.grounded_answer import Encoded, Segmented, Segmenter
 from schemas import masks
 from schemas.hashing import rng
 

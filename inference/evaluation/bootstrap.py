@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.evaluation import sampling
-from inference.evaluation.interface import Measure, Numbers, Statistic
+from inference.evaluation.benchmark_interface import Measure, Numbers, Statistic
 from inference.evaluation.sampling import Sample
 from schemas.hashing import rng
 

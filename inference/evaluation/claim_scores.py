@@ -8,7 +8,7 @@ import numpy as np
 
 from annotation.qa.lexicon import load_lexicon
 from annotation.qa.read_claims import Claim, Claims
-from inference.evaluation.interface import Values
+from inference.evaluation.benchmark_interface import Values
 from schemas.records import Distortion, Row
 
 CLAIM_COLUMNS = (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from inference.evaluation import bootstrap, sampling
 from inference.evaluation import summary as told
-from inference.evaluation.interface import Measure, Statistic
+from inference.evaluation.benchmark_interface import Measure, Statistic
 from inference.evaluation.summary import Summary
 from schemas.errors import InputError
 from schemas.evaluations import read_results

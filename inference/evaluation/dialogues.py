@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from inference.answers import Picture
-from inference.reading import conversation, own_words, prompted
+from inference.generate import conversation, own_words, prompted
+from inference.grounded_answer import Picture
 from schemas.errors import InputError
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from inference.evaluation.published import MAX_TEXT, Record, read_bytes, safe_name
+from inference.evaluation.benchmark_files import MAX_TEXT, Record, read_bytes, safe_name
 from schemas import masks
 from schemas.errors import InputError
 from schemas.masks import BoolMask

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from inference.evaluation.interface import Item, Measure, Reply, Values
+from inference.evaluation.benchmark_interface import Item, Measure, Reply, Values
 from inference.evaluation.measures import mean, ratio
 from inference.evaluation.rubric import Rubric, read_score
 from schemas.errors import SampleError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from inference.evaluation import metrics
-from inference.evaluation.interface import Item, Reply
+from inference.evaluation.benchmark_interface import Item, Reply
 from schemas import masks
 from schemas.errors import InputError
 from schemas.records import Mask

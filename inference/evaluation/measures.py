@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from inference.evaluation import metrics
-from inference.evaluation.interface import Measure, Numbers, Statistic
+from inference.evaluation.benchmark_interface import Measure, Numbers, Statistic
 
 Tasks = tuple[str, ...] | None
 

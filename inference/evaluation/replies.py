@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from inference.evaluation.interface import Reply
+from inference.evaluation.benchmark_interface import Reply
 from schemas.dataset import first_problem
 from schemas.errors import InputError
 from schemas.records import Mask, Record

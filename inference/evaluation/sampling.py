@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.evaluation.interface import Measure, Numbers, Statistic
+from inference.evaluation.benchmark_interface import Measure, Numbers, Statistic
 
 _CHUNK = 4_000_000
 

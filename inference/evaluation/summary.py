@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from inference.evaluation import bootstrap, sampling
-from inference.evaluation.interface import Measure, Statistic
+from inference.evaluation.benchmark_interface import Measure, Statistic
 from schemas.dataset import first_problem
 from schemas.errors import InputError
 from schemas.evaluations import Results

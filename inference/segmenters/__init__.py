@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from inference.answers import Segmenter
+from inference.grounded_answer import Segmenter
 from schemas.errors import InputError
 
 Dtype = Literal["float32", "bfloat16", "float16"]

@@ -31,11 +31,11 @@ from numpy.typing import NDArray
 from annotation.regions.regionmaps import upsample_labels, upsample_mask
 from annotation.regions.tree import build_tree
 from annotation.regions.tree_cut import candidates, cell_at, cut, hold, nested_masks
-from inference.answers import Encoded, Picture, Region, Segmented
-from inference.parts import Parts
-from inference.segmenters.proposed import SETTINGS, named
+from inference.grounded_answer import Encoded, Picture, Region, Segmented
+from inference.segmenters.builder_regions import SETTINGS, named
 from inference.segmenters.recent import Recent
 from inference.segmenters.select import choose, to_pixels
+from inference.settled_points import Parts
 
 GLUED = 0.5
 """Agreement with the tree below which a region of the cut isn't trusted; see above."""

@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 
-from inference.answers import Encoded, Segmented
+from inference.grounded_answer import Encoded, Segmented
 
 SILENT = frozenset({"a", "an", "and", "at", "in", "of", "on", "the", "this", "that", "with"})
 SPELLED = {"gray": "grey", "centre": "center", "middle": "center"}

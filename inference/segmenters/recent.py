@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from inference.answers import Picture
+from inference.grounded_answer import Picture
 
 T = TypeVar("T")
 PICTURES = 4

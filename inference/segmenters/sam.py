@@ -17,12 +17,12 @@ from annotation.regions import region_models
 from annotation.regions.automask.geometry import View
 from annotation.regions.automask.grid import Crop
 from annotation.regions.prompted import CPU_POINTS, PromptedModel, automask, one, predictor
-from inference.answers import Encoded, Picture, Region, Segmented
-from inference.parts import Parts
-from inference.segmenters.parts import parts_of
-from inference.segmenters.proposed import named
+from inference.grounded_answer import Encoded, Picture, Region, Segmented
+from inference.segmenters.builder_regions import named
 from inference.segmenters.recent import Recent
 from inference.segmenters.select import choose, to_pixels
+from inference.segmenters.tree_parts import parts_of
+from inference.settled_points import Parts
 from schemas.regions_config import ModelConfig, SamConfig
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.answers import Segmented
+from inference.grounded_answer import Segmented
 
 LARGEST, SMALLEST = 0.90, 0.002
 """Shares of the picture above and below which a mask is no answer to a point."""

@@ -19,7 +19,7 @@ import numpy as np
 import yaml
 
 from inference import text_to_point
-from inference.answers import Axis, Grounding
+from inference.grounded_answer import Axis, Grounding
 from schemas.hashing import rng
 from tests.inference.scripted import spoken, vocabulary
 

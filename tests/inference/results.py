@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.answers import Answer, Axis, Grounding, Placed, Result, Segmented
+from inference.grounded_answer import Answer, Axis, Grounding, Placed, Result, Segmented
 
 COLUMNS = ("left", "center", "right")
 ROWS = ("top", "center", "bottom")

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from inference.answers import Answer, Picture
-from inference.reading import decoder, traced
+from inference.generate import decoder, traced
+from inference.grounded_answer import Answer, Picture
+from inference.place_tokens import Vocabulary
 from inference.sources import Spoken
-from inference.vocabulary import Vocabulary
 from tests.inference.small import tiny
 
 

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.models import LoadedModel, load_model
+from inference.load_model import LoadedModel, load_model
 from tests.conftest import photograph
 from training.sft.tiny import save_tiny
 

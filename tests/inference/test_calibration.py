@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from inference.calibration import Example, calibrate, examples, expected_calibration_error, load, save
+from inference.place_tokens import Vocabulary
 from inference.points import class_probabilities
-from inference.vocabulary import Vocabulary
 from inference.words import CLASSES
 from schemas.errors import InputError
 from schemas.hashing import rng

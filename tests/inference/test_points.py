@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 import inference
 from benchmarks.strategies import oracle_answer
-from inference.answers import Answer, Region
-from inference.parts import Parts
+from inference.grounded_answer import Answer, Region
+from inference.place_tokens import Vocabulary
 from inference.points import ANCHORS, SIDE_POINTS, Temperatures, text_to_point
 from inference.proposals import centroid
-from inference.vocabulary import Vocabulary
+from inference.settled_points import Parts
 from schemas.hashing import rng
 from schemas.masks import BoolMask, position
 from tests.inference import tokenizers

@@ -13,10 +13,10 @@ import pytest
 from annotation.chat.messages import LostCallError
 from annotation.chat.wire_format import read_reply
 from inference import Spider, text_to_point
-from inference.answers import Answer
-from inference.reading import Sampling
+from inference.generate import Sampling
+from inference.grounded_answer import Answer
+from inference.place_tokens import Vocabulary
 from inference.server_source import ServerSource, read_answer
-from inference.vocabulary import Vocabulary
 from schemas.config import API_KEY_VARIABLE
 from schemas.errors import BuildError, InputError
 from schemas.pictures import load_png

@@ -12,11 +12,11 @@ import pytest
 from numpy.typing import NDArray
 
 from inference import Spider
-from inference.answers import Encoded, Picture, Region, Segmented
-from inference.parts import Parts
+from inference.generate import Sampling
+from inference.grounded_answer import Encoded, Picture, Region, Segmented
 from inference.points import text_to_point
-from inference.reading import Sampling
 from inference.segmenters import make_segmenter
+from inference.settled_points import Parts
 from schemas.errors import InputError
 from tests.inference.scripted import Scripted
 from tests.inference.small import FAMILIES, folder_of, pictures

@@ -25,7 +25,7 @@ from schemas.pictures import load_png
 from schemas.records import TASKS
 from tests.training.published import Entry, entries, publish
 from training import Mixture, RowStream, stream
-from training.row_order import epoch_of, share, windows
+from training.order import epoch_of, share, windows
 
 ROOT = Path(__file__).parents[2]
 COUNT = 101

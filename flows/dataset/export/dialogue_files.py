@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from io import TextIOWrapper
 
-from flows.dataset.export.folder import ExportFolder
+from flows.dataset.export.export_folder import ExportFolder
 from schemas.records import Row
 
 _FROM = {"user": "human", "assistant": "gpt"}

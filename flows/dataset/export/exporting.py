@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from flows.dataset.export.folder import new_folder
+from flows.dataset.export.export_folder import new_folder
 from flows.dataset.export.formats import FORMATS
 from schemas.dataset import rows_with_pictures, split_files
 from schemas.errors import InputError

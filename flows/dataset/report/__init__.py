@@ -2,7 +2,7 @@
 
 from flows.dataset.report.data import BuildSummary, Duplicate, ReportData, ReportRow, ShardCount, collect
 from flows.dataset.report.gallery import RowMeta, choose_gallery, row_meta
-from flows.dataset.report.page import render
+from flows.dataset.report.report_page import render
 
 __all__ = [
     "BuildSummary",

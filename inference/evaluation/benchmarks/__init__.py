@@ -8,7 +8,7 @@ from schemas.errors import InputError
 from schemas.plugins import PlugIns
 
 if TYPE_CHECKING:
-    from inference.evaluation.interface import Benchmark
+    from inference.evaluation.benchmark_interface import Benchmark
 
 BENCHMARKS = PlugIns("benchmark", __name__, functions=("make",))
 _NEEDED = ("name", "needs_logits", "judged", "columns", "measures", "open", "score")

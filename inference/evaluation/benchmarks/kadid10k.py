@@ -12,7 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from inference.evaluation import metrics
-from inference.evaluation.interface import (
+from inference.evaluation.benchmark_files import (
+    Record,
+    annotation_file,
+    find_pictures,
+    identity,
+    loader,
+    read_bytes,
+    softmax,
+)
+from inference.evaluation.benchmark_interface import (
     Item,
     Measure,
     Numbers,
@@ -22,15 +31,6 @@ from inference.evaluation.interface import (
     Values,
 )
 from inference.evaluation.measures import correlations, mean
-from inference.evaluation.published import (
-    Record,
-    annotation_file,
-    find_pictures,
-    identity,
-    loader,
-    read_bytes,
-    softmax,
-)
 from schemas.errors import InputError
 
 COLUMNS = ("dist_img", "ref_img", "dmos", "var")

@@ -7,9 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from inference.evaluation.interface import Item, Measure, Opened, Reply, Values
-from inference.evaluation.measures import mean
-from inference.evaluation.published import (
+from inference.evaluation.benchmark_files import (
     Record,
     annotation_file,
     find_pictures,
@@ -17,6 +15,8 @@ from inference.evaluation.published import (
     loader,
     read_list,
 )
+from inference.evaluation.benchmark_interface import Item, Measure, Opened, Reply, Values
+from inference.evaluation.measures import mean
 
 TYPES = ("yes-or-no", "what", "how")
 """Q-Bench (arXiv 2309.14181), 3.1: the forms of a question, in the order of the published numbers."""

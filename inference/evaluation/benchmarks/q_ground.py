@@ -7,12 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from inference.answers import Picture
-from inference.evaluation.distortion_masks import CLASSES, Drawn, drawn, read_classes, union
-from inference.evaluation.interface import Item, Measure, Opened, Reply, Values
-from inference.evaluation.mask_scores import score_mask
-from inference.evaluation.measures import iou_measures, mean, ratio
-from inference.evaluation.published import (
+from inference.evaluation.benchmark_files import (
     Record,
     annotation_file,
     find_pictures,
@@ -20,6 +15,11 @@ from inference.evaluation.published import (
     load_picture,
     read_list,
 )
+from inference.evaluation.benchmark_interface import Item, Measure, Opened, Reply, Values
+from inference.evaluation.distortion_masks import CLASSES, Drawn, drawn, read_classes, union
+from inference.evaluation.mask_scores import score_mask
+from inference.evaluation.measures import iou_measures, mean, ratio
+from inference.grounded_answer import Picture
 from schemas import masks
 from schemas.errors import InputError
 from schemas.hashing import content_key

@@ -9,11 +9,11 @@ from itertools import islice
 from pathlib import Path
 
 from annotation.qa.read_claims import read_claims
-from inference.answers import Picture
 from inference.evaluation import measures, metrics
+from inference.evaluation.benchmark_interface import Item, Measure, Opened, Reply, Statistic, Values
 from inference.evaluation.claim_scores import CLAIM_COLUMNS, score_claims, score_missing
-from inference.evaluation.interface import Item, Measure, Opened, Reply, Statistic, Values
 from inference.evaluation.mask_scores import score_mask
+from inference.grounded_answer import Picture
 from schemas import masks
 from schemas.dataset import load_manifest, read_rows, rows_with_pictures, split_files
 from schemas.errors import InputError, SampleError

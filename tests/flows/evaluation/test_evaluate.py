@@ -16,9 +16,9 @@ from flows.cli import main
 from flows.engine.build import Outcome
 from flows.evaluation import evaluate as wiring
 from flows.evaluation.models_under_test import Setup, fingerprint
+from inference.evaluation.benchmark_interface import Reply
 from inference.evaluation.benchmarks import BENCHMARKS, benchmark_of
 from inference.evaluation.benchmarks.spider import DESCRIBING, GROUNDING
-from inference.evaluation.interface import Reply
 from schemas import masks
 from schemas.dataset import RowWriter, read_rows, rows_with_pictures, split_files
 from schemas.errors import InputError

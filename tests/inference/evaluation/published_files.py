@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from inference.evaluation import sampling
-from inference.evaluation.interface import Benchmark, Item, Reply
+from inference.evaluation.benchmark_interface import Benchmark, Item, Reply
 from tests.conftest import photograph
 
 Oracle = Callable[[Item], Reply]

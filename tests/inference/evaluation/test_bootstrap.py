@@ -10,7 +10,7 @@ from scipy.stats import bootstrap as scipy_bootstrap
 from scipy.stats import permutation_test
 
 from inference.evaluation import bootstrap, measures, sampling
-from inference.evaluation.interface import Measure, Statistic
+from inference.evaluation.benchmark_interface import Measure, Statistic
 from inference.evaluation.sampling import Sample
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from annotation.qa.lexicon import load_lexicon
 from annotation.qa.read_claims import Claim, Claims, read_claims
+from inference.evaluation.benchmark_interface import Values
 from inference.evaluation.claim_scores import score_claims, score_missing
-from inference.evaluation.interface import Values
 from schemas.records import Distortion, Row
 from tests.annotation.qa.claim_rows import (
     BLUR,

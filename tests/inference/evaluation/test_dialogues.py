@@ -10,7 +10,7 @@ import pytest
 
 from inference.evaluation import dialogues
 from inference.evaluation.dialogues import Talk
-from inference.models import load_model
+from inference.load_model import load_model
 from schemas.errors import InputError
 from tests.conftest import photograph
 from tests.inference.evaluation.toys import save_talkative

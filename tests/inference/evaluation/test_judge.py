@@ -17,11 +17,11 @@ from flows.cli import main
 from flows.evaluation.evaluate import compare_results, comparison_lines
 from flows.evaluation.judge_server import served
 from inference.evaluation.baselines import Oracle
-from inference.evaluation.interface import Item, Measure, Opened, Reply, Statistic, Values
+from inference.evaluation.benchmark_interface import Item, Measure, Opened, Reply, Statistic, Values
+from inference.evaluation.evaluation_run import Done, Task, evaluate
 from inference.evaluation.judge import ROUNDS, Judge
 from inference.evaluation.measures import mean
 from inference.evaluation.rubric import FOLDER, NAMES, load_rubric, read_score
-from inference.evaluation.run import Done, Task, evaluate
 from schemas.errors import BuildError, InputError
 from tests.inference.evaluation.judge_server import BROKEN, HANG, REFUSED, JudgeServer, Request
 

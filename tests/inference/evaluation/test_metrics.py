@@ -12,7 +12,7 @@ from pycocotools import mask as coco_mask
 from scipy.stats import pearsonr, spearmanr
 
 from inference.evaluation import measures, metrics, sampling
-from inference.evaluation.interface import Measure
+from inference.evaluation.benchmark_interface import Measure
 from schemas import masks
 from schemas.records import Mask
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from inference.answers import Picture, Region, Segmented
 from inference.evaluation import measures
-from inference.evaluation.interface import Item, Measure, Opened, Reply, Statistic, Values
+from inference.evaluation.benchmark_interface import Item, Measure, Opened, Reply, Statistic, Values
 from inference.evaluation.mask_scores import score_mask
-from inference.parts import Parts
+from inference.grounded_answer import Picture, Region, Segmented
+from inference.settled_points import Parts
 from schemas import masks
 from training.sft.tiny import save_tiny
 

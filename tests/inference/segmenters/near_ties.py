@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from inference.answers import Segmented
+from inference.grounded_answer import Segmented
 from inference.segmenters.select import choose
 
 LOGIT_NOISE = 2e-2

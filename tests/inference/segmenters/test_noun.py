@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from inference.answers import Region, Segmented
-from inference.parts import Parts
+from inference.grounded_answer import Region, Segmented
 from inference.segmenters import make_segmenter
 from inference.segmenters.noun import by_noun, words
+from inference.settled_points import Parts
 from tests.conftest import photograph
 
 LABELS = [

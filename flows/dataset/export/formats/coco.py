@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from distortions import catalog
-from flows.dataset.export.folder import ExportFolder
+from flows.dataset.export.export_folder import ExportFolder
 from schemas.errors import InputError
 from schemas.records import Region, Row
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.dataset.export.dialogue_files import SplitFiles, conversations, row_facts
-from flows.dataset.export.folder import ExportFolder
+from flows.dataset.export.export_folder import ExportFolder
 from schemas.records import Row
 
 

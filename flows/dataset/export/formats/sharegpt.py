@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flows.dataset.export.dialogue_files import SplitFiles, conversations, row_facts
-from flows.dataset.export.folder import ExportFolder
+from flows.dataset.export.export_folder import ExportFolder
 from schemas.records import Row
 
 

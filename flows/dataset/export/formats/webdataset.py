@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows.dataset.export.folder import ExportFolder, extension
+from flows.dataset.export.export_folder import ExportFolder, extension
 from schemas.arrow import TEXT_COLUMNS
 from schemas.records import Row
 from schemas.row_group_reader import GroupReader, row_groups

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from flows.stages.importers import importer
 from flows.stages.keepout import KeepOut, read_list
 from flows.stages.merging.candidates import Candidate, Picture, hashed, normalised
 from flows.stages.merging.conflicts import without_conflicts
@@ -36,6 +37,7 @@ def row(row_id: str, source: str, pictures: tuple[str, ...] = ("p",), **more: An
         "asked": hashed(question),
         "short": normalised(answer) if len(answer.split()) <= 3 else None,
         "question": question if source == "q-instruct" else None,
+        "rank": 0 if source == "iqa-spider" else importer(source).rank,
     }
     return Candidate(row_id=row_id, source=source, pictures=pictures, **{**values, **more})
 

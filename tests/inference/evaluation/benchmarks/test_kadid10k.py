@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from inference.evaluation.benchmark_interface import Item, Reply
 from inference.evaluation.benchmarks.kadid10k import READINGS, TYPES, Kadid10k
-from inference.evaluation.interface import Item, Reply
 from schemas.errors import InputError
 from tests.inference.evaluation.published_files import numbers, write_dmos, write_kadid
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference.evaluation.benchmark_interface import Item, Reply
 from inference.evaluation.benchmarks.q_bench_a1 import INSTRUCTION, QBenchA1, parse
-from inference.evaluation.interface import Item, Reply
 from schemas.errors import InputError
 from tests.inference.evaluation.published_files import QUESTIONS, numbers, write_json, write_q_bench
 

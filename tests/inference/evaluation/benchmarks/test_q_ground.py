@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inference.evaluation.benchmark_interface import Item, Reply
 from inference.evaluation.benchmarks.q_ground import QGround
 from inference.evaluation.distortion_masks import CLASSES, class_of, read_mask
-from inference.evaluation.interface import Item, Reply
 from schemas import masks
 from schemas.errors import InputError
 from tests.conftest import photograph

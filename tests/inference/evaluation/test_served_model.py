@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from inference.evaluation.interface import Item
-from inference.evaluation.run import Done, Task, evaluate
-from inference.evaluation.served import ServedModel
-from inference.reading import Sampling
+from inference.evaluation.benchmark_interface import Item
+from inference.evaluation.evaluation_run import Done, Task, evaluate
+from inference.evaluation.served_model import ServedModel
+from inference.generate import Sampling
 from inference.server_source import ServerSource
 from inference.spider import Spider
 from schemas.config import API_KEY_VARIABLE

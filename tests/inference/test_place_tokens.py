@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inference.vocabulary import Vocabulary, token_texts, vocabulary_of_texts, word_of
+from inference.place_tokens import Vocabulary, token_texts, vocabulary_of_texts, word_of
 from schemas.errors import InputError
 from tests.annotation.chat.packages import install
 from tests.inference import tokenizers

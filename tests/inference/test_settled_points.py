@@ -10,10 +10,10 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from inference.likelihood import CELLS, along
-from inference.parts import DEEP, LINE, Parts, settle
 from inference.points import ANCHORS
 from inference.segmenters.graph import GraphSegmenter
-from inference.segmenters.parts import parts_of
+from inference.segmenters.tree_parts import parts_of
+from inference.settled_points import DEEP, LINE, Parts, settle
 from schemas.masks import position
 from tests.conftest import photograph
 

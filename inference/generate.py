@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.answers import Answer, Picture
+from inference.grounded_answer import Answer, Picture
 from schemas.errors import InputError
 
 PROMPT = "picture, question; the template's own system message"

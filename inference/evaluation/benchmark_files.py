@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.answers import Picture
+from inference.grounded_answer import Picture
 from schemas.config import IngestConfig
 from schemas.errors import InputError, SampleError
 from schemas.hashing import content_key

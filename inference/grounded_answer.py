@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from schemas.masks import BoolMask
 
 if TYPE_CHECKING:
-    from inference.parts import Parts
+    from inference.settled_points import Parts
 
 Picture = NDArray[np.uint8]
 """(H, W, 3) uint8 RGB."""

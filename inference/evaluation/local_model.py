@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from inference.answers import Picture, Result
 from inference.evaluation import dialogues
-from inference.evaluation.asking import Asked, Asking, reply_of
+from inference.evaluation.ask_by_kind import Asked, Asking, reply_of
+from inference.evaluation.benchmark_interface import Item, Reply
 from inference.evaluation.dialogues import Talk
-from inference.evaluation.interface import Item, Reply
-from inference.reading import own_words
+from inference.generate import own_words
+from inference.grounded_answer import Picture, Result
 
 AskMany = Callable[[Sequence[tuple[Picture, str]]], Sequence[Result]]
 """Spider: one result for each picture and its question; the same picture may come several times."""

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from inference.answers import Answer
+from inference.generate import Sampling, answers
+from inference.grounded_answer import Answer
+from inference.place_tokens import Vocabulary
 from inference.points import text_to_point
-from inference.reading import Sampling, answers
-from inference.vocabulary import Vocabulary
 from training.proof.scores import Point
 
 _BATCH = 64

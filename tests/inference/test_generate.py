@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.answers import Answer
-from inference.reading import Sampling, answers, decoder, prompt, traced
+from inference.generate import Sampling, answers, decoder, prompt, traced
+from inference.grounded_answer import Answer
 from schemas.errors import InputError
 from tests.inference.small import FAMILIES, pictures, tiny
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from annotation.regions import propose
 from annotation.regions.interface import Candidate
-from inference.answers import Picture, Region
+from inference.grounded_answer import Picture, Region
 from schemas import masks
 from schemas.regions_config import RegionsConfig
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.answers import Picture
+from inference.grounded_answer import Picture
 from schemas.records import Mask
 
 Values = Mapping[str, float | None]

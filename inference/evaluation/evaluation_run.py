@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.evaluation import summary as told
-from inference.evaluation.interface import Benchmark, Item, Model, Opened, Reply, Scorer, Values
+from inference.evaluation.benchmark_interface import Benchmark, Item, Model, Opened, Reply, Scorer, Values
 from inference.evaluation.judge import Judge
 from inference.evaluation.replies import KeptReplies
 from inference.evaluation.summary import Summary

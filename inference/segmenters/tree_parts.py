@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from annotation.regions.tree import build_tree
 from annotation.regions.tree_cut import cut
-from inference.answers import Picture
-from inference.parts import Parts
-from inference.segmenters.proposed import SETTINGS
+from inference.grounded_answer import Picture
+from inference.segmenters.builder_regions import SETTINGS
+from inference.settled_points import Parts
 
 
 def parts_of(image: Picture) -> Parts:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from time import perf_counter
 from typing import TypeVar
 
-from inference.answers import Picture, Result
-from inference.evaluation.interface import Item, Reply
+from inference.evaluation.benchmark_interface import Item, Reply
+from inference.grounded_answer import Picture, Result
 from schemas import masks
 from schemas.errors import SampleError
 

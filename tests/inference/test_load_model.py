@@ -13,8 +13,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
-from inference.models import load_model
-from inference.reading import Sampling, answers
+from inference.generate import Sampling, answers
+from inference.load_model import load_model
 from schemas.errors import InputError
 from tests.inference.small import folder_of, pictures, tiny
 

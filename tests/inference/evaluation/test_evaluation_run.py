@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from inference.answers import Encoded, Segmented
 from inference.evaluation import baselines, compare
 from inference.evaluation import summary as told
-from inference.evaluation.interface import Item, Model, Reply
+from inference.evaluation.benchmark_interface import Item, Model, Reply
+from inference.evaluation.evaluation_run import Done, Task, evaluate
 from inference.evaluation.replies import KeptReplies
-from inference.evaluation.run import Done, Task, evaluate
 from inference.evaluation.summary import Measured, read_summary
+from inference.grounded_answer import Encoded, Segmented
 from schemas.errors import InputError, StoreError
 from schemas.evaluations import read_results
 from tests.inference.evaluation.toys import HalfSegmenter, Halves, Scripted

@@ -11,8 +11,8 @@ from itertools import chain, groupby, repeat
 from operator import itemgetter
 from typing import Any
 
-from inference.answers import Grounding, Picture, Result, Segmented
 from inference.drawing import marked
+from inference.grounded_answer import Grounding, Picture, Result, Segmented
 from inference.panels import MARKS
 from schemas.errors import InputError, SpiderError
 from schemas.html_pages import page_templates

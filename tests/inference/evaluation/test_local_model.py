@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inference.answers import Answer, Grounding, Picture, Placed, Result, Segmented
 from inference.evaluation import dialogues
-from inference.evaluation.asking import reply_of
+from inference.evaluation.ask_by_kind import reply_of
+from inference.evaluation.benchmark_interface import Item
 from inference.evaluation.dialogues import Talk
-from inference.evaluation.interface import Item
-from inference.evaluation.models import LanguageModel
-from inference.models import LoadedModel, load_model
+from inference.evaluation.local_model import LanguageModel
+from inference.grounded_answer import Answer, Grounding, Picture, Placed, Result, Segmented
+from inference.load_model import LoadedModel, load_model
 from schemas import masks
 from schemas.errors import SampleError
 from tests.conftest import photograph

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inference.answers import Picture, Result
-from inference.page import HOST, answer_html, build_page, places_html, serve
+from inference.app_page import HOST, answer_html, build_page, places_html, serve
+from inference.grounded_answer import Picture, Result
 from schemas.errors import InputError
 from schemas.pictures import encode, load_png
 from tests.conftest import photograph
@@ -73,7 +73,7 @@ def test_the_places_are_told(result: Result, words: str) -> None:
 
 
 def test_the_page_says_how_to_get_gradio(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inference.page.find_spec", lambda _name: None)
+    monkeypatch.setattr("inference.app_page.find_spec", lambda _name: None)
     with pytest.raises(InputError, match=r"iqa-spider\[app\]"):
         build_page(lambda _path, _question: (np.zeros((1, 1, 3), np.uint8), nowhere()), "")
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from annotation.chat.messages import LostCallError
 from annotation.chat.server_transport import ServerTransport
-from inference.answers import Picture, Result
-from inference.evaluation.asking import Asked, Asking, reply_of
-from inference.evaluation.interface import Item, Reply
+from inference.evaluation.ask_by_kind import Asked, Asking, reply_of
+from inference.evaluation.benchmark_interface import Item, Reply
+from inference.grounded_answer import Picture, Result
 from inference.server_source import ServerSource
 from inference.sources import Spoken
 from schemas.errors import InputError, SampleError
