@@ -18,6 +18,7 @@ from hypothesis import settings
 from sklearn.datasets import load_sample_image
 
 from flows.engine.prefect_server import LoopbackServer, quiet_prefect
+from tests.waiting import LAST_RESORT
 
 # Prefect's first set-up of logging closes the handlers it finds. absl's (mlcroissant brings it) closes what
 # standard error is at that moment, a test's capture, and with it the run: so Prefect goes first.
@@ -76,12 +77,10 @@ def write_photographs(folder: Path, names: list[str], long_side: int = 192) -> N
         os.utime(path, (time.time() - 3600,) * 2)
 
 
-def run_cli(
-    *arguments: str | Path, cwd: Path | None = None, timeout: float = 300
-) -> subprocess.CompletedProcess[str]:
+def run_cli(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """`iqa-spider ARGUMENTS` in a process of its own."""
     command = [sys.executable, "-m", "flows.cli", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=LAST_RESORT, check=False)
 
 
 TINY_CONFIG = """

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import LAST_RESORT
+
 ROOT = Path(__file__).parents[1]
 ALLOWED: dict[str, tuple[str, ...]] = {
     "schemas": ("schemas",),
@@ -253,7 +255,7 @@ def loaded(code: str) -> set[str]:
     report = "print('MODULES', *{name.split('.')[0] for name in sys.modules}, file=sys.stderr)"
     done = subprocess.run(
         [sys.executable, "-S", "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{code}\n{report}"],
-        cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
+        cwd=ROOT, capture_output=True, text=True, timeout=LAST_RESORT, check=True,
     )  # fmt: skip
     *_, last = done.stderr.splitlines()
     marker, *names = last.split()

@@ -23,7 +23,9 @@ from typing import Protocol
 
 from schemas.errors import BuildError, InputError
 
-START_SECONDS = 120.0
+START_SECONDS = 600.0
+"""A slow machine under load needs minutes; a server that ends is noticed at once."""
+ANSWER_SECONDS = 30.0
 _PR_SET_PDEATHSIG = 1
 _BACKLOG = 128
 
@@ -157,9 +159,9 @@ class LoopbackServer:
 
 
 def answers(url: str) -> bool:
-    """Whether a Prefect API at `url` says within 5 seconds that it is healthy."""
+    """Whether a Prefect API at `url` says within `ANSWER_SECONDS` that it is healthy."""
     try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=5) as response:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=ANSWER_SECONDS) as response:
             return bool(response.status == 200)
     except (OSError, urllib.error.URLError, ValueError):
         return False

@@ -61,7 +61,7 @@ from schemas.meter import SILENT  # noqa: E402
 from schemas.sections import absolute  # noqa: E402
 
 _POLL_SECONDS = 5.0
-_STOP_SECONDS = 20.0
+_STOP_SECONDS = 60.0
 _CHECK_SECONDS = 2.0
 _SILENT_CHECKS = 3
 _UNFINISHED = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]

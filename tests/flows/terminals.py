@@ -12,6 +12,8 @@ import termios
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.waiting import LAST_RESORT
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -40,5 +42,5 @@ def at_a_terminal(*command: str | Path, term: str = "xterm-256color") -> Shown:
     except OSError:  # Linux says so when no process has the terminal open any more
         pass
     os.close(ours)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=LAST_RESORT)
     return Shown(process.returncode, sent.decode(), out.decode())

@@ -9,7 +9,6 @@ import re
 import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from flows.cli import main
 from schemas.dataset import load_manifest
 from schemas.store import exclusive
 from tests.conftest import write_photographs, write_tiny_config
+from tests.waiting import LAST_RESORT, wait_until
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["chelsea", "coffee"]
@@ -285,14 +285,11 @@ def start_build(*arguments: str | Path, **limits: int) -> subprocess.Popen[str]:
 
 def test_two_running_builds_into_one_output(place: Path, prefect_url: str) -> None:
     first = start_build(place / "tiny.yaml")
-    deadline = time.monotonic() + 60
     lock = place / "out" / ".lock"
-    while not (lock.exists() and lock.read_text()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: first.poll() is not None or (lock.exists() and lock.read_text()))
     second = start_build(place / "tiny.yaml")
-    out_second, err_second = second.communicate(timeout=120)
-    out_first, err_first = first.communicate(timeout=120)
+    out_second, err_second = second.communicate(timeout=LAST_RESORT)
+    out_first, err_first = first.communicate(timeout=LAST_RESORT)
     assert first.returncode == 0, err_first
     if second.returncode == 0:  # it came when the first was done
         assert json.loads(out_second.splitlines()[-1])["state"] == "nothing changed"
@@ -306,7 +303,7 @@ def test_two_builds_share_one_store_at_once(place: Path, prefect_url: str) -> No
     store_at(place, place / "shared")
     outs = [place / "one", place / "two"]
     builds = [start_build(place / "tiny.yaml", "--out", out) for out in outs]
-    results = [build.communicate(timeout=180) for build in builds]
+    results = [build.communicate(timeout=LAST_RESORT) for build in builds]
     summaries = []
     for build, (told, err) in zip(builds, results, strict=True):
         assert build.returncode == 0, err
@@ -405,7 +402,7 @@ def test_read_only_disk(place: Path, capfd: Captured) -> None:
 def test_no_file_may_be_large(place: Path, prefect_url: str) -> None:
     """The limit a quota or `ulimit -f` sets: every file ends at 60 kB."""
     build = start_build(place / "tiny.yaml", RLIMIT_FSIZE=60_000)
-    _, err = build.communicate(timeout=120)
+    _, err = build.communicate(timeout=LAST_RESORT)
     assert build.returncode == 1
     assert the_line(err).startswith(f"{place}/out/store: File too large; free space or choose another place")
     assert_nothing_half_written(place / "out")

@@ -20,6 +20,7 @@ from flows.engine.build import Outcome
 from schemas.records import TASKS
 from tests.conftest import run_cli, write_photographs, write_tiny_config
 from tests.flows import damage
+from tests.waiting import LAST_RESORT
 
 COMMANDS = {
     "Build a dataset": ["build", "plan", "qa", "schedule"],
@@ -325,7 +326,7 @@ def test_a_closed_pipe_is_no_traceback(tiny: Outcome) -> None:
             stdout=pipe,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
+            timeout=LAST_RESORT,
             check=False,
         )
     assert "Traceback" not in done.stderr

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from tests.conftest import write_tiny_config
+from tests.waiting import LAST_RESORT
 
 FAKE = "tests.annotation.qa.vlm.truthful:answer"
 CONTRADICT = "tests.annotation.qa.vlm.truthful:contradict"
@@ -26,7 +27,7 @@ def write_vlm_config(
 ) -> Path:
     """The tiny build with a model at the address `at`; `vlm` and `run` are more of their sections."""
     data = yaml.safe_load(write_tiny_config(path, images, out).read_text())
-    data["annotate"] = {"backend": backend, "vlm": {"url": at, "deadline": 5.0} | vlm}
+    data["annotate"] = {"backend": backend, "vlm": {"url": at, "deadline": LAST_RESORT} | vlm}
     data["run"] = {**data["run"], **(run or {})}
     path.write_text(yaml.safe_dump(data), encoding="utf-8")
     return path

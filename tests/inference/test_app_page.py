@@ -21,6 +21,7 @@ from schemas.errors import InputError
 from schemas.pictures import encode, load_png
 from tests.conftest import photograph
 from tests.inference.results import TEXT, answer, grounding, nowhere, two_places, whole
+from tests.waiting import LAST_RESORT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 EVIL = "<img src=x onerror=alert(1)>\"'&\u202e left"
@@ -125,7 +126,7 @@ def test_the_page_works_in_a_browser(address: str, tmp_path: Path) -> None:
     with api.sync_playwright() as browsers:
         browser = browsers.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": 1280, "height": 1200})
-        tab.set_default_timeout(90_000)
+        tab.set_default_timeout(LAST_RESORT * 1000)
         asked: list[str] = []
         wrong: list[str] = []
         tab.on("request", lambda request: asked.append(request.url))

@@ -23,6 +23,7 @@ from schemas.store import (
     open_store,
     write_atomically,
 )
+from tests.waiting import LAST_RESORT
 
 KEY = "ab" + "0" * 62
 
@@ -200,7 +201,7 @@ def in_child(code: str, *arguments: str | Path) -> subprocess.Popen[str]:
 
 def end(process: subprocess.Popen[str], by: signal.Signals) -> None:
     process.send_signal(by)
-    process.communicate(timeout=20)
+    process.communicate(timeout=LAST_RESORT)
 
 
 CLAIM = """
@@ -227,7 +228,7 @@ def test_temporary_folders_of_dead_runs_go_and_of_living_ones_stay(tmp_path: Pat
             assert store.tmp.is_dir()
         assert tree(root / "tmp") == sorted([left[0].parent.name, f"{left[0].parent.name}/half.parquet"])
     finally:
-        alive.communicate("", timeout=20)
+        alive.communicate("", timeout=LAST_RESORT)
     assert alive.returncode == 0
     assert tree(root / "tmp") == []
 

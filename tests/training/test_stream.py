@@ -24,6 +24,7 @@ from schemas.errors import InputError
 from schemas.pictures import load_png
 from schemas.records import TASKS
 from tests.training.published import Entry, entries, publish
+from tests.waiting import LAST_RESORT
 from training import Mixture, RowStream, stream
 from training.order import epoch_of, share, windows
 
@@ -119,7 +120,12 @@ def test_without_torch_it_is_the_same_rows(dataset: Path) -> None:
         "print(type(s).__name__, *[row['id'] for row in s])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=LAST_RESORT,
     )
     name, *found = done.stdout.split()
     assert name == "RowStream"
@@ -309,7 +315,7 @@ def test_a_killed_run_resumes_from_its_last_state(dataset: Path, tmp_path: Path)
     state = tmp_path / "state.json"
     done = subprocess.run(
         [sys.executable, "-c", code, str(dataset), str(state)],
-        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=LAST_RESORT, check=False,
     )  # fmt: skip
     assert done.returncode == -9
     resumed = text_stream(dataset)

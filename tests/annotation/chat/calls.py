@@ -7,6 +7,7 @@ from typing import Any
 from annotation.chat.messages import Call, Picture, Sampling, Schema, Turn
 from schemas.config import VlmConfig
 from tests.annotation.chat.fault_server import Settings
+from tests.waiting import LAST_RESORT
 
 MODEL = Settings().model
 SCHEMA = Schema("answer", {"type": "object", "properties": {"answer": {"type": "string"}}})
@@ -29,5 +30,5 @@ def call(
 
 
 def config(url: str, **settings: Any) -> VlmConfig:
-    """How the server at `url` is reached; its deadline is far above what a busy machine needs for a reply."""
-    return VlmConfig.model_validate({"url": url, "deadline": 60.0, "retries": 3, **settings})
+    """How the server at `url` is reached: few tries, each as long as a slow machine may need."""
+    return VlmConfig.model_validate({"url": url, "deadline": LAST_RESORT, "retries": 3, **settings})

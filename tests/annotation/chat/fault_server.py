@@ -41,6 +41,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from tests.waiting import LAST_RESORT, wait_until
+
 ROOT = Path(__file__).parents[3]
 TRANSPORT_FAULTS = ("429", "429-retry-after", "500", "slow", "cut-off", "reset", "non-json")
 REPLY_FAULTS = ("schema-breaking", "contradicting")
@@ -57,7 +59,8 @@ class Settings:
 
     `latency` and `slow_seconds` are seconds; `retry_after` is the header's value, as an HTTP date that many
     seconds ahead with `retry_after_date`. `api_key` None asks for none. More characters of text than
-    `context_chars` overflow the context. `refuse` names request fields that get a 400.
+    `context_chars` overflow the context. `refuse` names request fields that get a 400. Once `answers`
+    replies were sent, no other is until the server ends: a client can't run ahead of the test.
     """
 
     model: str = "OpenGVLab/InternVL2_5-8B"
@@ -69,6 +72,7 @@ class Settings:
     api_key: str | None = None
     context_chars: int | None = None
     refuse: tuple[str, ...] = ()
+    answers: int | None = None
     seed: int = 0
 
 
@@ -154,13 +158,13 @@ class FaultServer:
 
     def start(self) -> None:
         self._thread.start()
-        if not self._ready.wait(20):
+        if not self._ready.wait(LAST_RESORT):
             raise RuntimeError("the fault server didn't start")
 
     def stop(self) -> None:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join(20)
+            self._thread.join(LAST_RESORT)
 
     def __enter__(self) -> Self:
         self.start()
@@ -221,8 +225,8 @@ class FaultServer:
     ) -> None:
         if path == "/control/events":
             return await _send(writer, 200, [dataclasses.asdict(event) for event in self.events])
-        if path == "/control/rates":
-            self.settings = dataclasses.replace(self.settings, rates=json.loads(body))
+        if path == "/control/settings":
+            self.settings = dataclasses.replace(self.settings, **json.loads(body))
             return await _send(writer, 200, {})
         if self.settings.api_key and headers.get("authorization") != f"Bearer {self.settings.api_key}":
             return await _error(writer, 401, "Incorrect API key provided", "invalid_api_key")
@@ -269,6 +273,8 @@ class FaultServer:
                 return _reset(writer)
             case "slow":
                 await asyncio.sleep(settings.slow_seconds)
+        while self.settings.answers is not None and self.answered >= self.settings.answers:
+            await asyncio.sleep(0.01)
         given = self._answer(request)
         text = given if isinstance(given, str) else await given
         wrong = self._drawn(REPLY_FAULTS, event.key)
@@ -389,12 +395,10 @@ class FaultServerProcess:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.annotation.chat.fault_server", *arguments], cwd=ROOT
         )
-        end = time.monotonic() + 60
-        while not port_file.exists():
-            if self._process.poll() is not None or time.monotonic() > end:
-                self.stop()
-                raise RuntimeError("the fault server's process didn't start")
-            time.sleep(0.02)
+        wait_until(lambda: port_file.exists() or self._process.poll() is not None)
+        if not port_file.exists():
+            self.stop()
+            raise RuntimeError("the fault server's process didn't start")
         self.port = int(port_file.read_text())
 
     @property
@@ -404,17 +408,18 @@ class FaultServerProcess:
     def events(self) -> list[Event]:
         return [Event(**event) for event in self._control("events")]
 
-    def set_rates(self, rates: Mapping[str, float]) -> None:
-        self._control("rates", json.dumps(dict(rates)).encode())
+    def change(self, **settings: Any) -> None:
+        """Give some of the settings another value from now on."""
+        self._control("settings", json.dumps(settings).encode())
 
     def _control(self, name: str, body: bytes | None = None) -> Any:
         address = f"http://127.0.0.1:{self.port}/control/{name}"
-        with urllib.request.urlopen(urllib.request.Request(address, data=body), timeout=30) as told:
+        with urllib.request.urlopen(urllib.request.Request(address, data=body), timeout=LAST_RESORT) as told:
             return json.load(told)
 
     def stop(self) -> None:
         self._process.kill()
-        self._process.wait(20)
+        self._process.wait(LAST_RESORT)
         self._folder.cleanup()
 
     def __enter__(self) -> Self:

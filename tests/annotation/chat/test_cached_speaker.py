@@ -15,6 +15,7 @@ from annotation.chat.messages import Call, Reply
 from annotation.chat.reply_cache import ReplyCache, call_key
 from schemas.errors import BuildError, SampleError
 from tests.annotation.chat.calls import call
+from tests.waiting import LAST_RESORT
 
 
 class Scripted:
@@ -32,7 +33,7 @@ class Scripted:
         with self._lock:
             self.asked[text] += 1
             count = self.asked[text]
-        assert self.hold.wait(20)
+        assert self.hold.wait(LAST_RESORT)
         if self.error is not None:
             raise self.error
         return Reply(f"{text}, time {count}", "stop", 7, 3)
@@ -63,7 +64,7 @@ def test_threads_that_ask_the_same_send_one_request(cache: ReplyCache) -> None:
     with ThreadPoolExecutor(32) as pool:
         waiting = [pool.submit(speaker.ask, call(f"q{i % 4}")) for i in range(32)]
         threading.Timer(0.3, transport.hold.set).start()
-        told = {one.result(20).text for one in waiting}
+        told = {one.result(LAST_RESORT).text for one in waiting}
     assert told == {f"q{i}, time 1" for i in range(4)}
     assert set(transport.asked.values()) == {1}
     assert (speaker.counts.asked, speaker.counts.sent, speaker.counts.cached) == (32, 4, 28)
@@ -115,7 +116,7 @@ def test_two_speakers_agree_on_the_first_reply(cache: ReplyCache) -> None:
             pass
         assert CachedSpeaker(cache, first).ask(call("q")).text == "q, time 1"
         second.hold.set()
-        assert late.result(20).text == "q, time 1"
+        assert late.result(LAST_RESORT).text == "q, time 1"
 
 
 def test_half_a_surrogate_pair_is_mended(cache: ReplyCache) -> None:

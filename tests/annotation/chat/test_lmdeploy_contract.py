@@ -14,6 +14,7 @@ from annotation.chat.lmdeploy_transport import LmdeployTransport
 from schemas.config import VlmConfig
 from schemas.errors import InputError
 from tests.annotation.chat.packages import install
+from tests.waiting import LAST_RESORT
 
 ROOT = Path(__file__).parents[3]
 NEEDED = [
@@ -31,7 +32,7 @@ def test_the_contract(tmp_path: Path) -> None:
     command += [str(Path(__file__).with_name("lmdeploy_contract.py"))]
     done = subprocess.run(
         command, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True,
-        timeout=300, check=False,
+        timeout=LAST_RESORT, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert done.stdout.count("PASSED ") >= 25

@@ -24,6 +24,7 @@ from annotation.chat.reply_cache import ReplyCache, Selection, cache_path, call_
 from schemas.config import VlmConfig
 from schemas.errors import InputError, SpiderError, StoreError
 from tests.annotation.chat.calls import call
+from tests.waiting import LAST_RESORT
 
 ROOT = Path(__file__).parents[3]
 PICTURE = Picture(b"a picture", "image/png")
@@ -123,7 +124,7 @@ def test_many_make_the_file_at_once(tmp_path: Path) -> None:
             path, start = tmp_path / f"{attempt}.sqlite", threading.Barrier(width)
 
             def make(i: int, path: Path = path, start: threading.Barrier = start) -> str:
-                start.wait(20)
+                start.wait(LAST_RESORT)
                 with ReplyCache(path) as cache:
                     return put(cache, "q", f"answer {i}").text
 
@@ -165,7 +166,7 @@ def test_processes_agree_from_the_first_moment(tmp_path: Path) -> None:
     """All make the file, write the same keys and are told the same replies."""
     path = tmp_path / "replies.sqlite"
     writers = [writer(path, f"w{i}", 0, 200) for i in range(4)]
-    outputs = [process.communicate(timeout=120)[0] for process in writers]
+    outputs = [process.communicate(timeout=LAST_RESORT)[0] for process in writers]
     assert [process.returncode for process in writers] == [0] * 4
     assert len(set(outputs)) == 1
     assert len(outputs[0].splitlines()) == 200
@@ -180,10 +181,12 @@ def test_a_kill_loses_nothing_that_was_put(tmp_path: Path) -> None:
         process = writer(path, "w", done, 10**9)
         assert process.stdout is not None
         process.stdout.readline()
-        time.sleep(draw.uniform(0.0, 0.2))
+        for _ in range(draw.randrange(1, 60)):
+            process.stdout.readline()
+            done += 1
         process.send_signal(signal.SIGKILL)
         printed = [line for line in process.stdout.read().splitlines(keepends=True) if line.endswith("\n")]
-        process.wait(20)
+        process.wait(LAST_RESORT)
         process.stdout.close()
         done += 1 + len(printed)
         with ReplyCache(path) as cache:
@@ -273,7 +276,7 @@ def test_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000));"
     )
     command = [sys.executable, "-c", limited + WRITER, str(path), "w", "10", "100000"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=LAST_RESORT, check=False)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("schemas.errors.StoreError")

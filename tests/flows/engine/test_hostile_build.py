@@ -8,7 +8,6 @@ from collections import Counter
 from pathlib import Path
 
 import pyarrow.parquet as pq
-import pytest
 
 from flows.sources.files import to_uri
 from schemas.dataset import data_files, load_manifest, raw_rows
@@ -18,7 +17,6 @@ from tests.hostile import write_hostile
 SAMPLES = "{hyd: 0, sid: 0, dao: 0, single: 1, whole: 1, pristine: 0}"
 
 
-@pytest.mark.timeout(300)
 def test_good_pictures_are_built_and_bad_ones_quarantined(tmp_path: Path, prefect_url: str) -> None:
     expected = write_hostile(tmp_path / "images")
     config = write_tiny_config(tmp_path / "hostile.yaml", tmp_path / "images", tmp_path / "out")

@@ -16,16 +16,17 @@ import pytest
 from flows.engine.prefect_server import LoopbackServer, prefect_server, quiet_prefect
 from schemas.errors import BuildError
 from tests.conftest import run_cli, write_photographs, write_tiny_config
+from tests.waiting import LAST_RESORT, wait_until
 
 DEAD = "http://127.0.0.1:1/api"
 HOLDER = """
-import sys, time
+import sys
 from pathlib import Path
 from flows.engine.prefect_server import LoopbackServer
 server = LoopbackServer(Path(sys.argv[1]))
 server.wait()
 print(server._process.pid, flush=True)
-time.sleep(120)
+sys.stdin.read()
 """
 
 
@@ -38,7 +39,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def holder(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """A process that holds a server of its own, and the server's process id."""
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    process = subprocess.Popen([sys.executable, "-c", HOLDER, home], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, home], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     try:
         assert process.stdout is not None
         yield process, int(process.stdout.readline())
@@ -55,13 +58,6 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def wait_gone(pid: int, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while is_running(pid):
-        assert time.monotonic() < deadline, f"process {pid} still there after {seconds} s"
-        time.sleep(0.05)
-
-
 def test_serves_on_loopback_with_telemetry_off(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "true")
     monkeypatch.setenv("DO_NOT_TRACK", "0")
@@ -71,7 +67,7 @@ def test_serves_on_loopback_with_telemetry_off(home: Path, monkeypatch: pytest.M
         server.wait()
         assert server.url.startswith("http://127.0.0.1:")
         assert os.environ["DO_NOT_TRACK"] == "1"
-        settings = httpx.get(f"{server.url}/admin/settings", timeout=30).raise_for_status().json()
+        settings = httpx.get(f"{server.url}/admin/settings", timeout=LAST_RESORT).raise_for_status().json()
         assert settings["server"]["analytics_enabled"] is False
         assert settings["server"]["ui"]["enabled"] is False
         assert settings["server"]["services"]["scheduler"]["enabled"] is True
@@ -90,7 +86,7 @@ def test_ends_with_a_killed_parent_and_not_by_a_signal(holder: tuple[subprocess.
     time.sleep(0.5)
     assert is_running(server), "a signal to the whole service must leave the server to its parent"
     parent.send_signal(signal.SIGKILL)
-    wait_gone(server, 5)
+    wait_until(lambda: not is_running(server), lambda: f"process {server} is still there")
 
 
 def test_a_server_that_cannot_start_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +104,7 @@ def test_a_given_address_without_server_is_one_line(tmp_path: Path, monkeypatch:
     write_photographs(tmp_path / "images", ["chelsea"], 160)
     config = write_tiny_config(tmp_path / "tiny.yaml", tmp_path / "images", tmp_path / "out")
     for arguments in (["build", config], ["schedule", config, "--cron", "0 3 * * *"]):
-        done = run_cli(*arguments, timeout=60)
+        done = run_cli(*arguments)
         assert done.returncode == 2
         assert done.stdout == ""
         assert done.stderr == (

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,10 +18,11 @@ import pytest
 
 from flows.engine.prefect_server import LoopbackServer
 from tests.conftest import run_cli, write_photographs, write_tiny_config
+from tests.waiting import LAST_RESORT, wait_until
 
 FLOW = "iqa-spider-scheduled-build"
 NEVER = "0 0 29 2 *"
-LONG = {"hyd: 1, sid: 1, dao: 1": "hyd: 400, sid: 400, dao: 400", "runner: serial": "runner: process"}
+LONG = {"hyd: 1, sid: 1, dao: 1": "hyd: 1000, sid: 1000, dao: 1000", "runner: serial": "runner: process"}
 MARK = "IQA_SPIDER_TEST_RUN"
 
 
@@ -49,11 +49,11 @@ class Scheduled:
             )
         try:
             serving = re.compile(r"^serving \S+ at .* on (http\S+) until", re.M)
-            line = until(lambda: serving.search(self.text()), 90, self)
+            line = until(lambda: serving.search(self.text()), self)
         except BaseException:
             self.destroy()
             raise
-        self.api = httpx.Client(base_url=line[1], timeout=60)
+        self.api = httpx.Client(base_url=line[1], timeout=LAST_RESORT)
         self.name = config.stem
 
     def text(self) -> str:
@@ -67,11 +67,13 @@ class Scheduled:
 
     def _answer(self, method: str, path: str, **content: Any) -> Any:
         """The API's answer; 503 means that its database is busy, and Prefect's own client tries again too."""
-        for _ in range(10):
+
+        def answer() -> httpx.Response | None:
             response = self.api.request(method, path, **content)
-            if response.status_code != 503:
-                break
-            time.sleep(0.5)
+            return None if response.status_code == 503 else response
+
+        response = wait_until(answer, lambda: f"{path} is busy", 0.5)
+        assert response is not None
         return response.raise_for_status().json()
 
     def start_run(self) -> str:
@@ -115,11 +117,15 @@ class Scheduled:
                 continue
         return found
 
-    def ends(self, seconds: float) -> int:
+    def ends(self) -> int:
         """The exit code, once neither the schedule nor anything it started is left."""
-        code = self.process.wait(timeout=seconds)
-        until(lambda: not self.processes(), seconds, self)
+        code = self.process.wait(LAST_RESORT)
+        wait_until(lambda: not self.processes(), self.there, 0.2)
         return code
+
+    def there(self) -> str:
+        """What is known of it."""
+        return f"processes {self.processes()}; output:\n{self.text()}"
 
     def destroy(self) -> None:
         self.process.kill()
@@ -131,15 +137,17 @@ class Scheduled:
                 continue
 
 
-def until(check: Callable[[], Any], seconds: float, scheduled: Scheduled) -> Any:
-    """What `check` returns once that is true."""
-    deadline = time.monotonic() + seconds
-    while not (result := check()):
-        if time.monotonic() > deadline:
-            there = scheduled.processes()
-            pytest.fail(f"not within {seconds} s; processes {there}; output:\n{scheduled.text()}")
-        time.sleep(0.2)
-    return result
+def until(check: Callable[[], Any], scheduled: Scheduled) -> Any:
+    """What `check` returns once that is true; fails when the schedule ends before."""
+
+    def check_alive() -> Any:
+        ended = scheduled.process.poll() is not None
+        result = check()
+        if ended and not result:
+            pytest.fail(f"it ended; output:\n{scheduled.text()}")
+        return result
+
+    return wait_until(check_alive, scheduled.there, 0.2)
 
 
 def write_config(folder: Path, name: str, changes: dict[str, str] | None = None) -> Path:
@@ -182,7 +190,7 @@ def _begin_early(prefect_url: str, minutely: Scheduled) -> None:
 
 @pytest.mark.parametrize("cron", ["at noon", "61 * * * *", "* * * *", ""])
 def test_a_bad_cron_is_one_line(cron: str, tmp_path: Path) -> None:
-    done = run_cli("schedule", write_config(tmp_path, "tiny"), "--cron", cron, timeout=60)
+    done = run_cli("schedule", write_config(tmp_path, "tiny"), "--cron", cron)
     assert done.returncode == 2, done.stdout
     assert done.stdout == ""
     line = r"iqa-spider: --cron .*; give five fields, for example \"0 3 \* \* \*\"\n"
@@ -196,13 +204,13 @@ def test_a_failing_build_is_a_failed_run_with_one_line(prefect_url: str, tmp_pat
     scheduled = Scheduled(config, NEVER, tmp_path / "log")
     try:
         run = scheduled.start_run()
-        until(lambda: scheduled.state(run)[0] not in ("SCHEDULED", "PENDING", "RUNNING"), 60, scheduled)
+        until(lambda: scheduled.state(run)[0] not in ("SCHEDULED", "PENDING", "RUNNING"), scheduled)
         kind, name, message = scheduled.state(run)
         assert (kind, name) == ("FAILED", "Failed")
         assert message.startswith("ingest: 2 of 2 failed")
         assert "\n" not in message
         scheduled.process.send_signal(signal.SIGTERM)
-        assert scheduled.ends(90) == 0
+        assert scheduled.ends() == 0
         lines = scheduled.text().splitlines()
         assert lines[0].startswith("serving failing at '0 0 29 2 *' (UTC) on " + prefect_url)
         assert lines[-2:] == [f"iqa-spider: {message}", "stopped"]
@@ -215,16 +223,16 @@ def test_an_overlapping_run_is_cancelled_and_a_stop_ends_the_first(prefect_url: 
     scheduled = Scheduled(write_config(tmp_path, "long", LONG), NEVER, tmp_path / "log")
     try:
         first = scheduled.start_run()
-        until(lambda: "regions " in scheduled.text(), 60, scheduled)
+        until(lambda: "regions " in scheduled.text(), scheduled)
         second = scheduled.start_run()
-        until(lambda: scheduled.state(second)[0] != "SCHEDULED", 60, scheduled)
+        until(lambda: scheduled.state(second)[0] != "SCHEDULED", scheduled)
         assert scheduled.state(second)[:2] == ("CANCELLED", "Cancelled")
         assert scheduled.state(first)[0] == "RUNNING"
         assert "RUNNING" not in scheduled.past(second)
 
         for pid in scheduled.processes():  # as a service manager does
             os.kill(pid, signal.SIGTERM)
-        assert scheduled.ends(90) == 0
+        assert scheduled.ends() == 0
         assert scheduled.state(first) == ("CANCELLED", "Cancelled", "the schedule was stopped")
         assert scheduled.text().splitlines()[-1] == "stopped"
         assert "Traceback" not in scheduled.text()
@@ -241,9 +249,9 @@ def test_a_lost_server_ends_it_with_one_line(tmp_path: Path, monkeypatch: pytest
         scheduled = Scheduled(write_config(tmp_path, "lost", LONG), NEVER, tmp_path / "log")
         try:
             scheduled.start_run()
-            until(lambda: "regions " in scheduled.text(), 60, scheduled)
+            until(lambda: "regions " in scheduled.text(), scheduled)
             server.stop()
-            assert scheduled.ends(60) == 1
+            assert scheduled.ends() == 1
             last = scheduled.text().splitlines()[-1]
             assert last.startswith(f"iqa-spider: the Prefect server at {server.url} was lost: ")
             assert "Traceback" not in scheduled.text()
@@ -260,21 +268,21 @@ def test_killed_with_its_server_it_leaves_nothing_and_the_next_one_builds(
     scheduled = Scheduled(config, NEVER, tmp_path / "log")
     try:
         scheduled.start_run()
-        until(lambda: "regions " in scheduled.text(), 60, scheduled)
-        assert len(scheduled.processes()) >= 4  # itself, its server, the run, a worker
+        until(lambda: "regions " in scheduled.text(), scheduled)
+        until(lambda: len(scheduled.processes()) >= 4, scheduled)  # itself, its server, the run, a worker
         scheduled.process.kill()
-        assert scheduled.ends(90) == -signal.SIGKILL
+        assert scheduled.ends() == -signal.SIGKILL
     finally:
         scheduled.destroy()
 
     again = Scheduled(config, NEVER, tmp_path / "log")
     try:
         run = again.start_run()
-        until(lambda: "regions   2 shards: 0/0 made, 2 reused" in again.text(), 60, again)
+        until(lambda: "regions   2 shards: 0/0 made, 2 reused" in again.text(), again)
         assert again.state(run)[0] == "RUNNING"
         assert [run["state"]["type"] for run in again.finished()] == ["CRASHED"]
         os.killpg(again.process.pid, signal.SIGINT)  # as Ctrl-C does
-        assert again.ends(90) == 0
+        assert again.ends() == 0
         assert again.text().splitlines()[-1] == "stopped"
         assert "Traceback" not in again.text()
     finally:
@@ -282,7 +290,7 @@ def test_killed_with_its_server_it_leaves_nothing_and_the_next_one_builds(
 
 
 def test_every_minute_it_builds_then_reuses_then_makes_only_what_is_new(minutely: Scheduled) -> None:
-    first, second = until(lambda: minutely.finished()[1:2] and minutely.finished(), 150, minutely)[:2]
+    first, second = until(lambda: minutely.finished()[1:2] and minutely.finished(), minutely)[:2]
     assert (first["state"]["type"], first["state"]["name"]) == ("COMPLETED", "Completed")
     assert re.search(r"\d+ rows; shards: 10 made, 0 reused$", first["state"]["message"])
     whole = {"ingest": 2, "regions": 2, "distort": 2, "annotate": 2, "merge": 1, "publish": 1}
@@ -294,10 +302,10 @@ def test_every_minute_it_builds_then_reuses_then_makes_only_what_is_new(minutely
 
     out = Path(first["parameters"]["config"]["out"])
     before = (out / "latest").resolve()
-    write_photographs(out.parent / "images", ["rocket"], 160)
+    write_photographs(out.parent, ["rocket"], 160)
+    (out.parent / "rocket.bmp").rename(out.parent / "images" / "rocket.bmp")  # whole from its first moment
     latest = until(
         lambda: next((r for r in minutely.finished()[2:] if r["state"]["name"] != "NothingChanged"), None),
-        90,
         minutely,
     )
     assert (latest["state"]["type"], latest["state"]["name"]) == ("COMPLETED", "Completed")
@@ -306,5 +314,5 @@ def test_every_minute_it_builds_then_reuses_then_makes_only_what_is_new(minutely
     assert (out / "latest").resolve() != before
     assert "nothing changed" in minutely.text()
     minutely.process.send_signal(signal.SIGINT)
-    assert minutely.ends(90) == 0
+    assert minutely.ends() == 0
     assert "Traceback" not in minutely.text()

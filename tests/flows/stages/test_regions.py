@@ -48,6 +48,7 @@ from schemas.sections import public
 from schemas.shards import read_items
 from schemas.store import Store
 from tests.conftest import photograph, run_cli, write_photographs, write_tiny_config
+from tests.waiting import LAST_RESORT, wait_until
 
 NAMES = ["coffee", "china", "chelsea"]
 
@@ -430,10 +431,13 @@ def test_a_published_configuration_names_no_place_of_this_machine() -> None:
 # A limit for a GPU
 
 HOLD = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 from flows.stages.gpu_slots import gpu_slot
 folder, log = Path(sys.argv[1]), Path(sys.argv[2])
+Path(f"{log}.{os.getpid()}").touch()
+while not (folder / "begin").exists():
+    time.sleep(0.01)
 for _ in range(int(sys.argv[3])):
     with gpu_slot(folder, "cuda-0", 2) as number, log.open("a") as out:
         print("+", file=out, flush=True)
@@ -450,7 +454,9 @@ def holder(folder: Path, log: Path, times: int, seconds: float) -> subprocess.Po
 def test_at_most_so_many_processes_share_a_gpu(tmp_path: Path) -> None:
     log = tmp_path / "log"
     started = [holder(tmp_path, log, 5, 0.02) for _ in range(4)]
-    assert [process.wait(timeout=60) for process in started] == [0] * 4
+    wait_until(lambda: len(list(tmp_path.glob("log.*"))) == 4)
+    (tmp_path / "begin").touch()
+    assert [process.wait(timeout=LAST_RESORT) for process in started] == [0] * 4
     inside = highest = 0
     for line in log.read_text().splitlines():
         inside += 1 if line == "+" else -1
@@ -461,12 +467,10 @@ def test_at_most_so_many_processes_share_a_gpu(tmp_path: Path) -> None:
 
 def test_a_killed_process_holds_no_place(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    started = [holder(tmp_path, log, 1, 600) for _ in range(2)]
+    (tmp_path / "begin").touch()
+    started = [holder(tmp_path, log, 1, 2 * LAST_RESORT) for _ in range(2)]
     try:
-        deadline = time.monotonic() + 60
-        while not log.exists() or log.read_text().count("+") < 2:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(lambda: log.exists() and log.read_text().count("+") == 2)
     finally:
         for process in started:
             process.send_signal(signal.SIGKILL)
@@ -602,10 +606,7 @@ def kill_in_the_regions(place: Path) -> None:
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     shards = place / "out" / "store" / "regions"
-    deadline = time.monotonic() + 60
-    while process.poll() is None and not list(shards.glob("*/*.json")):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    wait_until(lambda: process.poll() is not None or list(shards.glob("*/*.json")), pause=0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
 

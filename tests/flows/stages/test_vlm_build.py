@@ -38,6 +38,7 @@ from tests.annotation.qa.vlm import truthful
 from tests.conftest import run_cli, write_photographs, write_tiny_config
 from tests.flows.engine.test_kill import wait_for_children
 from tests.flows.vlm_builds import BREAK_SCHEMA, CONTRADICT, FAKE, write_vlm_config
+from tests.waiting import LAST_RESORT, wait_until
 
 NAMES = ["chelsea", "coffee", "china", "rocket"]
 KILLS = 10
@@ -141,29 +142,32 @@ def test_replay_without_an_answer_is_one_line(configured: Configure) -> None:
     assert kept_replies(cache.parent.parent) == count
 
 
-@pytest.mark.timeout(300)
 def test_killed_at_ten_random_moments_no_answer_is_paid_twice(configured: Configure, tmp_path: Path) -> None:
     settings = Settings(rates=spread(0.2, REPLY_FAULTS), latency=0.1)
     with FaultServerProcess(FAKE, settings, CONTRADICT, BREAK_SCHEMA) as server:
         undisturbed = build(configure(configured(server.url, out="calm"), Overrides()))
         total = len(server.events())
     with FaultServerProcess(FAKE, settings, CONTRADICT, BREAK_SCHEMA) as server:
-        config = configured(server.url, in_flight=IN_FLIGHT, deadline=60.0)
+        config = configured(server.url, in_flight=IN_FLIGHT)
         command = [sys.executable, "-m", "flows.cli", "build", str(config), "--workers", str(WORKERS)]
         kills: list[tuple[float, int]] = []
         draw = random.Random(7)
         for number in range(KILLS):
+            share = (number + draw.uniform(0.2, 1.0)) / (KILLS + 1)
+            server.change(answers=min(total - 1, int(total * share) + 2 * IN_FLIGHT))
             process = subprocess.Popen(
                 [*command, "--runner", "thread" if number % 3 else "process"],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
-            _wait_for(server, process, total * (number + draw.uniform(0.2, 1.0)) / (KILLS + 1))
+            _wait_for(server, process, total * share)
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
             wait_for_children(process.pid)
+            server.events()  # comes after all that the killed had sent
             kills.append((time.time(), kept_replies(tmp_path / "out")))
+        server.change(answers=None)
         last = build(configure(config, Overrides()))
         events = server.events()
     assert last.manifest.digest == undisturbed.manifest.digest
@@ -180,20 +184,22 @@ def test_killed_at_ten_random_moments_no_answer_is_paid_twice(configured: Config
 
 def _wait_for(server: FaultServerProcess, process: subprocess.Popen[bytes], answered: float) -> None:
     """Until the server has answered so many requests."""
-    end = time.monotonic() + 60
-    while sum(event.answered is not None for event in server.events()) < answered:
-        assert process.poll() is None, "the build ended before it could be killed"
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    wait_until(
+        lambda: (
+            process.poll() is not None
+            or sum(event.answered is not None for event in server.events()) >= answered
+        )
+    )
+    assert process.poll() is None, "the build ended before it could be killed"
 
 
 def test_a_server_that_goes_away_stops_the_build_and_keeps_its_answers(
     configured: Configure, tmp_path: Path
 ) -> None:
     def config_at(url: str) -> Path:
-        return configured(url, retries=1, deadline=2.0, in_flight=4)
+        return configured(url, retries=1, in_flight=4)
 
-    server = faulty({}, latency=0.05)
+    server = faulty({}, latency=0.05, answers=32)
     with server:
         process = subprocess.Popen(
             [sys.executable, "-m", "flows.cli", "build", str(config_at(server.url))],
@@ -201,10 +207,9 @@ def test_a_server_that_goes_away_stops_the_build_and_keeps_its_answers(
             stdout=subprocess.DEVNULL,
             text=True,
         )
-        while server.answered < 30:
-            assert process.poll() is None
-            time.sleep(0.02)
-    _, told = process.communicate(timeout=60)
+        wait_until(lambda: server.answered >= 30 or process.poll() is not None)
+        assert process.poll() is None
+    _, told = process.communicate(timeout=LAST_RESORT)
     (line,) = [text for text in told.splitlines() if text.startswith("iqa-spider:")]
     assert process.returncode == 1
     assert "can't be reached" in line

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.waiting import LAST_RESORT
+
 TRIAL = "Is this picture blurred?"
 Script = Callable[[str, dict[str, Any]], str | int]
 """From the last question and the request: the text of an answer, or an HTTP status. 0 hangs till the end."""
@@ -48,7 +50,7 @@ def _reply(text: str, logprobs: bool) -> bytes:
 @contextmanager
 def serving(script: Script, **more: Any) -> Iterator[ChatServer]:
     told = ChatServer(script, **more)
-    gate, over = threading.Lock(), threading.Event()
+    gate, ended = threading.Lock(), threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -58,7 +60,7 @@ def serving(script: Script, **more: Any) -> Iterator[ChatServer]:
                 told.keys.add(self.headers.get("Authorization"))
             said = told.script(question_of(request), request)
             if said == 0:
-                over.wait(60)
+                ended.wait(LAST_RESORT)
                 self.close_connection = True
                 return
             status = said if isinstance(said, int) else 200
@@ -82,7 +84,7 @@ def serving(script: Script, **more: Any) -> Iterator[ChatServer]:
     try:
         yield told
     finally:
-        over.set()
+        ended.set()
         listening.shutdown()
         listening.server_close()
         thread.join()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
+
+from tests.waiting import LAST_RESORT
 
 HANG, BROKEN, REFUSED = "hang", "broken", "refused"
 Request = dict[str, Any]
@@ -18,7 +19,8 @@ Script = Callable[[Request], str]
 class JudgeServer:
     """Serves `script` until the block ends; `requests` are those that came, in order."""
 
-    def __init__(self, script: Script, hang_seconds: float = 1.0) -> None:
+    def __init__(self, script: Script) -> None:
+        self.ended = threading.Event()
         self.requests: list[Request] = []
         self.script = script
         gate = threading.Lock()
@@ -33,7 +35,7 @@ class JudgeServer:
                     server.requests.append(request)
                     text = server.script(request)
                 if text == HANG:
-                    time.sleep(hang_seconds)
+                    server.ended.wait(LAST_RESORT)
                     self.close_connection = True
                     return
                 choice = {
@@ -61,6 +63,7 @@ class JudgeServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.ended.set()
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()

@@ -24,9 +24,13 @@ from inference.evaluation.measures import mean
 from inference.evaluation.rubric import FOLDER, NAMES, load_rubric, read_score
 from schemas.errors import BuildError, InputError
 from tests.inference.evaluation.judge_server import BROKEN, HANG, REFUSED, JudgeServer, Request
+from tests.waiting import LAST_RESORT
 
 TEN = load_rubric("0-10")
 DESCRIPTION = "global_description"
+SHORT = 2.0
+"""Seconds that a call has in tests where none comes."""
+
 PROSE = "The candidate finds the blur and misses the noise, which I would call seven of ten."
 
 
@@ -51,9 +55,13 @@ def about(request: Request) -> str:
 
 @contextmanager
 def judging(
-    server: JudgeServer, cache: Path, rounds: int = ROUNDS, rubrics: list[str] | None = None
+    server: JudgeServer,
+    cache: Path,
+    rounds: int = ROUNDS,
+    rubrics: list[str] | None = None,
+    deadline: float = LAST_RESORT,
 ) -> Iterator[Judge]:
-    with served(server.url, "judge-1", rubrics or ["0-10"], cache, deadline=0.25, retries=0) as judge:
+    with served(server.url, "judge-1", rubrics or ["0-10"], cache, deadline=deadline, retries=0) as judge:
         judge.rounds, judge.at_once = rounds, 4 if rounds > 1 else 1
         yield judge
 
@@ -176,7 +184,7 @@ def test_useless_replies_are_counted_asked_anew_and_never_again(tmp_path: Path) 
     ]
     counted = {"no-score": 2, "out-of-range": 2, "empty": 2, "no-answer": 1}
     with JudgeServer(lambda request: scripts[about(request)].pop(0)) as server:
-        with judging(server, cache, rounds=1) as judge:
+        with judging(server, cache, rounds=1, deadline=SHORT) as judge:
             values = judge.score(items, answers(items))
         assert [tuple(each[name] for name in judge.columns) for each in values] == expected
         assert judge.failures == counted
@@ -190,8 +198,8 @@ def test_useless_replies_are_counted_asked_anew_and_never_again(tmp_path: Path) 
 
 def test_a_round_lost_to_the_network_is_asked_again_by_a_rerun(tmp_path: Path) -> None:
     items, cache = [item("photo")], tmp_path / "judge.sqlite"
-    with JudgeServer(lambda request: HANG, hang_seconds=0.3) as server:
-        with judging(server, cache, rounds=1) as judge:
+    with JudgeServer(lambda request: HANG) as server:
+        with judging(server, cache, rounds=1, deadline=SHORT) as judge:
             (lost,) = judge.score(items, answers(items))
         assert (lost["judge 0-10"], lost["judge 0-10 lost"]) == (None, 1.0)
         assert judge.failures == {"no-answer": 3}
@@ -300,7 +308,7 @@ def test_a_judge_that_isnt_there_stops_in_one_line(tmp_path: Path) -> None:
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
         items = [item("photo")]
         with (
-            served(url, "judge-1", None, tmp_path / "j.sqlite", deadline=1.0, retries=0) as judge,
+            served(url, "judge-1", None, tmp_path / "j.sqlite", deadline=LAST_RESORT, retries=0) as judge,
             pytest.raises(BuildError) as raised,
         ):
             judge.score(items, answers(items))

@@ -17,6 +17,7 @@ from schemas.config import API_KEY_VARIABLE
 from schemas.errors import BuildError, InputError
 from tests.inference.evaluation.chat_server import TRIAL, serving
 from tests.inference.evaluation.toys import HalfSegmenter, Halves, pair
+from tests.waiting import LAST_RESORT
 
 
 @pytest.fixture(autouse=True)
@@ -24,12 +25,12 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("annotation.chat.server_transport.FIRST_WAIT", 0.01)
 
 
-def model_of(url: str, deadline: float = 20.0) -> ServedModel:
+def model_of(url: str, deadline: float = LAST_RESORT) -> ServedModel:
     source = ServerSource(url, "m", Sampling(9), deadline)
     return ServedModel("m", {"strategy": "grid"}, source, Spider(source, HalfSegmenter()).grounded)
 
 
-def run(url: str, out: Path, deadline: float = 20.0) -> Done:
+def run(url: str, out: Path, deadline: float = LAST_RESORT) -> Done:
     benchmark = Halves()
     return evaluate(Task(benchmark, benchmark.open(out, None), model_of(url, deadline)), out)
 
@@ -80,11 +81,11 @@ def test_a_fault_is_its_items_own_and_asked_again(tmp_path: Path, fault: int, re
         return fault if bad else well(question, request)
 
     with serving(script) as server:
-        done = run(server.url, tmp_path, 3.0 if fault == 0 else 20.0)
+        done = run(server.url, tmp_path, 3.0 if fault == 0 else LAST_RESORT)
         assert done.summary.errors == {reason: 1}
         failing.clear()
         before = len(server.asked)
-        assert run(server.url, tmp_path, 20.0).summary.errors == {}
+        assert run(server.url, tmp_path).summary.errors == {}
         assert len(server.asked) == before + 1
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.training.sft.small import DIALOGUES, dataset, entry, settings, written
+from tests.waiting import LAST_RESORT
 
 ROOT = Path(__file__).parents[3]
 UNFIT = (3, 12)
@@ -32,7 +33,7 @@ def test_two_processes_share_the_rows_and_agree(tmp_path: Path) -> None:
         program, str(config), str(tmp_path),
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LAST_RESORT)
     assert done.returncode == 0, done.stderr[-3000:]
     first, second = (json.loads((tmp_path / f"rank-{rank}.json").read_text()) for rank in (0, 1))
     pictures = {row.id: len(encoded) for row, encoded in rows}

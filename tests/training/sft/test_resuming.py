@@ -7,8 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import torch
 
 from schemas.errors import BuildError, InputError
 from tests.training.sft.small import dataset, entries, entry, settings, written
+from tests.waiting import LAST_RESORT
 from training.sft import feed, run, saving
 from training.sft.options import TrainOptions, load_options
 from training.sft.trainer import StageOne, newest_checkpoint
@@ -70,18 +71,16 @@ def test_killed_it_goes_on_with_the_rows_left(base: Base, tmp_path: Path) -> Non
         for name in ("whole", "killed")
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "flows.cli", "train", str(tmp_path / "killed" / "train.yaml")]
+    mark = killed.out / "checkpoints" / "checkpoint-3" / "place-0.json"
+    command = [sys.executable, "-m", "tests.killing", "after", str(mark)]
+    command += ["train", str(tmp_path / "killed" / "train.yaml")]
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    mark = killed.out / "checkpoints" / "checkpoint-3" / "place-0.json"
-    end = time.monotonic() + 300
-    while not mark.is_file():
-        assert process.poll() is None
-        assert time.monotonic() < end
-        time.sleep(0.002)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    assert process.wait(LAST_RESORT) == -signal.SIGKILL
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    assert mark.is_file()
     assert not (killed.out / "adapter").exists()
     assert_the_same(whole, killed, run.train(whole), run.train(killed))
 

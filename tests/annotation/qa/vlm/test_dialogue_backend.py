@@ -38,6 +38,7 @@ from schemas.errors import BuildError, InputError, SampleError
 from schemas.records import SAMPLE_KINDS, Quarantined, Sample
 from tests.annotation.qa.samples import LABELS, random_sample
 from tests.annotation.qa.vlm import truthful
+from tests.waiting import LAST_RESORT
 
 CONFIG = VlmConfig(picture_side=64)
 
@@ -268,7 +269,7 @@ def test_many_at_once_keep_their_order_and_never_wait_for_the_slowest() -> None:
             running += 1
             most = max(most, running)
         if number == 0:
-            slow_done.wait(10)
+            slow_done.wait(LAST_RESORT)
         else:
             time.sleep(0.001)
             if not slow_done.is_set():
