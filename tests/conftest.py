@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from sklearn.datasets import load_sample_image
 
 from flows.engine.prefect_server import LoopbackServer, quiet_prefect
@@ -26,7 +26,7 @@ quiet_prefect()
 importlib.import_module("prefect.logging.configuration").setup_logging()
 
 # How long an example takes is the machine's affair.
-settings.register_profile("untimed", deadline=None)
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 PHOTOGRAPHS = {

@@ -184,7 +184,7 @@ def test_an_alias_may_repeat_a_part(tmp_path: Path) -> None:
     assert load(tmp_path, text).distort.samples.sid == 2
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.text(max_size=200) | st.text("[]{}:,-&*!?|>'\"%@`# \n\tab01", max_size=60))
 @example("a: !!timestamp '2001-01-01 99:99:99'")
 @example("a: !!int ''")

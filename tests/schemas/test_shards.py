@@ -47,7 +47,7 @@ items = st.lists(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=40)
 @given(items)
 def test_rows_come_back_as_they_went_in(
     store: Store, rows: list[tuple[str, dict[str, Any], bytes | None]]

@@ -88,7 +88,7 @@ def test_an_error_reaches_all_who_wait_and_is_not_kept(cache: ReplyCache, error:
     with ThreadPoolExecutor(8) as pool:
         waiting = [pool.submit(speaker.ask, call("q")) for _ in range(8)]
         threading.Timer(0.3, transport.hold.set).start()
-        assert {str(one.exception(20)) for one in waiting} == {str(error)}
+        assert {str(one.exception(LAST_RESORT)) for one in waiting} == {str(error)}
     assert cache.stats().replies == 0
     transport.error = None
     asked = transport.asked["q"]
