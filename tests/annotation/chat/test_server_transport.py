@@ -457,7 +457,7 @@ def test_a_lost_call_says_how_it_was_lost(
 
 
 def test_a_call_lost_to_the_clock_is_a_timeout() -> None:
-    with talking(Settings(latency=5.0), retries=0, deadline=0.2) as (_, transport):
+    with talking(Settings(latency=LAST_RESORT), retries=0, deadline=2.0) as (_, transport):
         error = lost(transport, call())
     assert isinstance(error, LostCallError)
     assert error.kind == "timeout"
