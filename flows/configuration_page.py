@@ -14,11 +14,11 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from flows.proof.options import ProofOptions
+from flows.proof.proof_config import ProofOptions
 from schemas.config import BuildConfig
 from schemas.section_reader import section_of
 from schemas.sections import Section, role_of
-from training.sft.options import TrainOptions
+from training.sft.train_config import TrainOptions
 
 PAGE = Path("docs/configuration.md")
 KINDS: dict[str, type[Section]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.mixture import Mixture
+from training.epoch_mixture import Mixture
 from training.row_stream import RowStream
 from training.streaming import stream
 

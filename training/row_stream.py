@@ -15,8 +15,8 @@ from schemas.errors import InputError, SampleError
 from schemas.hashing import content_key
 from schemas.row_group_reader import GroupReader, Labels, RowGroup, row_groups, row_labels
 from training.decoded import Form, Pictures
-from training.mixture import Mixture, check_names, row_times
-from training.order import Epoch, Numbers, Window, epoch_of, share, windows
+from training.epoch_mixture import Mixture, check_names, row_times
+from training.row_order import Epoch, Numbers, Window, epoch_of, share, windows
 
 STATE_FORMAT = 1
 

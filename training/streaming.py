@@ -9,7 +9,7 @@ from pathlib import Path
 from schemas.arrow import TEXT_COLUMNS
 from schemas.errors import InputError
 from training.decoded import FORMS, Form
-from training.mixture import Mixture, check_names
+from training.epoch_mixture import Mixture, check_names
 from training.row_stream import Choice, RowStream
 
 

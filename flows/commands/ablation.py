@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from training.sft.options import load_options
+    from training.sft.train_config import load_options
 
     run = load_options(options.config)
     from training.backends.families import check_trains_here
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     check_trains_here(run, options.config)
     check_installed()
     from flows.progress import progress_for
-    from training.sft.ablation import RESULT, ablation, markdown
+    from training.sft.ablation_table import RESULT, ablation, markdown
 
     progress = progress_for(options.quiet)
     evaluations = []

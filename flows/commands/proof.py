@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from flows.proof.options import load_proof
+    from flows.proof.proof_config import load_proof
 
     proof = load_proof(options.config)
     from training.sft.installed import check_installed
@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     if options.out is not None:
         proof = proof.model_copy(update={"out": options.out})
     from flows.progress import progress_for
-    from flows.proof.run import RESULT, lines, run_proof
+    from flows.proof.proof_run import RESULT, lines, run_proof
 
     result = run_proof(proof, progress_for(options.quiet))
     print("\n".join(lines(result)))

@@ -12,7 +12,7 @@ from schemas.errors import InputError
 
 if TYPE_CHECKING:
     from schemas.plugins import PlugIns
-    from training.sft.options import TrainOptions
+    from training.sft.train_config import TrainOptions
 
 GROUP = "train"
 HELP = "Fine-tune a vision-language model on a dataset; resumes automatically"
@@ -48,7 +48,7 @@ def trainers() -> PlugIns:
 
 
 def run(options: argparse.Namespace) -> int:
-    from training.sft.options import load_options
+    from training.sft.train_config import load_options
 
     run = load_options(options.config)
     if options.print or options.backend != HERE:
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         print(options.merge)
         return 0
     from flows.progress import progress_for
-    from training.sft.run import train
+    from training.sft.fine_tune import train
 
     done = train(run, progress=progress_for(options.quiet))
     if os.environ.get("RANK", "0") != "0":

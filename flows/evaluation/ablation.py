@@ -8,8 +8,8 @@ from pathlib import Path
 from flows.evaluation import evaluate
 from flows.evaluation.models_under_test import Setup
 from schemas.meter import SILENT, Progress
-from training.sft.options import TrainOptions
 from training.sft.saving import ADAPTER
+from training.sft.train_config import TrainOptions
 
 FOLDER = "evaluation"
 
@@ -17,7 +17,7 @@ FOLDER = "evaluation"
 def answered(
     options: TrainOptions, rows: int, max_tokens: int = 256, progress: Progress = SILENT
 ) -> Callable[[Path], Mapping[str, float]]:
-    """An evaluation for `training.sft.ablation`: a run's folder to the measures of its answers.
+    """An evaluation for `training.sft.ablation_table`: a run's folder to the measures of its answers.
 
     The run's adapter answers the first `rows` test rows of the run's dataset, each in `max_tokens` at most;
     replies and results are kept in `evaluation` in its folder, so what was answered isn't asked again.

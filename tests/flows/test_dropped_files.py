@@ -10,79 +10,19 @@ from pathlib import Path
 import pytest
 
 from flows.engine.build import Outcome
-from tests.package_copies import Copy
-
-COUNT = '''
-"""`iqa-spider count`: how many rows a dataset has."""
-
-GROUP = "look"
-HELP = "Count a dataset's rows"
+from tests.conftest import write_photographs
+from tests.package_copies import ROOT, Copy
 
 
-def add_arguments(parser):
-    parser.add_argument("dataset")
-    parser.add_argument("--double", action="store_true")
+def documented(page: str, start: str) -> str:
+    """The file that a page of the documentation shows, by its first words."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    return start + text.partition(f"```python\n{start}")[2].partition("```")[0]
 
 
-def run(options):
-    from pathlib import Path
-
-    from schemas.dataset import load_manifest
-
-    print(load_manifest(Path(options.dataset)).rows * (2 if options.double else 1))
-    return 0
-'''
-IDS = '''
-"""One id a line."""
-
-
-def make(folder, paths):
-    return Ids(folder.file("ids.txt").open("w"))
-
-
-class Ids:
-    def __init__(self, file):
-        self.file = file
-
-    def add(self, row, pictures):
-        self.file.write(row.id + "\\n")
-
-    def close(self):
-        self.file.close()
-'''
-LETTERS = '''
-"""Whether the answer has an e."""
-
-import numpy as np
-
-from inference.evaluation.benchmark_interface import Item, Opened
-from inference.evaluation.measures import mean
-
-
-def make():
-    return Letters()
-
-
-class Letters:
-    name = "has-an-e"
-    needs_logits = False
-    judged = False
-    columns = ("right",)
-    measures = (mean("right", "right"),)
-
-    def open(self, data, limit):
-        lines = (data / "truth.txt").read_text().split()[:limit]
-        return Opened(lambda: iter([self._item(*pair) for pair in enumerate(lines)]), len(lines), "1")
-
-    def _item(self, number, word):
-        return Item(
-            id=str(number), group=str(number), task="letters", questions=("Say a word.",),
-            picture=lambda: np.zeros((8, 8, 3), np.uint8), reference=word,
-        )
-
-    def score(self, items, replies):
-        return [{"right": float("e" in reply.text)} for reply in replies]
-'''
+COUNT = documented("adding-a-command.md", '"""`iqa-spider count`')
+DAY_OR_NIGHT = documented("adding-a-benchmark.md", '"""Whether a model')
+IDS = documented("exports.md", '"""The ids')
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +33,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
 def test_a_command_is_a_file(copy: Copy, tiny: Outcome) -> None:
     copy.write("flows/commands/count.py", COUNT)
     assert "  count      Count a dataset's rows\n" in copy.run("--help").stdout
-    assert copy.run("count", tiny.folder, "--double").stdout == f"{2 * tiny.manifest.rows}\n"
+    rows = tiny.manifest.rows
+    assert copy.run("count", tiny.folder, "--json").stdout == f'{rows}\n{{"rows": {rows}}}\n'
     typo = copy.run("coutn", tiny.folder)
     assert (typo.returncode, typo.stderr) == (
         2,
@@ -113,23 +54,26 @@ def test_an_export_format_is_a_file(copy: Copy, tiny: Outcome, tmp_path: Path) -
 
 
 def test_a_benchmark_is_a_file(copy: Copy, tmp_path: Path) -> None:
-    copy.write("inference/evaluation/benchmarks/has_an_e.py", LETTERS)
-    (tmp_path / "truth.txt").write_text("green blue grey brown")
+    copy.write("inference/evaluation/benchmarks/day_or_night.py", DAY_OR_NIGHT)
+    write_photographs(tmp_path, ["coffee", "rocket"], long_side=64)
+    (tmp_path / "labels.csv").write_text("file,answer\ncoffee.bmp,day\nrocket.bmp,night\n")
     place = ["--data", tmp_path, "--out", tmp_path / "out"]
-    done = copy.run("evaluate", "has-an-e", "--model", "oracle", *place, "--json")
+    done = copy.run("evaluate", "day-or-night", "--model", "oracle", *place, "--json")
     assert done.returncode == 0, done.stderr
     (told,) = json.loads(done.stdout.splitlines()[-1])["evaluations"]
-    assert [(one["measure"], one["value"]) for one in told["measured"] if one["task"] == "letters"] == [
-        ("right", 0.75)
-    ]
+    measured = {(one["task"], one["measure"]): one["value"] for one in told["measured"]}
+    assert measured["day or night", "accuracy"] == 1.0
     again = copy.run("evaluate", "compare", told["folder"], told["folder"])
     assert again.returncode == 0, again.stderr
-    typo = copy.run("evaluate", "has-an-a", "--model", "oracle", *place)
+    typo = copy.run("evaluate", "day-and-night", "--model", "oracle", *place)
     assert typo.returncode == 2
-    assert "invalid choice: 'has-an-a'; did you mean 'has-an-e'?" in typo.stderr
-    judged = copy.run("evaluate", "has-an-e", "--model", "oracle", *place, "--judge", "http://x/v1")
+    assert "invalid choice: 'day-and-night'; did you mean 'day-or-night'?" in typo.stderr
+    judged = copy.run("evaluate", "day-or-night", "--model", "oracle", *place, "--judge", "http://x/v1")
     assert (judged.returncode, judged.stderr.count("\n")) == (2, 1)
-    assert "no judge scores the answers to has-an-e" in judged.stderr
+    assert "no judge scores the answers to day-or-night" in judged.stderr
+    nowhere = copy.run("evaluate", "day-or-night", "--model", "oracle", "--data", tmp_path / "none")
+    assert (nowhere.returncode, nowhere.stderr.count("\n")) == (2, 1)
+    assert "labels.csv" in nowhere.stderr
 
 
 @pytest.mark.parametrize(
@@ -137,8 +81,8 @@ def test_a_benchmark_is_a_file(copy: Copy, tmp_path: Path) -> None:
     [
         ("def run(:", "this command can't be loaded: SyntaxError: "),
         ("import not_installed_here", "this command can't be loaded: ModuleNotFoundError: "),
-        (COUNT.replace("def run(", "def go("), "a command needs a function `run`; add it"),
-        (COUNT.replace('GROUP = "look"', ""), "a command needs a text `GROUP`; add it"),
+        (COUNT.replace("def run(", "def go("), "this command needs a function `run`; add it"),
+        (COUNT.replace('GROUP = "look"', ""), "this command needs a text `GROUP`; add it"),
         (COUNT.replace('"look"', '"lok"'), "its GROUP 'lok' is unknown; did you mean 'look'?"),
     ],
 )
@@ -180,9 +124,9 @@ def test_a_broken_export_format_names_itself(copy: Copy, tiny: Outcome, tmp_path
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("make = None", "a benchmark needs a function `make`; add it"),
+        ("make = None", "this benchmark needs a function `make`; add it"),
         ("def make(): return object()", "what `make` gives lacks name, needs_logits, judged, "),
-        (LETTERS, "calls itself 'has-an-e'; name it 'broken' as its file"),
+        (DAY_OR_NIGHT, "calls itself 'day-or-night'; name it 'broken' as its file"),
     ],
 )
 def test_a_broken_benchmark_names_itself(copy: Copy, tmp_path: Path, text: str, told: str) -> None:

@@ -19,9 +19,9 @@ from schemas.errors import InputError
 from schemas.model_files import load_pretrained, load_processor, load_vision_language_model, reason_of
 from schemas.regions_config import DeviceConfig, ModelConfig
 from tests.annotation.regions.tiny_labellers import save_closed
-from training.sft.options import BaseConfig
 from training.sft.saving import load_base
 from training.sft.tiny import save_tiny
+from training.sft.train_config import BaseConfig
 
 
 @pytest.fixture(scope="module")

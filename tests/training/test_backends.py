@@ -14,7 +14,7 @@ from flows.cli import main, parse
 from flows.commands.train import trainers
 from schemas.errors import InputError
 from training.backends.families import FAMILIES
-from training.sft.options import TrainOptions, load_options
+from training.sft.train_config import TrainOptions, load_options
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = sorted(path for path in (ROOT / "configs" / "train").glob("*.yaml") if path.stem != "tiny")

@@ -26,7 +26,7 @@ from schemas.records import TASKS
 from tests.training.published import Entry, entries, publish
 from tests.waiting import LAST_RESORT
 from training import Mixture, RowStream, stream
-from training.order import epoch_of, share, windows
+from training.row_order import epoch_of, share, windows
 
 ROOT = Path(__file__).parents[2]
 COUNT = 101

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schemas.errors import InputError
-from training.sft.options import TrainOptions
+from training.sft.train_config import TrainOptions
 
 
 @dataclass(frozen=True)

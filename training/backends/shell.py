@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from training.sft.options import TrainOptions
+from training.sft.train_config import TrainOptions
 
 EXPORT = "export"
 """The export's folder below a run's `out`."""

@@ -12,8 +12,8 @@ from PIL import Image
 
 from schemas.hashing import rng
 from schemas.masks import position
-from training.proof.rows import answer_at
-from training.sft.rows import UnfitRow, collated, encoded, marks_of
+from training.proof.proof_rows import answer_at
+from training.sft.encode_rows import UnfitRow, collated, encoded, marks_of
 
 _SHARE = (0.05, 0.2)
 """A patch's share of the picture."""
@@ -39,7 +39,7 @@ def base_rows(rows: Sequence[dict[str, Any]], seed: int) -> list[dict[str, Any]]
 
 def patched(row: dict[str, Any], random: np.random.Generator) -> dict[str, Any]:
     """A row with a rectangle of 5-20% of its picture in one random colour, or in stripes of two, 1-4 pixels
-    wide, at a place drawn evenly; the answer has the form of `training.proof.rows.pointed`.
+    wide, at a place drawn evenly; the answer has the form of `training.proof.proof_rows.pointed`.
     """
     pixels = np.array(row["images"][0])
     height, width = pixels.shape[:2]

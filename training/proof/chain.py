@@ -13,9 +13,9 @@ import numpy as np
 from schemas.errors import InputError
 from training.proof.base import base_rows, form
 from training.proof.model import new_model, processor, save
-from training.proof.rows import pointed, rows_of
-from training.sft.options import TrainOptions
-from training.sft.run import train
+from training.proof.proof_rows import pointed, rows_of
+from training.sft.fine_tune import train
+from training.sft.train_config import TrainOptions
 
 _PICTURES = 1000
 """Training pictures whose patches give the first layer's filters."""

@@ -8,10 +8,10 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from schemas.errors import InputError
-from training.sft.options import TrainOptions
-from training.sft.page import Shown, page
-from training.sft.rows import IGNORED, UnfitRow, encoded
-from training.sft.run import Prepared, prepare
+from training.sft.check_page import Shown, page
+from training.sft.encode_rows import IGNORED, UnfitRow, encoded
+from training.sft.fine_tune import Prepared, prepare
+from training.sft.train_config import TrainOptions
 
 if TYPE_CHECKING:
     from training.sft.estimates import Size

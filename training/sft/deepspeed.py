@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import InputError
-from training.sft.options import RunOptions
+from training.sft.train_config import RunOptions
 
 REPLACED = ("optimizer", "scheduler")
 GATHER = "stage3_gather_16bit_weights_on_model_save"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from training.sft.groups import Layout
-from training.sft.options import TrainOptions
+from training.sft.train_config import TrainOptions
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -72,7 +72,7 @@ def shape_of(model: Module, layout: Layout) -> Shape:
 
 
 def size_of(found: Mapping[str, Any], config: Any) -> Size:
-    """The size of an encoded row (`training.sft.rows.encoded`), from its tensors' shapes."""
+    """The size of an encoded row (`training.sft.encode_rows.encoded`), from its tensors' shapes."""
     ids = found["input_ids"]
     picture = getattr(config, "image_token_id", None)
     tokens = 0 if picture is None else int((ids == picture).sum())

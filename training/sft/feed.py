@@ -15,8 +15,8 @@ from schemas.arrow import TEXT_COLUMNS
 from schemas.errors import InputError
 from schemas.store import write_atomically
 from training.row_stream import Choice, RowStream
-from training.sft.options import DataConfig
-from training.sft.rows import Marks, UnfitRow, collated, encoded
+from training.sft.encode_rows import Marks, UnfitRow, collated, encoded
+from training.sft.train_config import DataConfig
 
 COLUMNS = ("id", "task", "source", "messages")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from schemas.errors import InputError
-from training.sft.options import LoraOptions, RatesConfig
+from training.sft.train_config import LoraOptions, RatesConfig
 
 if TYPE_CHECKING:
     from torch.nn import Module, Parameter

@@ -13,10 +13,10 @@ from schemas.dataset import split_files
 from schemas.hashing import rng
 from schemas.row_group_reader import row_labels
 from schemas.store import write_atomically
-from training.mixture import Mixture
+from training.epoch_mixture import Mixture
 from training.photograph_bootstrap import Interval, interval, sums_by_photograph, totals
-from training.sft.options import DataConfig, TrainOptions
 from training.sft.saving import load_trained
+from training.sft.train_config import DataConfig, TrainOptions
 from training.streaming import stream
 
 SCORES = "held-out.json"
@@ -90,8 +90,8 @@ def _scored(adapter: Path, options: TrainOptions, split: str) -> tuple[list[Scor
     import torch
     from accelerate import PartialState
 
-    from training.sft.rows import UnfitRow, encoded
-    from training.sft.run import prepare
+    from training.sft.encode_rows import UnfitRow, encoded
+    from training.sft.fine_tune import prepare
 
     state = PartialState(cpu=options.run.device == "cpu")
     prepared = prepare(options)
@@ -117,7 +117,7 @@ def _foretold(model: Any, example: dict[str, Any]) -> tuple[float, int, int]:
     """Loss (sum, nats), tokens, tokens foretold rightly of one row's labels; only their logits are made."""
     from torch.nn.functional import cross_entropy
 
-    from training.sft.rows import IGNORED
+    from training.sft.encode_rows import IGNORED
 
     labels = example.pop("labels")[0]
     at = (labels != IGNORED).nonzero()[:, 0]

@@ -21,7 +21,7 @@ from schemas.model_files import (
     load_vision_language_model,
     reason_of,
 )
-from training.sft.options import BaseConfig, TrainOptions
+from training.sft.train_config import BaseConfig, TrainOptions
 
 LOG = "log.json"
 ADAPTER = "adapter"

@@ -19,7 +19,7 @@ from schemas.folders import make_durable
 from schemas.meter import Meter
 from training.sft.feed import Collate, EvalRows, Feed, Place, train_loader
 from training.sft.groups import Layout, grouped
-from training.sft.options import RatesConfig, TrainOptions
+from training.sft.train_config import RatesConfig, TrainOptions
 
 _LOWER = "lower the rates or run.clip; the same command goes on from the checkpoint before"
 

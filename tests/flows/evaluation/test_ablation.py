@@ -11,7 +11,7 @@ from flows.engine.build import Outcome
 from flows.evaluation.ablation import answered
 from inference.evaluation.local_model import LanguageModel
 from tests.inference.evaluation.toys import save_talkative
-from training.sft.options import TrainOptions
+from training.sft.train_config import TrainOptions
 
 
 def test_a_runs_answers_are_scored_and_kept(

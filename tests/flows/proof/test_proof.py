@@ -10,17 +10,17 @@ import pytest
 from PIL import Image
 
 from annotation.qa.wording import load_wording
-from flows.proof.answers import point_of
-from flows.proof.options import load_proof
 from flows.proof.photographs import PHOTOGRAPHS, Photograph, cut, photograph_of
-from flows.proof.run import build_config, lines, summary
+from flows.proof.point_answers import point_of
+from flows.proof.proof_config import load_proof
+from flows.proof.proof_run import build_config, lines, summary
 from inference.generate import decoder, traced
 from inference.grounded_answer import Answer
 from inference.place_tokens import Vocabulary
 from schemas.config import load_config
 from schemas.errors import InputError
 from training.proof.model import tokenizer
-from training.sft.options import load_options
+from training.sft.train_config import load_options
 
 ROOT = Path(__file__).parents[3]
 CONFIG = ROOT / "configs" / "proof" / "proof.yaml"

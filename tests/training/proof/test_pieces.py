@@ -17,7 +17,7 @@ from schemas.pictures import encode
 from schemas.records import Message
 from tests.schemas import rows as make
 from tests.training.published import Entry, publish
-from training.proof.rows import answer_at
+from training.proof.proof_rows import answer_at
 from training.proof.scores import apart, judged, score, target_of
 
 ANSWERS = ("The red area in the top left.", "It is the blue area in the bottom.", "The salt-and-pepper one.")
@@ -44,7 +44,7 @@ def entries(count: int) -> list[Entry]:
 def test_the_tokenizer_writes_back_what_it_reads_and_knows_no_other_word() -> None:
     pytest.importorskip("transformers")
     from training.proof.model import tokenizer
-    from training.sft.rows import marks_of
+    from training.sft.encode_rows import marks_of
 
     words = tokenizer(ANSWERS)
     for text in ANSWERS:
@@ -117,12 +117,12 @@ def test_two_steps_of_the_real_path(tmp_path: Path) -> None:
     pytest.importorskip("trl")
     import torch
 
-    from flows.proof.answers import asked
+    from flows.proof.point_answers import asked
     from schemas.model_files import load_processor
     from training.proof.chain import BaseSteps, train_seed
-    from training.proof.rows import rows_of
-    from training.sft.options import TrainOptions
+    from training.proof.proof_rows import rows_of
     from training.sft.saving import load_base, load_trained
+    from training.sft.train_config import TrainOptions
 
     held = publish(tmp_path / "test", entries(6), files=1, split="test")
     known = publish(tmp_path / "train", entries(24), files=1)
@@ -161,8 +161,8 @@ def test_two_steps_of_the_real_path(tmp_path: Path) -> None:
      ("center", "At the center center.")],
 )  # fmt: skip
 def test_the_answer_of_a_fixed_form_is_the_target_s_position(position: str, answer: str) -> None:
-    from training.proof.rows import pointed
-    from training.sft.rows import UnfitRow
+    from training.proof.proof_rows import pointed
+    from training.sft.encode_rows import UnfitRow
 
     asked = {"role": "user", "content": "Where is the Gaussian noise strongest?"}
     row = {
@@ -178,7 +178,7 @@ def test_the_answer_of_a_fixed_form_is_the_target_s_position(position: str, answ
 
 
 def test_a_dataset_without_the_question_is_told(tmp_path: Path) -> None:
-    from training.proof.rows import rows_of
+    from training.proof.proof_rows import rows_of
 
     known = publish(tmp_path / "train", entries(6)[2::3], files=1)
     with pytest.raises(InputError, match="asks where something is strongest"):

@@ -16,10 +16,10 @@ from transformers import AutoModelForImageTextToText
 from schemas.errors import InputError
 from schemas.model_files import load_processor
 from tests.training.sft.small import dataset, settings, written
-from training.sft import groups, run, saving
+from training.sft import fine_tune, groups, saving
 from training.sft.deepspeed import GATHER, check_settings
-from training.sft.options import LoraOptions, RatesConfig, load_options
 from training.sft.tiny import save_tiny
+from training.sft.train_config import LoraOptions, RatesConfig, load_options
 
 ROOT = Path(__file__).parents[3]
 FILES = {2: ROOT / "configs/train/deepspeed/zero2.json", 3: ROOT / "configs/train/deepspeed/zero3.json"}
@@ -91,7 +91,7 @@ def test_a_run_tells_before_it_begins(
     values = settings(tmp_path / "out", dataset(tmp_path / "data"), "internvl", deepspeed=str(file))
     values["run"]["device"] = device
     with pytest.raises(InputError, match=said):
-        run.train(load_options(written(tmp_path, values)))
+        fine_tune.train(load_options(written(tmp_path, values)))
     assert not (tmp_path / "out" / "run.json").exists()
 
 

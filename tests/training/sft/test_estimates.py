@@ -19,11 +19,11 @@ from schemas.records import TASKS
 from tests.training.sft.small import FAMILIES, dataset, settings, written
 from training.backends.families import family_of
 from training.sft import estimates, groups
-from training.sft.options import BaseConfig, LoraOptions, RatesConfig, TrainOptions, load_options
-from training.sft.page import seen_pictures
-from training.sft.rows import encoded, marks_of
+from training.sft.check_page import seen_pictures
+from training.sft.encode_rows import encoded, marks_of
 from training.sft.saving import empty_base
 from training.sft.tiny import save_tiny
+from training.sft.train_config import BaseConfig, LoraOptions, RatesConfig, TrainOptions, load_options
 
 PICTURE_TOKEN = 590
 CONFIGS = sorted((Path(__file__).parents[3] / "configs" / "train").glob("*.yaml"))

@@ -17,8 +17,8 @@ from inference.load_model import load_model
 from schemas.errors import BuildError, InputError
 from schemas.model_files import ADAPTER_WEIGHTS, load_processor
 from tests.training.sft.small import DIALOGUES, dataset, entries, entry, settings, written
-from training.sft import groups, run, saving
-from training.sft.options import BaseConfig, load_options
+from training.sft import fine_tune, groups, saving
+from training.sft.train_config import BaseConfig, load_options
 
 Base = Callable[[str], str]
 Told = Callable[..., str]
@@ -140,7 +140,7 @@ def test_a_loss_that_is_no_number_ends_the_run(
     monkeypatch.setattr(groups, "adapted", broken)
     values = settings(tmp_path / "out", dataset(tmp_path / "data"), base("internvl"), save_every=1)
     with pytest.raises(BuildError, match=r"the loss of step 1 is nan; lower the rates"):
-        run.train(load_options(written(tmp_path, values)))
+        fine_tune.train(load_options(written(tmp_path, values)))
     assert not list((tmp_path / "out").glob("checkpoints/checkpoint-*"))
 
 
@@ -160,7 +160,7 @@ def test_weights_that_are_no_numbers_are_not_saved(
     data = dataset(tmp_path / "data")
     values = settings(tmp_path / "out", data, base("internvl"), steps=1, save_every=1)
     with pytest.raises(BuildError, match="isn't finite after step 1"):
-        run.train(load_options(written(tmp_path, values)))
+        fine_tune.train(load_options(written(tmp_path, values)))
     assert not (tmp_path / "out" / "adapter").exists()
 
 
@@ -248,7 +248,7 @@ def test_a_merge_of_nothing(told: Told, tmp_path: Path) -> None:
 def trained(base: Base, tmp_path: Path) -> Path:
     """The folder of an adapter of one step; `tmp_path / "out"` is its run."""
     values = settings(tmp_path / "out", dataset(tmp_path / "data"), base("internvl"), steps=1)
-    return run.train(load_options(written(tmp_path, values))).adapter
+    return fine_tune.train(load_options(written(tmp_path, values))).adapter
 
 
 def test_a_merge_of_an_adapter_without_weights(told: Told, trained: Path, tmp_path: Path) -> None:

@@ -18,8 +18,9 @@ import torch
 from schemas.errors import BuildError, InputError
 from tests.training.sft.small import dataset, entries, entry, settings, written
 from tests.waiting import LAST_RESORT
-from training.sft import feed, run, saving
-from training.sft.options import TrainOptions, load_options
+from training.sft import feed, fine_tune, saving
+from training.sft.fine_tune import Trained
+from training.sft.train_config import TrainOptions, load_options
 from training.sft.trainer import StageOne, newest_checkpoint
 
 ROOT = Path(__file__).parents[3]
@@ -52,7 +53,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     }
 
 
-def assert_the_same(one: TrainOptions, other: TrainOptions, whole: run.Trained, resumed: run.Trained) -> None:
+def assert_the_same(one: TrainOptions, other: TrainOptions, whole: Trained, resumed: Trained) -> None:
     assert losses(resumed.log).keys() == losses(whole.log).keys()
     for step, loss in losses(whole.log).items():
         assert losses(resumed.log)[step] == pytest.approx(loss, abs=1e-5), step
@@ -82,7 +83,7 @@ def test_killed_it_goes_on_with_the_rows_left(base: Base, tmp_path: Path) -> Non
         os.killpg(process.pid, signal.SIGKILL)
     assert mark.is_file()
     assert not (killed.out / "adapter").exists()
-    assert_the_same(whole, killed, run.train(whole), run.train(killed))
+    assert_the_same(whole, killed, fine_tune.train(whole), fine_tune.train(killed))
 
 
 class Stopped(Exception):
@@ -114,14 +115,14 @@ def test_stopped_twice_it_takes_each_row_once(
     monkeypatch.setattr(StageOne, "training_step", stopping)
     monkeypatch.setattr(feed.Place, "follow", noted)
     stops: set[int] = set()
-    undisturbed = run.train(whole)
+    undisturbed = fine_tune.train(whole)
     expected = list(trained)
     trained.clear()
     stops |= {3, 6}
     for _ in range(2):
         with pytest.raises(Stopped):
-            run.train(stopped)
-    assert_the_same(whole, stopped, undisturbed, run.train(stopped))
+            fine_tune.train(stopped)
+    assert_the_same(whole, stopped, undisturbed, fine_tune.train(stopped))
     assert trained == expected
     assert {path.name for path in (stopped.out / "checkpoints").glob("checkpoint-*")} == {"checkpoint-8"}
 
@@ -142,11 +143,11 @@ def test_a_checkpoint_cut_short_is_removed_and_the_one_before_is_kept(
     with monkeypatch.context() as patch:
         patch.setattr(feed.Place, "save", stopping)
         with pytest.raises(Stopped):
-            run.train(options)
+            fine_tune.train(options)
     assert {path.name for path in checkpoints.glob("checkpoint-*")} == {"checkpoint-1", "checkpoint-2"}
     assert newest_checkpoint(checkpoints, 1) == checkpoints / "checkpoint-1"
     (checkpoints / "checkpoint-2").rename(checkpoints / "checkpoint-9")
-    run.train(options)
+    fine_tune.train(options)
     assert {path.name for path in checkpoints.glob("checkpoint-*")} == {"checkpoint-3"}
 
 
@@ -154,10 +155,10 @@ def test_a_frozen_part_is_frozen_still_when_a_run_goes_on(base: Base, tmp_path: 
     data = dataset(tmp_path / "data", entries(4))
     values = settings(tmp_path / "out", data, base("qwen2.5-vl"), steps=1)
     values["rates"]["vision"] = 0.0
-    run.train(load_options(written(tmp_path, values)))
+    fine_tune.train(load_options(written(tmp_path, values)))
     first = weights(tmp_path / "out")
     values["run"]["steps"] = 2
-    done = run.train(load_options(written(tmp_path, values)))
+    done = fine_tune.train(load_options(written(tmp_path, values)))
     assert done.steps == 2
     for name, value in weights(tmp_path / "out").items():
         if "original_module" not in name:
@@ -167,10 +168,10 @@ def test_a_frozen_part_is_frozen_still_when_a_run_goes_on(base: Base, tmp_path: 
 def test_another_mixture_begins_no_old_run(base: Base, tmp_path: Path) -> None:
     data = dataset(tmp_path / "data", entries(4))
     values = settings(tmp_path / "out", data, base("internvl"), steps=1, save_every=1)
-    run.train(load_options(written(tmp_path, values)))
+    fine_tune.train(load_options(written(tmp_path, values)))
     values["data"]["sources"] = ["iqa-spider"]
     with pytest.raises(InputError, match="was begun with data"):
-        run.train(load_options(written(tmp_path, values)))
+        fine_tune.train(load_options(written(tmp_path, values)))
 
 
 def test_another_number_of_processes_removes_nothing(
@@ -178,14 +179,14 @@ def test_another_number_of_processes_removes_nothing(
 ) -> None:
     data = dataset(tmp_path / "data", entries(4))
     options = chosen(tmp_path / "run", data, base("internvl"), steps=1, save_every=1)
-    run.train(options)
+    fine_tune.train(options)
     record = options.out / "run.json"
     record.write_text(record.read_text().replace('"processes": 1', '"processes": 2'))
     checkpoint = options.out / "checkpoints" / "checkpoint-1"
     shutil.copy(checkpoint / "place-0.json", checkpoint / "place-1.json")
     (options.out / "adapter" / "training.json").unlink()
     with pytest.raises(InputError, match="was begun with processes 2, now 1"):
-        run.train(options)
+        fine_tune.train(options)
     assert (checkpoint / "place-1.json").is_file()
 
 
@@ -202,9 +203,9 @@ def test_two_runs_do_not_share_a_folder(base: Base, tmp_path: Path) -> None:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
         with pytest.raises(BuildError, match="another process trains here"):
-            run.train(options)
+            fine_tune.train(options)
         other.communicate("")
-    assert run.train(options).steps == 1
+    assert fine_tune.train(options).steps == 1
 
 
 def test_an_output_that_cannot_be_a_folder(base: Base, tmp_path: Path) -> None:
@@ -212,14 +213,14 @@ def test_an_output_that_cannot_be_a_folder(base: Base, tmp_path: Path) -> None:
     data = dataset(tmp_path / "data", entries(4))
     values = settings(tmp_path / "file" / "out", data, base("internvl"))
     with pytest.raises(InputError, match="Not a directory; choose another place"):
-        run.train(load_options(written(tmp_path, values)))
+        fine_tune.train(load_options(written(tmp_path, values)))
 
 
 def test_a_place_that_cannot_be_read_is_told(base: Base, tmp_path: Path) -> None:
     data = dataset(tmp_path / "data", entries(4))
     values = settings(tmp_path / "out", data, base("internvl"), steps=1)
-    run.train(load_options(written(tmp_path, values)))
+    fine_tune.train(load_options(written(tmp_path, values)))
     (tmp_path / "out" / "checkpoints" / "checkpoint-1" / "place-0.json").write_text("{}")
     values["run"]["steps"] = 2
     with pytest.raises(InputError, match="remove that checkpoint"):
-        run.train(load_options(written(tmp_path, values)))
+        fine_tune.train(load_options(written(tmp_path, values)))

@@ -18,9 +18,9 @@ from schemas.errors import InputError
 from schemas.meter import Meter
 from schemas.model_files import TRAINING_RECORD, load_processor
 from tests.training.sft.small import DIALOGUES, FAMILIES, dataset, entries, entry, settings, written
-from training.sft import groups, run, saving
-from training.sft.options import LoraOptions, RatesConfig, TrainOptions, load_options
-from training.sft.rows import collated, encoded
+from training.sft import fine_tune, groups, saving
+from training.sft.encode_rows import collated, encoded
+from training.sft.train_config import LoraOptions, RatesConfig, TrainOptions, load_options
 from training.streaming import stream
 
 ROOT = Path(__file__).parents[3]
@@ -54,7 +54,7 @@ class Ran:
         self.data = dataset(folder / "data")
         self.options = options_of(folder, settings(folder / "out", self.data, base))
         kept: dict[str, Any] = {}
-        adapted, save_trained = groups.adapted, run.save_trained
+        adapted, save_trained = groups.adapted, fine_tune.save_trained
 
         def watched(*given: Any, **named: Any) -> Any:
             model = adapted(*given, **named)
@@ -67,13 +67,15 @@ class Ran:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(groups, "adapted", watched)
-            patch.setattr(run, "save_trained", saved)
+            patch.setattr(fine_tune, "save_trained", saved)
             self.meters: list[Noted] = []
-            self.done = run.train(self.options, progress=lambda *given, **named: self.meter(*given, **named))
+            self.done = fine_tune.train(
+                self.options, progress=lambda *given, **named: self.meter(*given, **named)
+            )
         self.before: dict[str, Any] = kept["before"]
         self.model = kept["model"].eval()
         self.layout = groups.LAYOUTS[self.model.config.model_type]
-        prepared = run.prepare(self.options)
+        prepared = fine_tune.prepare(self.options)
         rows = [row for _, row in zip(range(12), stream(self.data), strict=False)]
         chosen = [next(row for row in rows if len(row["images"]) == count) for count in (2, 0, 1)]
         self.examples = [encoded(row, prepared.processor, prepared.marks, 4096) for row in chosen]
@@ -174,22 +176,22 @@ def test_merged_it_is_the_same(ran: Ran, tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_a_finished_run_is_not_run_again(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "load_base", None)
-    assert run.train(ran.options) == ran.done
+    monkeypatch.setattr(fine_tune, "load_base", None)
+    assert fine_tune.train(ran.options) == ran.done
 
 
 def test_checkpointing_changes_no_weight_and_bfloat16_trains_float32(ran: Ran, tmp_path: Path) -> None:
     """Frozen weights are bfloat16, trained ones float32, and gradients reach all through checkpointing."""
     values = settings(tmp_path / "out", ran.data, ran.base, checkpointing=True)
-    run.train(options_of(tmp_path, values))
+    fine_tune.train(options_of(tmp_path, values))
     again = saving.load_trained(tmp_path / "out" / "adapter")
     assert (ran.logits_of(again) - ran.logits).abs().max() < 1e-3
     values = settings(tmp_path / "half", ran.data, ran.base, checkpointing=True, steps=2)
     values["model"]["dtype"] = "bfloat16"
     kept: list[Any] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "save_trained", lambda model, *given: kept.append(model))
-        run.train(options_of(tmp_path, values))
+        patch.setattr(fine_tune, "save_trained", lambda model, *given: kept.append(model))
+        fine_tune.train(options_of(tmp_path, values))
     for name, value in kept[0].named_parameters():
         assert value.dtype == (torch.float32 if value.requires_grad else torch.bfloat16), name
         assert torch.equal(value.cpu(), ran.before[name].to(value.dtype)) != value.requires_grad, name
@@ -230,14 +232,14 @@ def test_unfit_rows_are_counted(base: Base, tmp_path: Path) -> None:
     rows[1] = entry(1, [("user", "Read <|im_end|>"), ("assistant", "No.")])
     data = dataset(tmp_path / "data", rows)
     values = settings(tmp_path / "out", data, base("internvl"), steps=4, batch=1)
-    assert run.train(options_of(tmp_path, values)).unfit == {"special-token": 1}
+    assert fine_tune.train(options_of(tmp_path, values)).unfit == {"special-token": 1}
 
 
 def test_the_evaluation_is_on_rows_held_out(base: Base, tmp_path: Path) -> None:
     data = dataset(tmp_path / "data", entries(4), entries(6)[4:])
     values = settings(tmp_path / "out", data, base("internvl"), steps=2, eval_every=1)
     values["data"]["eval_split"] = "test"
-    done = run.train(options_of(tmp_path, values))
+    done = fine_tune.train(options_of(tmp_path, values))
     assert [said["step"] for said in done.log if "eval_loss" in said] == [1, 2]
 
 
@@ -246,7 +248,7 @@ def test_epochs_of_a_mixture_are_steps_over_its_rows(base: Base, tmp_path: Path)
     values = settings(tmp_path / "out", data, base("internvl"), epochs=2, batch=2)
     del values["run"]["steps"]
     values["data"]["mixture"] = {"sources": {"iqa-spider": 0.5}}
-    assert run.train(options_of(tmp_path, values)).steps == 4
+    assert fine_tune.train(options_of(tmp_path, values)).steps == 4
 
 
 def test_the_check_shows_a_row_and_its_trained_words(

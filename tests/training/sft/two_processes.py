@@ -13,9 +13,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from training.sft import feed, run
-from training.sft.options import load_options
-from training.sft.rows import UnfitRow
+from training.sft import feed, fine_tune
+from training.sft.encode_rows import UnfitRow
+from training.sft.train_config import load_options
 
 
 def main(config: Path, folder: Path) -> None:
@@ -46,7 +46,7 @@ def main(config: Path, folder: Path) -> None:
         return result
 
     StageOne.train = kept
-    done = run.train(load_options(config))
+    done = fine_tune.train(load_options(config))
     said = {"rows": seen, "unfit": unfit, "left_out": done.unfit, "weights": trained}
     (folder / f"rank-{os.environ['RANK']}.json").write_text(json.dumps(said))
 

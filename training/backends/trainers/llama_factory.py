@@ -20,7 +20,7 @@ from training.backends.shell import (
     export_folder,
     not_carried,
 )
-from training.sft.options import TrainOptions
+from training.sft.train_config import TrainOptions
 
 PACKAGE = "llamafactory==0.9.5"
 COMMON = ("torch", "torchvision", "tensorboard", "deepspeed")

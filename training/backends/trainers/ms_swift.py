@@ -19,7 +19,7 @@ from training.backends.shell import (
     export_folder,
     not_carried,
 )
-from training.sft.options import LANGUAGE_LAYERS, TrainOptions
+from training.sft.train_config import LANGUAGE_LAYERS, TrainOptions
 
 PACKAGE = "ms-swift==4.6.0"
 COMMON = ("torch", "torchvision", "deepspeed")

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from schemas.html_pages import own_file, page_templates
-from training.sft.rows import IGNORED
+from training.sft.encode_rows import IGNORED
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,8 @@ def encoded(row: Mapping[str, Any], processor: Any, marks: Marks, max_tokens: in
     Raises UnfitRow: "special-token" for text that holds a word of the template's own, "no-answer" without an
     assistant's words, "too-long" for more than `max_tokens` tokens, those of pictures counted, "processor"
     for what the model's processor refuses (a picture 200 times as long as wide), and "labels" when the labels
-    don't read as the assistant's words do.
+    don't read as the assistant's words do (an answer that starts with a line break, which the tokenizer joins
+    with the one of the header).
     """
     for message in row["messages"]:
         for word in marks.special:

@@ -13,7 +13,7 @@ from pydantic import Field, StrictInt, model_validator
 from schemas.errors import InputError
 from schemas.section_reader import load_section
 from schemas.sections import HOW, LABEL, OUTPUT, ConfigPath, ModelName, Section, ShortText
-from training.mixture import Mixture
+from training.epoch_mixture import Mixture
 
 Rate = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[StrictInt, Field(ge=1, le=10**9)]

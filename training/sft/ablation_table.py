@@ -19,7 +19,7 @@ from schemas.row_group_reader import row_labels
 from schemas.store import write_atomically
 from training.photograph_bootstrap import Interval
 from training.sft.held_out import Summary, held_out, held_out_rows, summaries
-from training.sft.options import TrainOptions
+from training.sft.train_config import TrainOptions
 
 RESULT = "ablation.json"
 FIRST = "ours"
@@ -88,7 +88,7 @@ def planned(options: TrainOptions, processes: int = 1) -> tuple[dict[str, TrainO
     InputError, before anything is trained, when the dataset has one source or lacks a held-out split.
     """
     from training.sft.feed import reader_of
-    from training.sft.run import steps_of
+    from training.sft.fine_tune import steps_of
 
     data = options.data
     if data.sources is not None:
@@ -118,7 +118,7 @@ def ablation(
     What is finished is taken as it is and what was killed goes on. Each of `evaluations` gets each run's
     folder, in the main process. Raises InputError.
     """
-    from training.sft.run import train
+    from training.sft.fine_tune import train
 
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     first = os.environ.get("RANK", "0") == "0"

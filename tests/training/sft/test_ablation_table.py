@@ -18,10 +18,10 @@ from flows.cli import main
 from schemas.errors import InputError
 from tests.training.published import Entry
 from tests.training.sft.small import DIALOGUES, dataset, entry, settings, written
-from training.sft import ablation, held_out, run, saving
+from training.sft import ablation_table, fine_tune, held_out, saving
+from training.sft.encode_rows import encoded
 from training.sft.held_out import Score, summaries
-from training.sft.options import load_options
-from training.sft.rows import encoded
+from training.sft.train_config import load_options
 
 Base = Callable[[str], str]
 OF = (
@@ -65,7 +65,7 @@ class Done:
 @pytest.fixture(scope="module")
 def done(base: Base, tmp_path_factory: pytest.TempPathFactory) -> Done:
     made = Done(base("internvl"), tmp_path_factory.mktemp("ablation"))
-    ablation.ablation(made.options)
+    ablation_table.ablation(made.options)
     return made
 
 
@@ -89,7 +89,7 @@ def test_the_runs_differ_in_their_sources_alone(done: Done) -> None:
 def test_all_are_compared_on_the_same_rows_of_all_sources(done: Done) -> None:
     scores = [
         json.loads((done.out / name / "adapter" / "held-out.json").read_text())["scores"]
-        for name in ablation.sources_of(done.options.data.dataset, "train")
+        for name in ablation_table.sources_of(done.options.data.dataset, "train")
     ]
     rows = [[(score["row_id"], score["tokens"]) for score in one] for one in scores]
     assert all(other == rows[0] for other in rows)
@@ -99,7 +99,7 @@ def test_all_are_compared_on_the_same_rows_of_all_sources(done: Done) -> None:
 
 def test_the_loss_is_that_of_the_answers_tokens(done: Done) -> None:
     adapter = done.out / "all" / "adapter"
-    model, prepared = saving.load_trained(adapter), run.prepare(done.options)
+    model, prepared = saving.load_trained(adapter), fine_tune.prepare(done.options)
     scores = {score.row_id: score for score in held_out.held_out(adapter, done.options, "test").scores}
     for row in held_out.held_out_rows(done.options.data, "test"):
         example = encoded(row, prepared.processor, prepared.marks, 4096)
@@ -121,13 +121,13 @@ def test_a_second_call_takes_what_is_there_and_a_lost_run_goes_on(
     shutil.rmtree(done.out / "dq-495k" / "adapter")
     shutil.rmtree(done.out / "dq-495k" / "checkpoints" / "checkpoint-2")
     loaded: list[str] = []
-    load_base = run.load_base
+    load_base = fine_tune.load_base
 
     def noted(base: Any, name: str, dtype: str) -> Any:
         loaded.append(name)
         return load_base(base, name, dtype)
 
-    monkeypatch.setattr(run, "load_base", noted)
+    monkeypatch.setattr(fine_tune, "load_base", noted)
     printed, after = done.run(capsys)
     assert len(loaded) == 1
     assert after.keys() == before.keys()
@@ -149,15 +149,15 @@ def test_other_evaluations_get_each_runs_folder(done: Done) -> None:
         folders.append(folder.name)
         return {"gIoU": len(folders) / 8}
 
-    found = ablation.ablation(done.options, [evaluation])
+    found = ablation_table.ablation(done.options, [evaluation])
     assert folders == ["ours", "dq-495k", "q-instruct", "all"]
-    assert "| gIoU | 0.1250 | 0.2500 | 0.3750 | 0.5000 |" in ablation.markdown(found)
+    assert "| gIoU | 0.1250 | 0.2500 | 0.3750 | 0.5000 |" in ablation_table.markdown(found)
     assert found.json(done.options)["runs"]["all"]["evaluations"] == {"gIoU": 0.5}
 
 
 def test_epochs_become_one_number_of_steps(done: Done) -> None:
     length = done.options.run.model_copy(update={"steps": None, "epochs": 3})
-    runs, _ = ablation.planned(done.options.model_copy(update={"run": length}))
+    runs, _ = ablation_table.planned(done.options.model_copy(update={"run": length}))
     assert {one.run.steps for one in runs.values()} == {24}
     assert {one.run.epochs for one in runs.values()} == {None}
 
@@ -177,7 +177,7 @@ def test_what_cannot_be_compared_is_told_before_training(
 ) -> None:
     data = done.options.data.model_copy(update=changes)
     with pytest.raises(InputError, match=words):
-        ablation.ablation(done.options.model_copy(update={"data": data, "out": tmp_path / "out"}))
+        ablation_table.ablation(done.options.model_copy(update={"data": data, "out": tmp_path / "out"}))
     assert not (tmp_path / "out").exists()
 
 
@@ -186,7 +186,7 @@ def test_the_runs_are_those_of_the_sources_there_are(
 ) -> None:
     rows = [found for found in merged(8) if found[0].source != "dq-495k"]
     two = dataset(tmp_path / "two", rows, rows)
-    assert ablation.sources_of(two, "train") == {
+    assert ablation_table.sources_of(two, "train") == {
         "ours": ("iqa-spider",),
         "q-instruct": ("iqa-spider", "q-instruct"),
     }

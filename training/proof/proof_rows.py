@@ -7,7 +7,7 @@ from typing import Any
 
 from schemas.errors import InputError
 from schemas.hashing import rng
-from training.sft.rows import UnfitRow
+from training.sft.encode_rows import UnfitRow
 from training.streaming import stream
 
 ASKED = "strongest"

@@ -14,14 +14,14 @@ from typing import Any
 import yaml
 
 from flows.engine.overrides import read_config
-from flows.proof.answers import asked, point_of
-from flows.proof.options import ProofOptions
 from flows.proof.photographs import Side, cut, photograph_of
+from flows.proof.point_answers import asked, point_of
+from flows.proof.proof_config import ProofOptions
 from schemas.config import BuildConfig, ImagesConfig
 from schemas.meter import SILENT, Progress
 from schemas.store import write_atomically
 from training.proof.scores import CENTRE, Point, Score, apart, judged, score, target_of
-from training.sft.options import TrainOptions, load_options
+from training.sft.train_config import TrainOptions, load_options
 
 RESULT = "result.json"
 SIDES: tuple[Side, ...] = ("train", "test")
@@ -112,7 +112,7 @@ def _seed(job: tuple[ProofOptions, TrainOptions, Path]) -> dict[str, Any]:
     from inference.place_tokens import Vocabulary
     from schemas.model_files import load_processor
     from training.proof.chain import BaseSteps, passed, train_seed
-    from training.proof.rows import rows_of
+    from training.proof.proof_rows import rows_of
     from training.sft.saving import load_base, load_trained
 
     options, stage_one, test = job

@@ -18,7 +18,6 @@ from schemas.errors import BuildError, InputError, SpiderError
 from schemas.meter import SILENT, Progress
 from schemas.model_files import TRAINING_RECORD, load_processor
 from schemas.store import named_disk_errors, write_atomically
-from training.sft.options import TrainOptions
 from training.sft.saving import (
     ADAPTER,
     LOG,
@@ -27,10 +26,11 @@ from training.sft.saving import (
     save_trained,
     saved_record,
 )
+from training.sft.train_config import TrainOptions
 
 if TYPE_CHECKING:
+    from training.sft.encode_rows import Marks
     from training.sft.feed import Change
-    from training.sft.rows import Marks
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Trained:
 
 def prepare(options: TrainOptions) -> Prepared:
     """Make a tiny base where one is asked for, load the processor, set its limits. Raises InputError."""
-    from training.sft.rows import marks_of
+    from training.sft.encode_rows import marks_of
 
     base = options.model.name
     if options.model.tiny is not None:
