@@ -1,8 +1,8 @@
-"""Times the client of a chat server: wall time against the ideal, and memory over thousands of calls.
+"""Times the chat client: wall time against the ideal, and memory over thousands of calls.
 
-Run `python -m benchmarks.dialogues` from the root. The server is on loopback, in a process of its own, and
-answers after a set latency; the ideal is (calls x latency) / in flight. Every call goes through the cache, as
-in a build, and shows a picture.
+Run `python -m benchmarks.dialogues` from the root. The server is on loopback, in its own process, and
+answers after a fixed latency; the ideal is (calls x latency) / in flight. Every call goes through the cache,
+as in a build, and sends a picture.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ LIMIT = 1.15
 
 
 def memory_mb() -> float:
-    """What this process holds in memory now, in MB."""
+    """Current resident memory of this process in MB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 1e6
 
 
 def picture(side: int) -> Picture:
-    """A photograph as JPEG with its long side at `side`; 0 gives none."""
+    """A photograph as JPEG, `side` pixels long."""
     photograph = cv2.resize(skimage.data.astronaut(), (side, side), interpolation=cv2.INTER_AREA)
     return Picture(cv2.imencode(".jpg", photograph[..., ::-1])[1].tobytes(), "image/jpeg")
 
 
 def measure(calls: int, in_flight: int, latency: float, side: int) -> None:
-    """Ask `calls` times times; print the time against the ideal and the memory on the way."""
-    shown = (picture(side),) if side else ()
-    look = Turn("user", "Look at the picture.", shown)
+    """Make `calls` calls; print the time against the ideal, and the memory along the way."""
+    pictures = (picture(side),) if side else ()
+    look = Turn("user", "Look at the picture.", pictures)
     settings = Settings(latency=latency)
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -72,19 +72,21 @@ def measure(calls: int, in_flight: int, latency: float, side: int) -> None:
         ratio = total / (math.ceil(calls / in_flight) * latency)
         above = "" if ratio <= LIMIT else ", above the limit"
         print(f"ratio to the ideal {ratio:.3f} (limit {LIMIT}{above})")
-        print(f"processor {spent / calls * 1e3:.2f} ms a call; memory grew by {memory_mb() - first:.1f} MB")
+        print(f"processor {spent / calls * 1e3:.2f} ms per call; memory grew by {memory_mb() - first:.1f} MB")
         begin = time.perf_counter()
         list(pool.map(ask, range(calls)))
-        print(f"from the cache: {(time.perf_counter() - begin) / calls * 1e3:.2f} ms a call")
+        print(f"from the cache: {(time.perf_counter() - begin) / calls * 1e3:.2f} ms per call")
         assert speaker.counts.sent == calls + in_flight
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--calls", type=int, default=5000)
-    parser.add_argument("--in-flight", type=int, default=32)
-    parser.add_argument("--latency", type=float, default=0.2, help="seconds")
-    parser.add_argument("--side", type=int, default=512, help="of the picture in pixels; 0 for none")
+    parser.add_argument("--calls", type=int, default=5000, help="number of calls")
+    parser.add_argument("--in-flight", type=int, default=32, help="maximum concurrent calls")
+    parser.add_argument("--latency", type=float, default=0.2, help="of the server, in seconds")
+    parser.add_argument(
+        "--side", type=int, default=512, help="long side of the picture in pixels; 0: no picture"
+    )
     options = parser.parse_args()
     measure(options.calls, options.in_flight, options.latency, options.side)
 

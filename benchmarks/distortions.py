@@ -1,7 +1,7 @@
 """Times the distortions against their peers in one run, on one thread: tables of ratios.
 
-Run `python -m benchmarks.distortions` from the root. Only ratios mean anything beyond the machine at hand:
-our call and the peer's take turns, and a ratio above 1 says that ours is faster.
+Run `python -m benchmarks.distortions` from the root. Only ratios mean anything beyond this machine: our
+call and the peer's alternate, and a ratio above 1 means that ours is faster.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PATIENCE_MS = 1000.0
 
 
 def milliseconds(calls: list[Callable[[], object]], repeats: int) -> list[float]:
-    """Median time of each call. They take turns after a first round, which is all that a slow call gets."""
+    """Median time of each call. They alternate after a first round, which is all that a slow call gets."""
     first = [_once(call) for call in calls]
     taken: list[list[float]] = [[time] if time > PATIENCE_MS else [] for time in first]
     for _ in range(repeats):
@@ -50,7 +50,7 @@ def _once(call: Callable[[], object]) -> float:
 
 
 def ellipse(share: float) -> NDArray[np.bool_]:
-    """A mask covering about `share` of the picture, off its centre."""
+    """A mask covering about `share` of the picture, off center."""
     scale = (share * WIDTH * HEIGHT / np.pi / (4 / 3)) ** 0.5
     axes = (round(scale * 4 / 3), round(scale))
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
@@ -59,7 +59,7 @@ def ellipse(share: float) -> NDArray[np.bool_]:
 
 
 def against_imagecorruptions(image: Image, repeats: int) -> None:
-    """Our operation at the peer's own parameters, unscaled, as the peer runs them at any size."""
+    """Our operation at the peer's own parameters, unscaled, as the peer uses them at any size."""
     print(f"\nimagecorruptions, severity {LEVEL}")
     print(f"{'name':34s}{'ours ms':>9s}{'theirs ms':>11s}{'ratio':>9s}")
     ratios: dict[str, float] = {}
@@ -78,13 +78,13 @@ def against_imagecorruptions(image: Image, repeats: int) -> None:
     others = [ratio for name, ratio in ratios.items() if name != "glass_blur"]
     least = min(ratios, key=lambda name: ratios[name])
     print(f"geometric mean over {len(ratios)}: {geometric_mean(list(ratios.values())):.1f}, ", end="")
-    print(f"without glass_blur: {geometric_mean(others):.1f}; least: {least} {ratios[least]:.2f}")
+    print(f"without glass_blur: {geometric_mean(others):.1f}; lowest: {least} {ratios[least]:.2f}")
     if missing:
-        print(f"not in the catalogue: {', '.join(missing)}")
+        print(f"not in the catalog: {', '.join(missing)}")
 
 
 def against_albumentations(image: Image, repeats: int) -> None:
-    """The operations both have, at matched parameters."""
+    """The operations that both have, at matched parameters."""
     print("\nalbumentations, matched parameters")
     print(f"{'ours':25s}{'theirs':26s}{'ours ms':>9s}{'theirs ms':>11s}{'ratio':>7s}")
     ratios = {}
@@ -105,7 +105,7 @@ def against_albumentations(image: Image, repeats: int) -> None:
         print(f"{line}{_mark(ratio, 0.9) if twin.same else ''}{'  ' + twin.note if twin.note else ''}")
     least = min(ratios, key=lambda name: ratios[name])
     print(f"geometric mean over {len(ratios)}: {geometric_mean(list(ratios.values())):.1f}; ", end="")
-    print(f"least: {least} {ratios[least]:.2f}")
+    print(f"lowest: {least} {ratios[least]:.2f}")
 
 
 def all_entries(image: Image, repeats: int) -> None:
@@ -137,7 +137,10 @@ def all_entries(image: Image, repeats: int) -> None:
         print(f"{line}{part / whole:9.0%}{part / everywhere:8.0%}{kind}{star}")
     print(f"above {LIMIT_MS:.0f} ms: {', '.join(slow) or 'none'}")
     of_apply, of_full = (geometric_mean(list(column)) for column in zip(*shares, strict=True))
-    print(f"a {MASK_SHARE:.0%} mask costs {of_apply:.1%} of apply, {of_full:.1%} of a full mask: ", end="")
+    print(
+        f"a {MASK_SHARE:.0%} mask takes {of_apply:.1%} of the time of apply, {of_full:.1%} of a full mask: ",
+        end="",
+    )
     print(f"geometric means over {len(shares)} local entries")
     target = float(resolve("compression_jpeg_2000").parameters(LEVEL, HEIGHT)["target"])
     encode, decode = _jpeg_2000_library(image, target, repeats)
@@ -145,7 +148,7 @@ def all_entries(image: Image, repeats: int) -> None:
 
 
 def measuring(image: Image, repeats: int) -> None:
-    """Strength of one picture, of one region, and with the reference analysed once."""
+    """Strength of one picture, of one region, and with the reference analyzed once."""
     mask = ellipse(MASK_SHARE)
     blurred = apply(image, "blur_gaussian", LEVEL)
     five = [apply(image, "noise_gaussian_RGB", level) for level in range(1, 6)]
@@ -179,7 +182,7 @@ def _jpeg_2000_library(image: Image, target: float, repeats: int) -> list[float]
 
 
 def geometric_mean(values: list[float]) -> float:
-    """Of positive values; nan for none."""
+    """Geometric mean of positive values; nan if there are none."""
     return statistics.geometric_mean(values) if values else float("nan")
 
 
@@ -190,8 +193,8 @@ def _mark(ratio: float, least: float) -> str:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--no-peers", action="store_true", help="only our own times")
+    parser.add_argument("--repeats", type=int, default=7, help="timed rounds")
+    parser.add_argument("--no-peers", action="store_true", help="measure only our own times")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     photographs: Any = data

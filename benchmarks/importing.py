@@ -1,7 +1,7 @@
-"""Speed and memory of importing: rows a second of 100,000 generated DQ-495K rows that share a few pictures.
+"""Speed and memory of importing: rows per second for 100,000 generated DQ-495K rows that share pictures.
 
 Run: python -m benchmarks.importing [--rows N]. One process reads one annotation file: outline, rows,
-pictures, merge. Peak memory is the process's, before which nothing but the imports was in it.
+pictures, merge. Peak memory is that of the process, which at first contains only the imports.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ANSWERS = (
 
 
 def generated(count: int) -> Iterator[dict[str, object]]:
-    """Rows in the shape of train_refA_sd_mix_112k.json, one after the other."""
+    """Rows in the format of train_refA_sd_mix_112k.json, one at a time."""
     known = [
         (entry.category, alias.partition(":")[2])
         for entry in catalog()
@@ -61,7 +61,7 @@ def generated(count: int) -> Iterator[dict[str, object]]:
 
 
 def write(root: Path, count: int) -> Path:
-    """The annotation file, written row by row, and its pictures."""
+    """Write the annotation file, row by row, and its pictures; return the file's path."""
     path = root / "KADIS700K/refA_sd_brief/metas/train_refA_sd_mix.json"
     path.parent.mkdir(parents=True)
     with path.open("w", encoding="utf-8") as file:
@@ -93,32 +93,32 @@ def main() -> None:
         config = BuildConfig.model_validate(
             {"name": "bench", "images": {"bundled": True}, "out": place, "merge": {"external": [dataset]}}
         )
-        began = started = time.perf_counter()
+        begin = started = time.perf_counter()
 
-        def told(stage: str) -> None:
+        def report(stage: str) -> None:
             nonlocal started
             spent, started = time.perf_counter() - started, time.perf_counter()
             rate, cpu = count / spent, time.process_time()
             print(f"{stage:<10} {spent:6.2f} s  {rate:9,.0f} rows/s  peak {peak():.0f} MB  CPU {cpu:.1f} s")
 
         outlined = run_job(outline.job(path, outline.file_hash(path, None)), store)
-        told("outline")
+        report("outline")
         jobs = external.file_jobs(outlined, path, outline.file_hash(path, None), dataset)
         manifests = [run_job(job, store) for job in jobs]
-        told("rows")
-        total = time.perf_counter() - began
+        report("rows")
+        total = time.perf_counter() - begin
         print(f"import     {total:6.2f} s  {count / total:9,.0f} rows/s  peak {peak():.0f} MB")
         names = {name for manifest in manifests for name in manifest.extra["pictures"]}
         found = pictures.find(root, names, 200_000_000, None)
         stored: list[Job] = pictures.jobs([found], config)
         for job in stored:
             run_job(job, store)
-        told("pictures")
+        report("pictures")
         inputs = merge.ExternalInputs([(job, 0) for job in jobs], [found], [job.key for job in stored])
         merged = run_job(merge.job([], config, inputs), store)
-        told("merge")
+        report("merge")
         kept = sum(entry["rows"] for entry in merged.extra["shards"])
-        print(f"{kept} rows stay: {merged.counts}")
+        print(f"{kept} rows kept: {merged.counts}")
 
 
 if __name__ == "__main__":

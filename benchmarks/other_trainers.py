@@ -1,6 +1,6 @@
-"""Reads a ShareGPT export with another trainer's own loading code and compares it with the export by rows.
+"""Reads a ShareGPT export with another trainer's own loading code and compares it row by row.
 
-Run by that trainer's Python, which needs nothing of this project:
+Run it with that trainer's Python, which doesn't need this project:
 `.venv-ms-swift/bin/python benchmarks/other_trainers.py ms-swift runs/x/export` (or `llama-factory`).
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 
 Turns = list[tuple[str, str]]
 Read = tuple[Turns, list[bytes]]
-"""A row as a trainer read it: (role, text) by turns, and its pictures' bytes."""
+"""A row as a trainer read it: (role, text) per turn, and its pictures' bytes."""
 
 
 def expected(folder: Path, split: str) -> Iterator[Read]:
@@ -40,7 +40,7 @@ def ms_swift(folder: Path, split: str) -> Iterator[Read]:
 
 
 def llama_factory(folder: Path, split: str) -> Iterator[Read]:
-    """`get_dataset_list` over dataset_info.json, and the loader that aligns rows and finds pictures."""
+    """`get_dataset_list` over dataset_info.json, and the loader that converts rows and finds pictures."""
     from llamafactory.data import loader
     from llamafactory.data.parser import get_dataset_list
     from llamafactory.hparams import DataArguments, ModelArguments
@@ -67,7 +67,7 @@ def _bytes(file: Any) -> bytes:
 
 
 def main(trainer: str, folder: Path) -> int:
-    """Compare every split; 1 when a row or picture isn't as exported."""
+    """Compare every split; return 1 if a row or picture differs from the export."""
     status = 0
     for path in sorted(folder.glob("*.jsonl")):
         wanted, found = list(expected(folder, path.stem)), list(LOADERS[trainer](folder, path.stem))

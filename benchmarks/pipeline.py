@@ -1,10 +1,8 @@
-"""Speed and memory of the build: pictures a second by stage, ratios to the floor, two workers against one,
-memory.
+"""Speed and memory of the build: pictures per second by stage, ratios to the floor, one and two workers.
 
-Run: python -m benchmarks.pipeline [--photographs N]. The floor of ingest is decoding and encoding, nothing
-else; the
-floor of distort is decoding, the finished recipes' distortions called bare, and encoding. All in one
-process and run.
+Run: python -m benchmarks.pipeline [--photographs N]. The floor of ingest is only decoding and encoding; the
+floor of distort is decoding, calling the finished recipes' distortions directly, and encoding. Everything is
+measured in one process and run.
 """
 
 from __future__ import annotations
@@ -88,7 +86,7 @@ def surveyed(config: BuildConfig, store: Store) -> Known:
 
 
 def time_stages(config: BuildConfig, store: Store) -> dict[str, float]:
-    """Seconds of each stage's jobs, one after the other in this process."""
+    """Seconds of each stage's jobs, one after another in this process."""
     seconds = {}
     for stage in STAGES:
         jobs = surveyed(config, store).jobs[stage]
@@ -109,7 +107,7 @@ def ingest_floor(config: BuildConfig) -> float:
 
 
 def distort_floor(config: BuildConfig, store: Store) -> float:
-    """Seconds to decode every photograph, remake each sample from its recipe, and encode it."""
+    """Seconds to decode every photograph, rebuild each sample from its recipe, and encode it."""
     recipes = []
     for job in surveyed(config, store).jobs["distort"]:
         pictures = {
@@ -127,7 +125,7 @@ def distort_floor(config: BuildConfig, store: Store) -> float:
 
 
 def time_workers(config: BuildConfig, folder: Path, workers: int) -> float:
-    """Seconds of the distort stage on a pool of `workers` processes that have all worked before."""
+    """Seconds of the distort stage on a pool of `workers` warmed-up processes."""
     base = folder / "store"
     target = folder / f"store-{workers}"
     for stage in ("ingest", "regions"):
@@ -150,7 +148,7 @@ def _all(run: Callable[[Job], object], jobs: Sequence[Job], workers: int) -> Non
 
 
 def peak_memory(config: BuildConfig) -> dict[str, float]:
-    """Largest resident memory in MB of a fresh process that makes all shards of a stage."""
+    """Peak resident memory in MB of a new process that makes all shards of a stage."""
     context = multiprocessing.get_context("spawn")
     peaks = {}
     with open_store(config.store or config.out) as store:

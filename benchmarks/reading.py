@@ -1,12 +1,12 @@
-"""Reading speed: rows a second of `training.stream` against WebDataset and MosaicML's StreamingDataset.
+"""Reading speed: rows per second of `training.stream` against WebDataset and MosaicML's StreamingDataset.
 
 Run: python -m benchmarks.reading DATASET [--copies N]. The same rows in the same order are written in each
-form, with the whole row as JSON and its pictures as the dataset stores them; peers store one sample a row.
-Then they are read in turns, in one process without workers, shuffled as each reader shuffles. "Undecoded" is
-the row parsed and the pictures' bytes; "decoded" is (H, W, 3) uint8 arrays, by Pillow, which WebDataset and
-StreamingDataset decode with, and, to compare reading alone, by our decoder.
+format, with the whole row as JSON and its pictures as the dataset stores them; peers store one sample per
+row. Then the readers alternate, in one process without workers, each with its own shuffling. "Undecoded" is
+the parsed row and the pictures' bytes; "decoded" is (H, W, 3) uint8 arrays, by Pillow, which WebDataset and
+StreamingDataset use, and, to compare only the reading, by our decoder.
 
-MosaicML's library wants an older NumPy and transformers, so all of it runs in an environment of its own:
+MosaicML's library needs an older NumPy and transformers, so everything runs in a separate environment:
 python -m venv DIR && DIR/bin/pip install -r benchmarks/reading.txt
 DIR/bin/python -m benchmarks.reading DATASET
 """
@@ -46,38 +46,38 @@ ROUNDS = 5
 Reader = Callable[[], Iterator[Any]]
 
 
-def taken(dataset: Path) -> Iterator[tuple[dict[str, Any], list[bytes]]]:
+def train_rows(dataset: Path) -> Iterator[tuple[dict[str, Any], list[bytes]]]:
     """Rows of the train split in the stream's order, with their encoded pictures."""
     for row in stream(dataset, pictures="encoded"):
         pictures = row.pop("images")
         yield row, pictures
 
 
-def copied(dataset: Path, folder: Path, copies: int, shared: bool) -> Path:
-    """A dataset of the train rows several times over, pictures moved sideways in each copy: so that rows
-    still share pictures, or (not `shared`) that no two have the same.
+def copy_rows(dataset: Path, folder: Path, copies: int, shared: bool) -> Path:
+    """A dataset of several copies of the train rows, with pictures shifted sideways in each copy: rows still
+    share pictures or (not `shared`) no two rows have the same picture.
     """
     manifest = load_manifest(dataset)
     name = "data/train-00000-of-00001.parquet"
     (folder / "data").mkdir(parents=True)
     writer = RowWriter(folder / name, 64, 128_000_000)
-    seen: dict[bytes, bytes] = {}
+    encoded: dict[bytes, bytes] = {}
     for copy in range(copies):
         for path in data_files(dataset):
             for number, (row, pictures) in enumerate(rows_with_pictures(path)):
                 if row.split != "train":
                     break
                 key = hashlib.sha256(pictures[0]).digest() if shared else bytes([0])
-                if not shared or key not in seen:
+                if not shared or key not in encoded:
                     shift = copy if shared else copy * 500 + number
-                    seen[key] = encode(np.roll(load_png(pictures[0]), shift, axis=1))
-                writer.add(row.model_copy(update={"id": f"{row.id}-{copy}"}), [seen[key]])
-        seen.clear()
+                    encoded[key] = encode(np.roll(load_png(pictures[0]), shift, axis=1))
+                writer.add(row.model_copy(update={"id": f"{row.id}-{copy}"}), [encoded[key]])
+        encoded.clear()
     writer.close()
     sha256, size = file_digest(folder / name)
     entry = FileEntry(sha256=sha256, bytes=size, rows=writer.rows, split="train")
-    told = manifest.model_copy(update={"files": {name: entry}, "rows": writer.rows})
-    (folder / MANIFEST).write_text(told.model_dump_json(), encoding="utf-8")
+    copied = manifest.model_copy(update={"files": {name: entry}, "rows": writer.rows})
+    (folder / MANIFEST).write_text(copied.model_dump_json(), encoding="utf-8")
     return folder
 
 
@@ -85,14 +85,14 @@ def write_tars(dataset: Path, folder: Path) -> int:
     """WebDataset: tars of about 100 MB; returns how many rows they hold."""
     folder.mkdir()
     count = 0
-    samples = taken(dataset)
+    samples = train_rows(dataset)
     while True:
         size = 0
         with tarfile.open(folder / f"{count:09d}.tar", "w") as tar:
             for row, pictures in samples:
-                named = {"json": json.dumps(row).encode()}
-                named |= {f"{number}.png": data for number, data in enumerate(pictures)}
-                for extension, data in named.items():
+                parts = {"json": json.dumps(row).encode()}
+                parts |= {f"{number}.png": data for number, data in enumerate(pictures)}
+                for extension, data in parts.items():
                     entry = tarfile.TarInfo(f"{count:09d}.{extension}")
                     entry.size = len(data)
                     tar.addfile(entry, io.BytesIO(data))
@@ -108,7 +108,7 @@ def write_mds(dataset: Path, folder: Path) -> None:
     """MosaicML's shards of its default size, uncompressed; rows here have one picture."""
     columns = {"row": "json", "picture": "bytes"}
     with streaming.MDSWriter(out=str(folder), columns=columns) as writer:
-        for row, pictures in taken(dataset):
+        for row, pictures in train_rows(dataset):
             writer.write({"row": row, "picture": pictures[0]})
 
 
@@ -131,7 +131,7 @@ def mds_rows(dataset: Any, decode: Callable[[bytes], np.ndarray] | None) -> Iter
 
 
 def rates(readers: dict[str, Reader], rounds: int) -> dict[str, float]:
-    """Rows a second of each reader, the best of rounds in which they take turns."""
+    """Rows per second of each reader, the best of several alternating rounds."""
     found: dict[str, list[float]] = {name: [] for name in readers}
     for _ in range(rounds):
         for name, read in readers.items():
@@ -149,7 +149,7 @@ def show(title: str, found: dict[str, float]) -> None:
 
 
 def measure(dataset: Path, folder: Path, title: str) -> None:
-    """Write a dataset in the peers' forms, read all, print two tables."""
+    """Write a dataset in the peers' formats, read all, print two tables."""
     count = write_tars(dataset, folder / "tars")
     write_mds(dataset, folder / "mds")
     streaming.base.util.clean_stale_shared_memory()
@@ -182,7 +182,7 @@ def measure(dataset: Path, folder: Path, title: str) -> None:
 
 
 def main() -> None:
-    """Write the forms, read them, print Markdown tables."""
+    """Write the formats, read them, print Markdown tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--copies", type=int, default=3)
@@ -190,8 +190,8 @@ def main() -> None:
     cv2.setNumThreads(1)
     for shared in (True, False):
         with tempfile.TemporaryDirectory() as name:
-            dataset = copied(options.dataset, Path(name) / "dataset", options.copies, shared)
-            measure(dataset, Path(name), "rows share pictures" if shared else "each row its own picture")
+            dataset = copy_rows(options.dataset, Path(name) / "dataset", options.copies, shared)
+            measure(dataset, Path(name), "rows share pictures" if shared else "one picture per row")
 
 
 if __name__ == "__main__":

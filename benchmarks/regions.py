@@ -2,11 +2,11 @@
 
 Run `python -m benchmarks.regions` from the root. All four run the same tiny random SAM (real geometry: 1024
 pixels in, 256 x 256 logits out) at the same settings on the same photographs, on one thread, each in its own
-process. Only ratios mean anything beyond the machine at hand. Memory is what a process takes beyond what it
-holds once the model is loaded and has answered a few points.
+process. Only ratios mean anything beyond this machine. Memory is what a process takes beyond what it holds
+once the model is loaded and has segmented a few points.
 
-Small regions are not cleaned, because transformers' pipeline can't on SAM; our fast mode drops duplicates by
-masks and the others by boxes, so it keeps more.
+Small regions are not cleaned, because transformers' pipeline can't on SAM; our fast mode detects duplicates
+by masks and the others by boxes, so it keeps more.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Generate = Callable[[Image], int]
 
 
 def photograph(side: int) -> Image:
-    """A photograph with its long side at `side`: one of 512 pixels as it is, one of 640 enlarged."""
+    """A photograph with its long side at `side`: one of 512 pixels as it is, or one of 640 enlarged."""
     if side == 512:
         return np.asarray(skimage.data.astronaut(), np.uint8)  # type: ignore[no-untyped-call]
     image = load_sample_image("china.jpg")
@@ -61,7 +61,7 @@ def ours(folder: Path, points: int, exact: bool) -> Generate:
 
 
 def original(folder: Path, points: int) -> Generate:
-    """segment-anything's generator; masks as run lengths, its leanest output."""
+    """segment-anything's generator; masks as run lengths, its smallest output."""
     from segment_anything import SamAutomaticMaskGenerator
 
     from tests.annotation.regions.tiny_models import original_sam
@@ -98,7 +98,7 @@ def pipeline(folder: Path, points: int) -> Generate:
 
 
 def measure(contender: str, folder: Path, side: int, points: int) -> dict[str, float]:
-    """CPU seconds, bytes beyond what the loaded model holds, and masks, of one run in this process."""
+    """CPU seconds, bytes beyond the loaded model, and number of masks of one run in this process."""
     import torch
 
     torch.set_num_threads(1)
@@ -110,10 +110,10 @@ def measure(contender: str, folder: Path, side: int, points: int) -> dict[str, f
         "transformers": pipeline,
     }
     image = photograph(side)
-    makers[contender](folder, 2)(image)  # first calls load code and choose kernels
+    makers[contender](folder, 2)(image)  # first calls load code and select kernels
     generate = makers[contender](folder, points)
     before = _memory("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    Path("/proc/self/clear_refs").write_text("5")  # reset the peak
     start = time.process_time()
     masks = generate(image)
     seconds = time.process_time() - start
@@ -154,9 +154,9 @@ def compare(folder: Path, side: int, points: int) -> None:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--points", type=int, default=32, help="points a side of the grid")
-    parser.add_argument("--input", type=int, default=1024, help="side of the model's input")
-    parser.add_argument("--side", type=int, help="long side of the only photograph")
+    parser.add_argument("--points", type=int, default=32, help="points per side of the grid")
+    parser.add_argument("--input", type=int, default=1024, help="side of the model's input in pixels")
+    parser.add_argument("--side", type=int, help="long side of a single photograph instead of two")
     parser.add_argument("--one", choices=CONTENDERS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()

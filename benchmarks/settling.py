@@ -1,10 +1,10 @@
-"""Where a place's point should stand: the strategy `grid`, what it is made of, and points that don't look.
+"""Where a place's point should be: the strategy `grid`, its parts, and points that ignore the picture.
 
 Run: python -m benchmarks.settling DATASET[:SPLIT] ... [--confidence P]
 
-Answers and their logits are those of `benchmarks.strategies`. The figure is the share of an answer's points
-inside the true region, the mean over its photograph's answers, then over photographs. `docs/grounding.md` has
-the table of
+Answers and their logits are those of `benchmarks.strategies`. The result is the share of an answer's
+points inside the true region, averaged over each photograph's answers, then over photographs.
+`docs/grounding.md` has the table of
 
     python -m benchmarks.photographs builds/photographs
     iqa-spider build configs/demo.yaml --images builds/photographs --out builds/others --seed 5
@@ -40,12 +40,12 @@ def weights(axis: Axis | None) -> NDArray[np.float64] | None:
 
 
 def at(ends: float, beside: Sequence[float]) -> Way:
-    """The likeliest class at `ends`, 1/2 or 1 - `ends`; along an axis without a word the points `beside`."""
-    stands = np.array([ends, 0.5, 1 - ends])
+    """The likeliest class at `ends`, 1/2 or 1 - `ends`; on an axis without a word, the points `beside`."""
+    positions = np.array([ends, 0.5, 1 - ends])
 
     def points(found: Grounding, _: Parts) -> Points:
         xs, ys = (
-            beside if axis is None else stands[[int(axis.probabilities.argmax())]]
+            beside if axis is None else positions[[int(axis.probabilities.argmax())]]
             for axis in (found.horizontal, found.vertical)
         )
         return np.array([[x, y] for y in ys for x in xs])
@@ -54,12 +54,12 @@ def at(ends: float, beside: Sequence[float]) -> Way:
 
 
 def expected(found: Grounding, _: Parts) -> Points:
-    """The expectation over the cells' centres."""
+    """The expectation over the cells' centers."""
     axes = (found.horizontal, found.vertical)
     return np.array([[0.5 if axis is None else float(axis.probabilities @ CELLS) for axis in axes]])
 
 
-def settled(change: Callable[[Parts], Parts] = lambda parts: parts) -> Way:
+def settle_with(change: Callable[[Parts], Parts] = lambda parts: parts) -> Way:
     def points(found: Grounding, parts: Parts) -> Points:
         return settle(change(parts), weights(found.horizontal), weights(found.vertical), ANCHORS)
 
@@ -78,15 +78,15 @@ def anywhere(found: Grounding, parts: Parts) -> Points:
 
 WAYS: dict[str, Way] = {
     "expectation over 1/6, 1/2, 5/6": expected,
-    "the likeliest cell's centre": at(1 / 6, (0.5,)),
+    "the likeliest cell's center": at(1 / 6, (0.5,)),
     ".1, .5, .9; in line .4, .5, .6": at(0.1, (0.4, 0.5, 0.6)),
     ".08, .5, .92; in line .45, .5, .55": at(0.08, (0.45, 0.5, 0.55)),
-    "grid": settled(),
-    "grid without the part's likelihood": settled(
+    "grid": settle_with(),
+    "grid without the part's likelihood": settle_with(
         lambda parts: replace(parts, centroids=np.full_like(parts.centroids, 0.5))
     ),
     "grid without nearness to the anchor": anywhere,
-    "grid without depth": settled(lambda parts: replace(parts, depth=np.ones_like(parts.depth))),
+    "grid without depth": settle_with(lambda parts: replace(parts, depth=np.ones_like(parts.depth))),
 }
 
 

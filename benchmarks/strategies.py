@@ -2,14 +2,14 @@
 
 Run: python -m benchmarks.strategies DATASET [--split test|train|all] [--segmenter S] [--json F] [--draw ...]
 
-Answers are the published rows' own, written from the truth: the first of every row about one region that
-names this region's place. Their logits are made up, and this is how: tokens are Qwen2.5's; at the step of a
-place word its token has log p, and each other class of the axis log((1 - p) / 2) on the token of the same
-spelling, everything else -20. So `paper`, which knows two words an axis, sees the uttered one with
-p / (p + (1 - p) / 2). Scored is the answer's first place against the mask of the row's region: the share of
-points inside the mask, the share of answers with one inside at least ("any"), the IoU of the segmenter's
-mask from these points, for `proposal` the IoU of the chosen region. No model is trained or asked:
-figures are upper bounds of the second stage.
+Answers come from the published rows, written from the ground truth: the first answer of every row about one
+region that names this region's place. Their logits are made up as follows: tokens are Qwen2.5's; at the step
+of a place word its token has log p, and each other class of the axis log((1 - p) / 2) on the token of the
+same spelling, everything else -20. So `paper`, which knows two words per axis, gives the generated one
+p / (p + (1 - p) / 2). The answer's first place is scored against the mask of the row's region: the share of
+points inside the mask, the share of answers with at least one inside ("any"), the IoU of the segmenter's mask
+from these points, for `proposal` the IoU of the chosen region. No model is trained or called: results are
+upper bounds of the second stage.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ SILENCE = -20.0
 
 @dataclass(frozen=True)
 class Case:
-    """An answer that names the place of one region: the (H, W, 3) picture it is about, the region's mask."""
+    """An answer that names the place of one region: its (H, W, 3) picture, and the region's mask."""
 
     row: str
     task: str
@@ -58,7 +58,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a strategy makes of a case at a confidence."""
+    """The result of a strategy on a case at a confidence."""
 
     case: Case
     confidence: float
@@ -81,18 +81,18 @@ class Outcome:
 
 
 def oracle_answer(tokenizer: Any, vocabulary: Vocabulary, text: str, confidence: float) -> Answer:
-    """`text` as an answer of Qwen's tokens, sure of its place words to `confidence` (0 to 1)."""
+    """`text` as an answer in Qwen's tokens, with `confidence` (0 to 1) in its place words."""
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     ids = np.array(encoded["input_ids"], np.int64)
     offsets = np.array(encoded["offset_mapping"], np.int64).reshape(-1, 2)
     logits = np.full((ids.size, vocabulary.columns.size), SILENCE, np.float32)
     answer = Answer(ids, text, offsets, vocabulary.columns, logits)
     for position in find_positions(text):
-        _speak(answer, vocabulary, position, confidence)
+        _set_logits(answer, vocabulary, position, confidence)
     return answer
 
 
-def _speak(answer: Answer, vocabulary: Vocabulary, position: Position, confidence: float) -> None:
+def _set_logits(answer: Answer, vocabulary: Vocabulary, position: Position, confidence: float) -> None:
     axes: tuple[AxisName, ...] = ("horizontal", "vertical")
     for axis in axes:
         word = position.word(axis)
@@ -118,7 +118,7 @@ def _same_spelling(vocabulary: Vocabulary, name: str, column: int) -> int:
 
 
 def _is_word(vocabulary: Vocabulary, place: int, name: str) -> bool:
-    """Whether a column is one of the paper's four words itself, where the class has one."""
+    """Whether a column is exactly one of the paper's four words, if the class has one."""
     pairs = [pair for axis in vocabulary.pairs.values() for pair in axis.values()]
     return name == "center" or any(place in pair for pair in pairs)
 
@@ -139,7 +139,7 @@ def cases(dataset: Path, split: str) -> Iterator[Case]:
 
 
 def outcomes(found: list[Case], segmenter: Segmenter) -> list[Outcome]:
-    """All cases at all confidences by all strategies."""
+    """All cases at all confidences with all strategies."""
     tokenizer = qwen_tokenizer()
     vocabulary = Vocabulary.of(tokenizer)
     done = []
@@ -166,13 +166,13 @@ def _mask(encoded: Encoded, grounding: Grounding) -> BoolMask:
 
 
 def inside(points: NDArray[np.float64], mask: BoolMask) -> float:
-    """The share of (n, 2) unit points whose pixel a (H, W) mask holds; 1.0 is the last pixel."""
+    """The share of (n, 2) unit points whose pixel is in an (H, W) mask; 1.0 is the last pixel."""
     x, y = to_pixels(points, mask.shape).T
     return float(mask[y, x].mean())
 
 
 def rates(some: list[Outcome]) -> dict[str, Any]:
-    """Answers, points inside, answers with one inside, gIoU."""
+    """Answers, points inside, answers with at least one inside, gIoU."""
     return {
         "answers": len(some),
         "inside": round(float(np.mean([o.inside for o in some])), 3),
@@ -218,7 +218,7 @@ def by_place(done: list[Outcome], confidence: float) -> list[dict[str, Any]]:
 
 
 def draw(done: list[Outcome], row: str, path: Path, confidence: float = 0.8) -> None:
-    """The three strategies on one row side by side: truth outlined, mask tinted, points as dots."""
+    """The three strategies on one row, side by side: true mask outlined, mask tinted, points as dots."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -250,7 +250,7 @@ def draw(done: list[Outcome], row: str, path: Path, confidence: float = 0.8) -> 
 
 
 def main() -> None:
-    """Measure, print, and on demand draw rows and write JSON."""
+    """Measure and print; optionally draw rows and write JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--split", choices=("test", "train", "all"), default="test")

@@ -1,7 +1,4 @@
-"""Distortions: the catalogue, injection through masks, perceptual strength, order effect.
-
-Pure functions on pictures.
-"""
+"""Distortions, pure functions on pictures: catalog, injection through masks, strength, order effect."""
 
 from distortions.frame import BoolMask, Image
 from distortions.injection import Op, apply, inject

@@ -1,6 +1,6 @@
 """Blurs: Gaussian, motion, glass, lens (disk), zoom, jitter.
 
-All lengths are in pixels of the picture at hand.
+All lengths are in pixels of the given picture.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MOTION_PARTS = 6
 
 
 def gaussian(pixels: Image, frame: Frame, sigma: float) -> Image:
-    """Gaussian blur of `sigma` pixels; from 5 pixels on as three box filters of the same variance."""
+    """Gaussian blur of `sigma` pixels; from 5 pixels up, three box filters of the same variance."""
     del frame
     if sigma < _BOX_SIGMA:
         return smooth(pixels, sigma)
@@ -46,7 +46,7 @@ def gaussian_padding(frame: Frame, sigma: float) -> int:
 
 
 def smooth(pixels: Image, sigma: float) -> Image:
-    """Exact small Gaussian; a sigma at which the kernel is one pixel copies."""
+    """Exact small Gaussian; a copy if sigma is so small that the kernel is one pixel."""
     size = 2 * smooth_reach(sigma) + 1
     if size == 1:
         return pixels.copy()
@@ -61,9 +61,9 @@ def smooth_reach(sigma: float) -> int:
 
 @lru_cache(maxsize=256)
 def box_sizes(sigma: float) -> tuple[int, ...]:
-    """Odd widths of three box filters whose variances sum to about sigma squared (W. Wells, 1986; P.
+    """Odd widths of three box filters whose variances sum to about sigma squared.
 
-    Kovesi, 2010).
+    W. Wells, 1986; P. Kovesi, 2010.
     """
     ideal = math.sqrt(12 * sigma * sigma / _BOXES + 1)
     low = math.floor(ideal)
@@ -73,9 +73,9 @@ def box_sizes(sigma: float) -> tuple[int, ...]:
 
 
 def motion(pixels: Image, frame: Frame, radius: float, sigma: float, lead: float) -> Image:
-    """Motion blur of 2 `radius` + 1 pixels at a drawn angle, fading as a Gaussian of `sigma`.
+    """Motion blur of 2 `radius` + 1 pixels at a random angle, fading as a Gaussian of `sigma`.
 
-    `lead` is the share of the line on the pixel's other side: 0 one-sided, 0.5 centred.
+    `lead` is the share of the line on the pixel's other side: 0 one-sided, 0.5 centered.
     """
     dy, dx, weights = motion_taps(round(2 * radius) + 1, sigma, _motion_angle(frame.seed), lead)
     if len(weights) > _MOTION_PART * _MOTION_PARTS:
@@ -93,8 +93,8 @@ def motion(pixels: Image, frame: Frame, radius: float, sigma: float, lead: float
         kernel = np.zeros((int(y.max()) + 1, int(x.max()) + 1), np.float32)
         np.add.at(kernel, (y, x), weights[part])
         top, left = pad_y + int(dy[part].min()), pad_x + int(dx[part].min())
-        seen = padded[top : top + height + kernel.shape[0] - 1, left : left + width + kernel.shape[1] - 1]
-        blurred = cv2.filter2D(seen, -1, kernel, anchor=(0, 0))
+        window = padded[top : top + height + kernel.shape[0] - 1, left : left + width + kernel.shape[1] - 1]
+        blurred = cv2.filter2D(window, -1, kernel, anchor=(0, 0))
         cv2.accumulate(blurred[:height, :width], total)
     return np.asarray(cv2.convertScaleAbs(total), dtype=np.uint8)
 
@@ -112,7 +112,7 @@ def _motion_angle(seed: int) -> float:
 def motion_taps(
     length: int, sigma: float, angle: float, lead: float
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
-    """Offsets (rows, columns) and weights of taps on a line: `lead` of its length lies before the pixel.
+    """Offsets (rows, columns) and weights of taps on a line, the share `lead` of it before the pixel.
 
     `angle` is in degrees.
     """
@@ -128,8 +128,9 @@ def motion_taps(
 def lens(pixels: Image, frame: Frame, radius: float, edge: float) -> Image:
     """Out-of-focus blur: a disk of `radius` pixels with an edge softened by a Gaussian of `edge` pixels.
 
-    Disks too large to filter directly are filtered on a picture reduced 2, 4 or 8 times, with the radius less
-    what reducing (a box) and enlarging (a triangle) blur. Boxes have to start on multiples of `LENS_GRID`.
+    Disks too large to filter directly are filtered on a picture reduced 2, 4 or 8 times, with the radius
+    decreased by what reducing (a box) and enlarging (a triangle) blur. Boxes must start on multiples of
+    `LENS_GRID`.
     """
     del frame
     times = _lens_reduction(radius, edge)
@@ -164,7 +165,7 @@ def _lens_reduction(radius: float, edge: float) -> int:
 
 @lru_cache(maxsize=64)
 def _disk(radius: float, edge: float) -> NDArray[np.float32]:
-    """A normalised antialiased disk kernel, float32, odd side.
+    """A normalized antialiased disk kernel, float32, odd side.
 
     A radius too small for pixels to draw gives the 3x3 kernel of a disk's variance, radius squared over 4 an
     axis.
@@ -187,10 +188,7 @@ def _disk(radius: float, edge: float) -> NDArray[np.float32]:
 
 
 def zoom(pixels: Image, frame: Frame, last: float, step: float) -> Image:
-    """Mean of the picture and of its enlargements about the picture's centre by 1, 1 + step, ...
-
-    below `last`.
-    """
+    """Mean of the picture and its enlargements about the center by 1, 1 + step, ... below `last`."""
     factors = zoom_factors(last, step)
     height, width = pixels.shape[:2]
     # OpenCV warps four channels in half the time it takes for three.
@@ -222,10 +220,10 @@ def zoom_padding(frame: Frame, last: float, step: float) -> int:
 
 
 def jitter(pixels: Image, frame: Frame, shift: float, grain: float, passes: float, share: float) -> Image:
-    """A local shuffle: cells of `grain` pixels change places with others up to about `shift` pixels away.
+    """A local shuffle: cells of `grain` pixels swap places with others up to about `shift` pixels away.
 
-    Each of `passes` passes swaps pairs along both axes at a whole and at half the distance, a pair with
-    probability `share`, which counts (grain / k)^2 where a grain isn't whole pixels k.
+    Each of the `passes` swaps pairs along both axes at the full and at half the distance, each pair with
+    probability `share`, scaled by (grain / k)^2 where the grain is rounded to k pixels.
     """
     out = pixels.copy()
     cell = max(1, round(grain))
@@ -238,7 +236,7 @@ def jitter(pixels: Image, frame: Frame, shift: float, grain: float, passes: floa
 
 
 def jitter_padding(frame: Frame, shift: float, grain: float, passes: float, share: float) -> int:
-    """Reach in pixels: all distances of all passes, as if every swap went the same way, and a pair."""
+    """Reach in pixels: all distances of all passes, as if every swap went the same way, plus a pair."""
     del frame, share
     cell = max(1, round(grain))
     distances = _jitter_distances(shift, cell)
@@ -246,16 +244,16 @@ def jitter_padding(frame: Frame, shift: float, grain: float, passes: float, shar
 
 
 def _jitter_distances(shift: float, cell: int) -> tuple[int, ...]:
-    """Distances of the swaps along each axis, multiples of `cell`: a whole and a half shift."""
+    """Distances of the swaps along each axis, multiples of `cell`: the full and half the shift."""
     whole = max(1, round(shift / cell))
     return (whole * cell, max(1, whole // 2) * cell)
 
 
 def _swap(out: Image, frame: Frame, name: str, axis: int, distance: int, cell: int, share: float) -> None:
-    """In place: swap pixels with those `distance` further along `axis`, a pair with probability `share`.
+    """Swap pixels in place with those `distance` further along `axis`, each pair with probability `share`.
 
     Pixels pair up in blocks of two distances laid on the picture's grid, so every pixel moves at most once
-    and none is lost: the result is a permutation. Pairs that reach over the picture's (or box's) edge stay.
+    and none is lost: the result is a permutation. Pairs that cross the picture's (or box's) edge stay.
     """
     phase = int(rng(frame.seed, name).integers(0, 2 * distance // cell)) * cell
     start = frame.top if axis == 0 else frame.left

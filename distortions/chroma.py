@@ -1,6 +1,6 @@
-"""Colour that leaves its place: chroma diffused over edges, one channel shifted against the others.
+"""Misplaced color: chroma diffused across edges, one channel shifted against the others.
 
-All lengths are in pixels of the picture at hand.
+All lengths are in pixels of the given picture.
 """
 
 from __future__ import annotations
@@ -27,25 +27,24 @@ def diffusion(pixels: Image, frame: Frame, sigma: float, scale: float) -> Image:
     del frame
     lab = to_lab(pixels)
     tint = np.ascontiguousarray(lab[:, :, 1:])
-    lab[:, :, 1:] = _soft(tint, sigma).reshape(tint.shape) * np.float32(scale)
+    lab[:, :, 1:] = _blur_plane(tint, sigma).reshape(tint.shape) * np.float32(scale)
     return from_lab(lab)
 
 
 def diffusion_padding(frame: Frame, sigma: float, scale: float) -> int:
     """Reach in pixels."""
     del frame, scale
-    return _soft_reach(sigma)
+    return _blur_reach(sigma)
 
 
 def shift(pixels: Image, frame: Frame, amount: float) -> Image:
-    """The green channel moved by `amount` pixels along a drawn direction, the more the stronger the edges.
+    """The green channel shifted by `amount` pixels in a random direction, mixed in more at stronger edges.
 
-    How far a pixel follows is its smoothed gradient between the least and the greatest hundredth over the
-    region.
+    The mix is the pixel's smoothed gradient, scaled from 0 at the region's 1st percentile to 1 at its 99th.
     """
     angle = rng(frame.seed, "shift").uniform(0, math.pi / 2)
     move = np.array([[1, 0, amount * math.cos(angle)], [0, 1, amount * math.sin(angle)]], np.float32)
-    share = _edges(pixels, frame)
+    share = _edge_strength(pixels, frame)
     green = np.ascontiguousarray(pixels[:, :, 1])
     moved = cv2.warpAffine(green, move, green.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
     moved = np.asarray(moved, np.float32)
@@ -56,7 +55,7 @@ def shift(pixels: Image, frame: Frame, amount: float) -> Image:
 
 def shift_padding(frame: Frame, amount: float) -> int:
     """Reach in pixels."""
-    return math.ceil(amount) + 1 + _soft_reach(_edge_sigma(frame)) + 1
+    return math.ceil(amount) + 1 + _blur_reach(_edge_sigma(frame)) + 1
 
 
 def to_lab(pixels: Image) -> NDArray[np.float32]:
@@ -65,17 +64,17 @@ def to_lab(pixels: Image) -> NDArray[np.float32]:
 
 
 def from_lab(lab: NDArray[np.float32]) -> Image:
-    """sRGB of L*a*b*, saturated."""
+    """sRGB of L*a*b*, clipped."""
     rgb = cv2.cvtColor(lab, cv2.COLOR_Lab2RGB)
     return np.asarray(cv2.addWeighted(rgb, 255, rgb, 0, 0, dtype=cv2.CV_8U), dtype=np.uint8)
 
 
-def _edges(pixels: Image, frame: Frame) -> NDArray[np.float32]:
+def _edge_strength(pixels: Image, frame: Frame) -> NDArray[np.float32]:
     """Edge strength 0 to 1, (h, w) float32."""
     luma = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.float32)
     dx = cv2.filter2D(luma, cv2.CV_32F, np.array([[-0.5, 0, 0.5]]), borderType=cv2.BORDER_REPLICATE)
     dy = cv2.filter2D(luma, cv2.CV_32F, np.array([[-0.5], [0], [0.5]]), borderType=cv2.BORDER_REPLICATE)
-    strength = _soft(np.asarray(cv2.magnitude(dx, dy), np.float32), _edge_sigma(frame))
+    strength = _blur_plane(np.asarray(cv2.magnitude(dx, dy), np.float32), _edge_sigma(frame))
     counts = cv2.calcHist([strength], [0], frame.mask_u8(), [_EDGE_BINS], [0, 256]).ravel()
     below = np.cumsum(counts) / max(counts.sum(), 1)
     low, high = (int(np.searchsorted(below, at)) * 256 / _EDGE_BINS for at in (_EDGE_TAIL, 1 - _EDGE_TAIL))
@@ -87,8 +86,8 @@ def _edge_sigma(frame: Frame) -> float:
     return _EDGE_SIGMA * frame.short_side / _EDGE_SIDE
 
 
-def _soft(plane: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """A Gaussian blur of float planes: three boxes from sigma 3 on."""
+def _blur_plane(plane: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """A Gaussian blur of float planes; from sigma 3 up, three box filters."""
     if sigma < 3:
         size = 2 * blur.smooth_reach(sigma) + 1
         soft = cv2.GaussianBlur(plane, (size, size), sigma, borderType=cv2.BORDER_REPLICATE)
@@ -98,5 +97,5 @@ def _soft(plane: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     return plane
 
 
-def _soft_reach(sigma: float) -> int:
+def _blur_reach(sigma: float) -> int:
     return blur.smooth_reach(sigma) if sigma < 3 else sum(size // 2 for size in blur.box_sizes(sigma))

@@ -17,7 +17,7 @@ _JPEG_LIMIT = 65_500
 def jpeg(pixels: Image, frame: Frame, quality: float) -> Image:
     """Baseline JPEG, 4:2:0, through libjpeg's `quality` (1 to 100).
 
-    Boxes have to start on multiples of `JPEG_GRID`.
+    Boxes must start on multiples of `JPEG_GRID`.
     """
     del frame
     options = [
@@ -30,12 +30,12 @@ def jpeg(pixels: Image, frame: Frame, quality: float) -> Image:
         raise ValueError(f"JPEG can't hold a side above {_JPEG_LIMIT} pixels; got {pixels.shape[:2]}")
     ok, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)
     if not ok:
-        raise RuntimeError("OpenCV could not encode this picture as JPEG")
+        raise RuntimeError("OpenCV couldn't encode this picture as JPEG")
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB), dtype=np.uint8)
 
 
 def jpeg_padding(frame: Frame, quality: float) -> int:
-    """Reach in pixels: a block and the neighbour that chroma is interpolated from."""
+    """Reach in pixels: a block and the neighbor that chroma is interpolated from."""
     del frame, quality
     return JPEG_GRID
 
@@ -43,7 +43,7 @@ def jpeg_padding(frame: Frame, quality: float) -> int:
 def jpeg_2000(pixels: Image, frame: Frame, target: float, unit: str) -> Image:
     """JPEG 2000 of the box to a `target`: a peak signal-to-noise ratio (`unit` "dB") or a compression ratio.
 
-    The compression ratio (`unit` "ratio") is of the picture's 24 bits a pixel to the file's bits.
+    The compression ratio (`unit` "ratio") is the picture's 24 bits per pixel over the file's bits.
     """
     del frame
     buffer = io.BytesIO()

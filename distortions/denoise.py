@@ -1,4 +1,4 @@
-"""Denoising gone too far: noise that was never there before, removed together with the detail."""
+"""Excessive denoising: added noise is removed together with the detail."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from distortions import noise
 from distortions.frame import Frame, Image
 
-# The variance a filter assumes over the noise's own: it removes what it can't tell from noise.
+# The variance that the filter assumes, relative to the noise's: it also removes detail that looks like noise.
 _ZEAL = 1.5
 # Luma's share of the variance of noise that is independent in R, G and B.
 _LUMA_SHARE = 0.299**2 + 0.587**2 + 0.114**2
@@ -21,7 +21,7 @@ def wiener(pixels: Image, frame: Frame, sigma: float, grain: float, window: floa
 
     The filter (J. Lee, 1980; smoothed coefficients: He, Sun and Tang's guided filter, 2010) keeps of a
     pixel's distance to its window's mean the share of luma's variance there that isn't noise. `window` is
-    the side of its box in pixels, `grain` the noise grain as in `fields.normal`.
+    the side of its box in pixels, `grain` the noise grain as in `random_fields.normal`.
     """
     size = (_odd(window), _odd(window))
     noisy = noise.gaussian(pixels, frame, sigma, grain)

@@ -1,4 +1,4 @@
-"""Writes levels.yaml: parameters that give level 1 to 5 of every type the same strength on photographs.
+"""Writes levels.yaml: parameters that give levels 1 to 5 of every type the same strength on photographs.
 
 Run `python -m distortions.fit_levels` (a few minutes); `--check` compares with the committed table instead
 and exits 1 when a level has left its band.
@@ -26,15 +26,15 @@ BANDS = ((0.4, 0.8), (0.8, 1.3), (1.3, 1.9), (1.9, 2.5), (2.5, 3.41))
 CHECKED_SIDES = (256, 320, 384, 427, 512, 640, 768)
 CALIBRATED_ON = ("astronaut", "chelsea", "rocket", "motorcycle")
 HELD_OUT = ("coffee", "china", "flower")
-# Watched while the levels were set, so no blind test. Means over them differ from those over the calibrated
-# ones by .10 on average, by .35 at the 99th percentile and by .5 at most (JPEG 2000).
+# Watched while the levels were set, so not a blind test. Means over them differ from those over the
+# calibration photographs by .10 on average, by .35 at the 99th percentile and by .5 at most (JPEG 2000).
 HELD_OUT_SLACK = 0.4
 _COARSE, _FINE = 17, 3
 _HEADER = """\
 # Calibrated levels, written by `python -m distortions.fit_levels` from real photographs; don't edit by hand.
 # name -> short side of the pictures (pixels) -> parameter -> its value at levels 1 to 5.
 # Mean strengths aimed at: {targets}; "measured" is what the table gives at that side. A type that
-# can't reach the last target (`reach` in catalogue.yaml) has its levels spread in proportion.
+# can't reach the last target (`reach` in catalog.yaml) has its levels spread in proportion.
 """
 
 
@@ -53,7 +53,7 @@ def photographs(short_side: int, names: Sequence[str] = CALIBRATED_ON) -> list[I
         "china": lambda: load_sample_image("china.jpg"),
         "flower": lambda: load_sample_image("flower.jpg"),
     }
-    return [_fitted(loaders[name](), short_side) for name in names]
+    return [_resize(loaders[name](), short_side) for name in names]
 
 
 def mean_strength(entry: Entry, parameters: Mapping[str, float | str], pictures: Sequence[Image]) -> float:
@@ -71,13 +71,13 @@ def calibration_seed(picture: int, draw: int) -> int:
     return derived_seed(0, "calibrate", str(picture), str(draw))
 
 
-def calibrated(
+def fit_levels(
     entry: Entry, path: Mapping[str, Any], pictures: Sequence[Image]
 ) -> list[dict[str, float | str]]:
     """Parameters of the five levels at the pictures' short side.
 
-    Strength is measured at `_COARSE` points of the path and at `_FINE` - 1 more between the two around each
-    target, then interpolated linearly.
+    Strength is measured at `_COARSE` points of the path and at `_FINE` - 1 more between the two points around
+    each target, then interpolated linearly.
     """
     grid = np.linspace(0, 1, _COARSE)
     curve = np.array([mean_strength(entry, path_parameters(path, t), pictures) for t in grid])
@@ -94,7 +94,7 @@ def calibrated(
         rise = values[at] - values[at - 1]
         share = (target - values[at - 1]) / rise if rise > 0 else 1.0
         t = fine[at - 1] + float(np.clip(share, 0, 1)) * (fine[at] - fine[at - 1])
-        levels.append({k: _short(v) for k, v in path_parameters(path, t).items()})
+        levels.append({k: _round(v) for k, v in path_parameters(path, t).items()})
     return levels
 
 
@@ -105,26 +105,24 @@ def tables(entries: Sequence[Entry], sides_of: Mapping[str, Mapping[str, Any]]) 
     for entry in entries:
         path = dict(sides_of[entry.name])
         for side in path.pop("sides"):
-            shown = pictures.setdefault(side, photographs(side))
+            at_side = pictures.setdefault(side, photographs(side))
             scaled = {
-                name: _scaled(value, side / PATH_SIDE)
-                for name, value in path.items()
-                if name in entry.lengths
+                name: _scale(value, side / PATH_SIDE) for name, value in path.items() if name in entry.lengths
             }
-            levels = calibrated(entry, {**path, **scaled}, shown)
+            levels = fit_levels(entry, {**path, **scaled}, at_side)
             columns: dict[str, Any] = {}
             for name in levels[0]:
                 values = [level[name] for level in levels]
                 columns[name] = values[0] if len(set(values)) == 1 else values
-            measured = [round(mean_strength(entry, level, shown), 2) for level in levels]
+            measured = [round(mean_strength(entry, level, at_side), 2) for level in levels]
             out.setdefault(entry.name, {})[side] = (columns, measured)
             print(f"{entry.name} at {side}: {measured} {columns}", file=sys.stderr)
     return out
 
 
 def paths() -> dict[str, Mapping[str, Any]]:
-    """Each entry's path, as the catalogue's data file gives it."""
-    return {item["name"]: item["path"] for item in read_table("catalogue.yaml")["entries"]}
+    """Each entry's path, from the catalog's data file."""
+    return {item["name"]: item["path"] for item in read_table("catalog.yaml")["entries"]}
 
 
 def measured_levels(entry: Entry, short_side: int, pictures: Sequence[Image]) -> list[float]:
@@ -133,12 +131,14 @@ def measured_levels(entry: Entry, short_side: int, pictures: Sequence[Image]) ->
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command."""
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--check", action="store_true", help="measure the committed table; exit 1 if a level left its band"
     )
-    parser.add_argument("--names", nargs="*", help="only these types; the others keep their committed levels")
+    parser.add_argument(
+        "--names", nargs="*", help="fit only these types; the others keep their committed levels"
+    )
     options = parser.parse_args(arguments)
     cv2.setNumThreads(1)
     chosen = [entry for entry in catalog() if not options.names or entry.name in options.names]
@@ -150,17 +150,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check(entries: Sequence[Entry]) -> int:
-    """Measure each type at sides it was calibrated at and between them; print what left its band.
+    """Measure each type at its calibration sides and between them; print what left its band.
 
-    On the photographs the levels were made from every level has to lie in its band, on the held-out ones
-    within `HELD_OUT_SLACK` of it.
+    On the calibration photographs every level must lie in its band, on the held-out ones within
+    `HELD_OUT_SLACK` of it.
     """
     failures = total = inside = 0
     for side in CHECKED_SIDES:
-        shown = [(photographs(side), 0.0), (photographs(side, HELD_OUT), HELD_OUT_SLACK)]
+        sets = [(photographs(side), 0.0), (photographs(side, HELD_OUT), HELD_OUT_SLACK)]
         for entry in entries:
             texts = []
-            for pictures, slack in shown:
+            for pictures, slack in sets:
                 measured = measured_levels(entry, side, pictures)
                 wrong = outside_bands(entry, measured, slack)
                 failures += len(wrong)
@@ -177,7 +177,7 @@ def _check(entries: Sequence[Entry]) -> int:
 def outside_bands(entry: Entry, measured: Sequence[float], slack: float) -> list[int]:
     """The levels whose strength isn't in its band, give or take `slack`.
 
-    An entry that stops short of the last band (`reach` in the catalogue) has its bands scaled down alike.
+    The bands of an entry that doesn't reach the last one (`reach` in the catalog) are scaled down.
     """
     scale = min(1.0, entry.reach / TARGETS[-1])
     return [
@@ -188,7 +188,7 @@ def outside_bands(entry: Entry, measured: Sequence[float], slack: float) -> list
 
 
 def write_levels(path: Path, made: Mapping[str, Mapping[int, Any]]) -> None:
-    """Replace the made names in the committed file and keep the others as they are, in catalogue order."""
+    """Replace the fitted types in the committed file and keep the others unchanged, in catalog order."""
     kept: dict[str, str] = {}
     for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
         if line[0] not in "#{ \n":
@@ -214,7 +214,7 @@ def block_lines(rows: Mapping[int, Any]) -> list[str]:
     return lines
 
 
-def _scaled(value: Any, scale: float) -> Any:
+def _scale(value: Any, scale: float) -> Any:
     """A path's constant or its two ends times `scale`."""
     return [value[0] * scale, value[1] * scale, value[2]] if isinstance(value, list) else value * scale
 
@@ -223,13 +223,13 @@ def _flow(value: Any) -> str:
     return f"[{', '.join(map(str, value))}]" if isinstance(value, list) else str(value)
 
 
-def _short(value: float | str) -> float | str:
+def _round(value: float | str) -> float | str:
     """Four significant digits: enough for a level, and a table people can read."""
     return value if isinstance(value, str) else float(f"{value:.4g}")
 
 
-def _fitted(picture: NDArray[np.uint8], short_side: int) -> Image:
-    """Area-resized down or cubic up to a short side in pixels."""
+def _resize(picture: NDArray[np.uint8], short_side: int) -> Image:
+    """Resize to a short side in pixels: area filter down, cubic up."""
     height, width = picture.shape[:2]
     scale = short_side / min(height, width)
     size = (round(width * scale), round(height * scale))

@@ -1,4 +1,4 @@
-"""Where a crop lies in its picture: what an operation needs to act on a crop as on the whole picture."""
+"""Where a crop lies in its picture, so that an operation acts on a crop as on the whole picture."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Frame:
 
     `top`, `left` are the box's corner in the picture, `bottom`, `right` its exclusive end, `height` and
     `width` the size of the WHOLE picture in pixels. `seed` starts every random draw. `mask` (box-sized, True
-    inside the region) says where an operation with region statistics takes them; None means everywhere.
+    inside the region) says where an operation that needs statistics computes them; None means everywhere.
     """
 
     top: int
@@ -37,10 +37,10 @@ class Frame:
 
     @property
     def short_side(self) -> int:
-        """The shorter side of the whole picture in pixels: the unit spatial parameters scale with."""
+        """The shorter side of the whole picture in pixels: spatial parameters scale with it."""
         return min(self.height, self.width)
 
-    def grown(self, by: int) -> Frame:
+    def grow(self, by: int) -> Frame:
         """The frame grown by `by` pixels on every side, within the picture and without its mask."""
         if by == 0 and self.mask is None:
             return self
@@ -54,5 +54,5 @@ class Frame:
         )
 
     def mask_u8(self) -> Image | None:
-        """The mask as OpenCV wants it (uint8, non-zero inside), or None for everywhere."""
+        """The mask in OpenCV's form (uint8, nonzero inside), or None for everywhere."""
         return None if self.mask is None else self.mask.view(np.uint8)

@@ -12,11 +12,11 @@ from distortions.frame import Frame, Image
 
 
 def pixelate(pixels: Image, frame: Frame, cell: float) -> Image:
-    """Fill the cells of the picture's grid with their mean; `cell` pixels wide, fitted to a whole count.
+    """Fill the cells of the picture's grid with their mean; `cell` pixels wide, rounded to a whole count.
 
-    Cells of about a pixel and less become a mix of one- and two-pixel cells, so that any size has some
-    effect. A pixel belongs to the cell its centre lies in. A box has to hold every cell it touches inside its
-    padding.
+    Cells of about a pixel or less become a mix of one- and two-pixel cells, so that any size has some
+    effect. A pixel belongs to the cell its center lies in. Within its padding, a box must hold every cell it
+    touches.
     """
     rows = _cell_of(frame.top, frame.bottom, frame.height, cell)
     columns = _cell_of(frame.left, frame.right, frame.width, cell)
@@ -26,7 +26,7 @@ def pixelate(pixels: Image, frame: Frame, cell: float) -> Image:
     sums = in_rows[:, 1:] - in_rows[:, :-1]
     share = np.float32(1) / np.diff(row_starts)[:, None] / np.diff(column_starts)[None, :].astype(np.float32)
     means = cv2.multiply(sums, cv2.merge([share.astype(np.float32)] * 3), dtype=cv2.CV_8U)
-    # A pixel of four bytes is one number to copy.
+    # A four-byte pixel is one number to copy.
     four = cv2.cvtColor(np.asarray(means).reshape(sums.shape), cv2.COLOR_RGB2RGBA).view(np.uint32)[:, :, 0]
     large = np.take(np.take(four, columns - columns[0], axis=1), rows - rows[0], axis=0)
     pixels_of = large.view(np.uint8).reshape(*large.shape, 4)

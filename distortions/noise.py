@@ -1,7 +1,7 @@
-"""Noises: Gaussian, YCrCb, speckle, spatially correlated, Poisson, impulse.
+"""Noise: Gaussian, YCrCb, speckle, spatially correlated, Poisson, impulse.
 
-Deviations are fractions of full scale.
-`grain` is the size of a noise grain in pixels of the picture at hand (see `random_fields.normal`).
+Deviations are fractions of full scale. `grain` is the size of a noise grain in pixels of the given picture
+(see `random_fields.normal`).
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ def correlated_padding(frame: Frame, sigma: float, box: float, grain: float, smo
 
 
 def poisson(pixels: Image, frame: Frame, photons: float, grain: float) -> Image:
-    """Poisson noise of `photons` at full scale: each pixel takes the quantile its normal field's rank says.
+    """Poisson noise of `photons` at full scale: a pixel gets the quantile given by its normal field's rank.
 
-    A grain that isn't whole pixels k counts `photons * (k / grain)^2`, the noise seen from afar staying the
-    same. Above 500 photons the normal approximation stands in.
+    For a grain rounded to k pixels there are `photons * (k / grain)^2`, so that the noise looks the same from
+    a distance. Above 500 photons the normal approximation is used.
     """
     cell = max(1, round(grain))
     effective = photons * (cell / grain) ** 2
@@ -91,9 +91,10 @@ def _poisson_table(photons: float) -> NDArray[np.uint8]:
 
 
 def impulse(pixels: Image, frame: Frame, amount: float, grain: float) -> Image:
-    """Salt and pepper in equal parts on a share `amount` of all values, each channel for itself.
+    """Salt and pepper in equal parts on a share `amount` of all values, independent in each channel.
 
-    Where a grain isn't whole pixels k the share counts (grain / k)^2, so that it looks the same from afar.
+    For a grain rounded to k pixels the share is scaled by (grain / k)^2, so that it looks the same from a
+    distance.
     """
     bits = random_fields.cells(frame, "impulse", 3, grain)
     share = min(1.0, amount * (grain / max(1, round(grain))) ** 2)
@@ -104,13 +105,13 @@ def impulse(pixels: Image, frame: Frame, amount: float, grain: float) -> Image:
 
 
 def _add(pixels: Image, field: NDArray[Any], gain: float) -> Image:
-    """Pixels plus `gain` times the field, rounded and saturated."""
+    """Pixels plus `gain` times the field, rounded and clipped."""
     noisy = cv2.addWeighted(pixels.astype(np.float32), 1, field, gain, 0, dtype=cv2.CV_8U)
     return np.asarray(noisy, dtype=np.uint8)
 
 
 def _to_u8(values: NDArray[Any]) -> Image:
-    """Round to nearest and saturate."""
+    """Round to nearest and clip."""
     return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""The operations the catalogue names: the function and how many pixels around a box it has to see."""
+"""The operations that the catalog refers to: the function and how many pixels around a box it needs."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def no_padding(frame: Frame, **parameters: float | str) -> int:
 class Operation:
     """`run(pixels, frame, **parameters)` distorts a box, `padding(frame, **parameters)` is its reach.
 
-    `grid` is the pixel grid of the picture that a box has to start on (1: none). Raise `version` when pixels
-    change.
+    `grid` is the pixel grid of the picture that a box must start on (1: none). Increase `version` when the
+    pixels change.
     """
 
     run: Callable[..., Image]

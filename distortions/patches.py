@@ -1,7 +1,7 @@
-"""Patches: squares of the picture put a little off their place, and squares of one colour.
+"""Patches: slightly displaced squares of the picture, and squares of a single color.
 
-Statistics: the region says how many patches there are and where. Their centres are drawn among the region's
-pixels, so every region gets its share and at least one.
+Statistics: the region determines how many patches there are and where. Their centers are drawn among the
+region's pixels, so every region gets its share and at least one.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _REFERENCE_AREA = 4 / 3
 def displaced(pixels: Image, frame: Frame, count: float, size: float, offset: float) -> Image:
     """`count` squares of `size` pixels filled from up to `offset` pixels away on each axis.
 
-    All are taken from the undistorted picture; later ones cover earlier ones.
+    All are copied from the undistorted picture; later ones cover earlier ones.
     """
-    random, tops, lefts, side = _placed(frame, "displaced", count, size)
+    random, tops, lefts, side = _place_squares(frame, "displaced", count, size)
     shifts = random.uniform(-offset, offset, (len(tops), 2))
     # A shift that rounds to nothing would leave the square as it is.
     away = np.where(shifts < 0, -1, 1) * np.maximum(1, np.rint(np.abs(shifts))).astype(int)
@@ -43,8 +43,8 @@ def displaced_padding(frame: Frame, count: float, size: float, offset: float) ->
 
 
 def blocks(pixels: Image, frame: Frame, count: float, size: float) -> Image:
-    """`count` squares of `size` pixels, each filled with a colour drawn evenly from all."""
-    random, tops, lefts, side = _placed(frame, "blocks", count, size)
+    """`count` squares of `size` pixels, each filled with a uniformly random color."""
+    random, tops, lefts, side = _place_squares(frame, "blocks", count, size)
     colors = random.integers(0, 256, (len(tops), 3), dtype=np.uint8)
     out = pixels.copy()
     for top, left, color in zip(tops, lefts, colors, strict=True):
@@ -52,10 +52,10 @@ def blocks(pixels: Image, frame: Frame, count: float, size: float) -> Image:
     return out
 
 
-def _placed(
+def _place_squares(
     frame: Frame, name: str, count: float, size: float
 ) -> tuple[np.random.Generator, NDArray[np.intp], NDArray[np.intp], int]:
-    """The generator, the squares' corners in box positions (they may lie outside the box) and their side."""
+    """The generator, the squares' corners in box positions (possibly outside the box) and their side."""
     height, width = frame.bottom - frame.top, frame.right - frame.left
     inside = None if frame.mask is None else np.flatnonzero(frame.mask)
     area = height * width if inside is None else len(inside)

@@ -1,6 +1,6 @@
-"""Perceptual strength of a distortion: mean-opinion points lost, one scale for all types.
+"""Perceptual strength of a distortion: mean-opinion points lost, on one scale for all types.
 
-The analysis runs on the picture area-resized to a short side of 192 pixels, so a strength does not depend on
+The analysis runs on the picture area-resized to a short side of 192 pixels, so a strength doesn't depend on
 resolution. Constants were fitted to KADID-10k's mean opinions (Lin, Hosu and Saupe, 2019); gradient
 similarity follows GMSD (Xue et al., 2014), detail is measured by 2x2 Haar responses as in HaarPSI
 (Reisenhofer et al., 2018).
@@ -48,13 +48,13 @@ class Analysis:
     smooth: Plane
 
 
-def analyse(image: Image, box: tuple[int, int, int, int] | None = None) -> Analysis:
+def analyze(image: Image, box: tuple[int, int, int, int] | None = None) -> Analysis:
     """The planes `strength` compares, for an (H, W, 3) uint8 RGB picture.
 
     `box` (top, left, bottom, right, in analysis pixels) keeps only a part; the resize always sees the whole
     picture.
     """
-    small = _resized(image, analysis_size(*image.shape[:2]))
+    small = _resize(image, analysis_size(*image.shape[:2]))
     if box is not None:
         small = small[box[0] : box[2], box[1] : box[3]]
     luma, in_phase, quadrature = (_plane(p) for p in cv2.split(cv2.transform(small.astype(np.float32), _YIQ)))
@@ -74,8 +74,8 @@ def strength(reference: Image, distorted: Image, mask: BoolMask | None = None) -
     """How much worse `distorted` looks than `reference`: 0 (identical) to 3.41 mean-opinion points.
 
     Both are (H, W, 3) uint8 RGB of one size; `mask` (H, W) bool restricts the measure to a region. Not
-    symmetric: losing detail counts, gaining does not. Raises ValueError when sizes differ or the mask is
-    empty.
+    symmetric: losing detail counts, gaining detail doesn't. Raises ValueError for an empty mask or
+    pictures of different sizes.
     """
     return strengths(reference, [distorted], [mask])[0]
 
@@ -83,12 +83,12 @@ def strength(reference: Image, distorted: Image, mask: BoolMask | None = None) -
 def strengths(
     reference: Image, distorted: Sequence[Image], masks: Sequence[BoolMask | None] = (None,)
 ) -> list[float]:
-    """`strength` of each picture for each mask, pictures outermost; the reference is analysed once."""
-    weights, box = _compared(reference, distorted, masks)
-    base = analyse(reference, box)
+    """`strength` of each picture for each mask, pictures outermost; the reference is analyzed once."""
+    weights, box = _weigh_masks(reference, distorted, masks)
+    base = analyze(reference, box)
     values = []
     for image in distorted:
-        other = analyse(image, box)
+        other = analyze(image, box)
         values += [_compare(base, other, weight, box, 0.0) for weight in weights]
     return values
 
@@ -96,7 +96,7 @@ def strengths(
 def order_effect(image: Image, mask: BoolMask | None, a: Op, b: Op, seed: int = 0) -> float:
     """Perceptual distance between a-then-b and b-then-a inside `mask` (None: the whole picture), 0 to 3.41.
 
-    From 0.7 the order can be seen, below 0.4 it can't.
+    From 0.7 up the order is visible, below 0.4 it isn't.
     """
     area = np.ones(image.shape[:2], bool) if mask is None else mask
     ab = inject(image, area, [a, b], seed)
@@ -105,7 +105,7 @@ def order_effect(image: Image, mask: BoolMask | None, a: Op, b: Op, seed: int = 
 
 
 def order_effect_of(reference: Image, ab: Image, ba: Image, mask: BoolMask | None = None) -> float:
-    """`order_effect` of two ready pictures: the larger strength of one against the other.
+    """`order_effect` of two finished pictures: the larger strength of one against the other.
 
     Detail lost is measured against no less than the clean reference's detail, so that two nearly flat results
     don't count as different.
@@ -116,12 +116,12 @@ def order_effect_of(reference: Image, ab: Image, ba: Image, mask: BoolMask | Non
 def order_effects_of(
     reference: Image, pairs: Sequence[tuple[Image, Image]], masks: Sequence[BoolMask | None] = (None,)
 ) -> list[float]:
-    """`order_effect_of` for each pair and each mask, pairs outermost; the reference is analysed once."""
-    weights, box = _compared(reference, [image for pair in pairs for image in pair], masks)
-    clean = analyse(reference, box)
+    """`order_effect_of` for each pair and each mask, pairs outermost; the reference is analyzed once."""
+    weights, box = _weigh_masks(reference, [image for pair in pairs for image in pair], masks)
+    clean = analyze(reference, box)
     values = []
     for pair in pairs:
-        first, second = analyse(pair[0], box), analyse(pair[1], box)
+        first, second = analyze(pair[0], box), analyze(pair[1], box)
         for weight in weights:
             cut = _cut(weight, box)
             floor = _mean_of(clean.detail[cut[1], cut[2]] if cut else clean.detail, cut)
@@ -134,7 +134,7 @@ def order_effects_of(
     return values
 
 
-def _compared(
+def _weigh_masks(
     reference: Image, images: Sequence[Image], masks: Sequence[BoolMask | None]
 ) -> tuple[list[_Weight], _Box | None]:
     """The masks' weights and the box that holds them all, for pictures of the reference's size."""
@@ -146,7 +146,7 @@ def _compared(
 
 
 def analysis_size(height: int, width: int) -> tuple[int, int]:
-    """(height, width) of the analysed picture: short side 192, never enlarged."""
+    """(height, width) of the analyzed picture: short side 192, never enlarged."""
     scale = min(1.0, ANALYSIS_SIDE / min(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
@@ -161,7 +161,7 @@ def _weights(shape: tuple[int, ...], mask: BoolMask | None) -> _Weight:
         return None
     if mask.shape != shape or mask.dtype != np.bool_:
         raise ValueError(f"mask must be boolean and {shape}; got {mask.dtype} {mask.shape}")
-    soft = _resized(mask.astype(np.float32), analysis_size(*mask.shape))
+    soft = _resize(mask.astype(np.float32), analysis_size(*mask.shape))
     x, y, w, h = bounding_box(np.greater(soft, 0))
     if w == 0:
         raise ValueError("the mask is empty: there is nothing to measure")
@@ -180,7 +180,7 @@ def _union(weights: Sequence[_Weight], size: tuple[int, int]) -> _Box | None:
 
 
 def _cut(weight: _Weight, box: _Box | None) -> tuple[Plane, slice, slice] | None:
-    """A region's weights and the slices of the analysed box they lie on."""
+    """A region's weights and the slices of the analyzed box they lie on."""
     if weight is None:
         return None
     plane, (top, left, bottom, right) = weight
@@ -230,7 +230,7 @@ def _plane(values: NDArray[Any]) -> Plane:
     return np.asarray(values, dtype=np.float32)
 
 
-def _resized(plane: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+def _resize(plane: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     if plane.shape[:2] == size:
         return plane
     return np.asarray(cv2.resize(plane, size[::-1], interpolation=cv2.INTER_AREA))

@@ -1,7 +1,7 @@
-"""Draws docs/distortions.md: each type at its five levels, the table of its levels, the plot of strengths.
+"""Generates docs/distortions.md: each type at its five levels, its level table, the plot of strengths.
 
 Run `python -m distortions.plates` from the root (a minute or two); it rewrites docs/img and the part of the
-page between the two markers. `--names` draws only some types and leaves the plot and the page as they are.
+page between the two markers. `--names` draws only some types and leaves the plot and the page unchanged.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _CORNERS = {
     "china": (110, 40),
     "flower": (130, 60),
 }
-# The photograph that shows a class best; others are shown on the first.
+# The photograph that shows a class best; other classes use the first one.
 _SHOWN_ON = {
     "blur": "motorcycle",
     "noise": "astronaut",
@@ -73,7 +73,7 @@ _REGION_TEXT = {
 def strip(entry: Entry, photograph: Image, corner: tuple[int, int]) -> Image:
     """The clean patch and the five levels side by side with captions, (h, w, 3) uint8 RGB.
 
-    The whole photograph is distorted and measured; the patch at `corner` (left, top) is what is shown.
+    The whole photograph is distorted and measured; only the patch at `corner` (left, top) is shown.
     """
     made = [apply(photograph, entry.name, level, seed=1) for level in LEVELS]
     measured = strengths(photograph, made)
@@ -94,8 +94,8 @@ def strip(entry: Entry, photograph: Image, corner: tuple[int, int]) -> Image:
     return np.array(canvas, dtype=np.uint8)
 
 
-def encoded(picture: Image) -> bytes:
-    """WebP of the highest quality that takes at most 40 kB, else of the lowest that is tried."""
+def encode_webp(picture: Image) -> bytes:
+    """WebP of the highest quality that takes at most 40 kB, else of the lowest quality tried."""
     for quality in _QUALITIES:
         buffer = io.BytesIO()
         Pillow.fromarray(picture).save(buffer, "WEBP", quality=quality, method=6)
@@ -105,9 +105,9 @@ def encoded(picture: Image) -> bytes:
 
 
 def measured_strengths(entries: Sequence[Entry], pictures: Sequence[Image]) -> NDArray[np.float64]:
-    """Strength of each entry, level and picture, a mean over the entry's draws: (entries, 5, pictures).
+    """Strength of each entry, level and picture, averaged over the entry's draws: (entries, 5, pictures).
 
-    Drawn from other seeds than those the levels were set with.
+    Drawn from other seeds than those used to set the levels.
     """
     rows = []
     for entry in entries:
@@ -124,8 +124,8 @@ def measured_strengths(entries: Sequence[Entry], pictures: Sequence[Image]) -> N
 def plot(entries: Sequence[Entry], values: NDArray[np.float64]) -> Figure:
     """Strength by type and level over the five bands, from (entries, 5, pictures) measured strengths.
 
-    A full dot is the mean over the photographs the levels were set on, which come first, a hollow one the
-    mean over the others; a line spans all.
+    A solid dot is the mean over the photographs that set the levels, which come first, a hollow dot the mean
+    over the others; a line spans all.
     """
     figure = Figure(figsize=(10, 2.2 + 0.21 * len(entries)), layout="constrained")
     axes = figure.add_subplot()
@@ -154,7 +154,7 @@ def plot(entries: Sequence[Entry], values: NDArray[np.float64]) -> Figure:
 
 
 def section(entries: Sequence[Entry]) -> str:
-    """The page's generated part: classes, and of each entry the picture, extent, levels, aliases, source."""
+    """The page's generated part: classes, and each entry's picture, extent, levels, aliases and source."""
     blocks = ["| class | types |", "|---|---|"]
     classes: dict[str, list[Entry]] = {}
     for entry in entries:
@@ -196,9 +196,9 @@ def _entry_lines(entry: Entry) -> list[str]:
 
 
 def _shared_aliases(entry: Entry) -> list[tuple[str, list[Mapping[str, float | str]]]]:
-    """Peers' scales that are this entry at some of their levels: heads and parameters, empty elsewhere."""
+    """Peers' scales that are this entry at some of their levels: titles and parameters, empty elsewhere."""
     found = []
-    for alias in read_table("catalogue.yaml").get("by_level", {}):
+    for alias in read_table("catalog.yaml").get("by_level", {}):
         parts = [resolve(alias, level) for level in LEVELS]
         rows = [
             part.tables[0].parameters[level - 1] if part.name == entry.name else {}
@@ -210,7 +210,7 @@ def _shared_aliases(entry: Entry) -> list[tuple[str, list[Mapping[str, float | s
 
 
 def _row(head: str, rows: Sequence[Mapping[str, float | str]]) -> str:
-    """One table row: the parameters that change with the level, or all when none does."""
+    """One table row: the parameters that change with the level, or all if none does."""
     filled = [row for row in rows if row]
     changing = [k for k in filled[0] if any(row[k] != filled[0][k] for row in filled)] or list(filled[0])
     cells = ["; ".join(f"{k} {_text(row[k])}" for k in changing) if row else "-" for row in rows]
@@ -227,19 +227,19 @@ def _font(weight: str, size: int) -> ImageFont.FreeTypeFont:
 
 
 def write_page(page: Path, text: str) -> None:
-    """Put `text` between the page's markers. Raises ValueError when they aren't there."""
+    """Put `text` between the page's markers. Raises ValueError when they are missing."""
     old = page.read_text(encoding="utf-8")
     if old.count(BEGIN) != 1 or old.count(END) != 1:
-        raise ValueError(f"{page} has to hold the lines {BEGIN!r} and {END!r} once each")
+        raise ValueError(f"{page} must contain the lines {BEGIN!r} and {END!r} once each")
     before, rest = old.split(BEGIN)
     page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{rest.split(END)[1]}", encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command."""
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--docs", type=Path, default=Path("docs"), help="the folder with distortions.md")
-    parser.add_argument("--names", nargs="*", help="only these types' pictures")
+    parser.add_argument("--names", nargs="*", help="draw only these types")
     options = parser.parse_args(arguments)
     entries = [entry for entry in catalog() if not options.names or entry.name in options.names]
     pictures = dict(zip(_NAMES, photographs(SIDE, _NAMES), strict=True))
@@ -247,7 +247,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     for entry in entries:
         shown = _SHOWN_ON.get(entry.category, _NAMES[0])
-        data = encoded(strip(entry, pictures[shown], _CORNERS[shown]))
+        data = encode_webp(strip(entry, pictures[shown], _CORNERS[shown]))
         (folder / f"{entry.name}.webp").write_bytes(data)
         print(f"{entry.name}: {len(data) / 1000:.0f} kB", file=sys.stderr)
     if not options.names:

@@ -1,4 +1,4 @@
-"""Colour quantisation: multi-level Otsu, median cut and equalised bins by channel, palettes of joint colours.
+"""Color quantization: multi-level Otsu, median cut and equalized bins per channel, palettes of all channels.
 
 All work on histograms.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distortions.frame import Frame, Image
-from distortions.tone import translated
+from distortions.tone import apply_table
 
 _OTSU_BINS = 30
 _COARSE = 1 << 15
@@ -24,8 +24,8 @@ _TableMaker = Callable[[Histogram], NDArray[np.float64]]
 def otsu(pixels: Image, frame: Frame, classes: float, values: str) -> Image:
     """Multi-level Otsu: thresholds on 30 bins that leave the least variance within `classes` classes.
 
-    `values` "means" gives a class its mean; "steps" is DepictQA's: equal steps up from the channel's minimum.
-    A channel with fewer filled bins than classes gets as many classes as it has bins.
+    `values` "means" gives each class its mean; "steps" is DepictQA's: equal steps up from the channel's
+    minimum. A channel with fewer filled bins than classes gets one class per bin.
     """
     return _by_channel(pixels, frame, lambda histogram: _otsu_table(histogram, round(classes), values))
 
@@ -36,9 +36,9 @@ def median_cut(pixels: Image, frame: Frame, colors: float) -> Image:
 
 
 def equalized(pixels: Image, frame: Frame, bins: float, values: str) -> Image:
-    """`bins` equal bins over 0..255 of all channels together.
+    """`bins` equal bins over 0..255, from all channels together.
 
-    `values` "equalized" is DepictQA's: bin i takes the equalised histogram's value, which also stretches
+    `values` "equalized" is DepictQA's: bin i takes the equalized histogram's value, which also stretches
     contrast; "means" gives a bin its mean.
     """
     count = max(2, round(bins))
@@ -57,14 +57,14 @@ def equalized(pixels: Image, frame: Frame, bins: float, values: str) -> Image:
         weight = np.bincount(index, histogram, count)
         mean = np.bincount(index, histogram * np.arange(256), count)
         levels = np.where(weight > 0, mean / np.maximum(weight, 1), np.linspace(0, 255, count))
-    return translated(pixels, np.rint(levels).astype(np.uint8)[index])
+    return apply_table(pixels, np.rint(levels).astype(np.uint8)[index])
 
 
 def palette(pixels: Image, frame: Frame, colors: float) -> Image:
-    """`colors` colours for R, G and B together: minimum-variance colour quantisation (Wu, 1992), no dither.
+    """`colors` colors for R, G and B together: minimum-variance color quantization (Wu, 1992), no dither.
 
-    Boxes of colours are cut in two where the squared error falls most, those with the largest error first; a
-    colour becomes its box's mean. Colours are told apart by the upper five bits of each channel.
+    Boxes of colors are cut in two where the squared error falls most, the largest gain first; each color
+    becomes its box's mean. Colors are distinguished by the upper five bits of each channel.
     """
     index = _coarse(pixels)
     if frame.mask is None:
@@ -77,7 +77,7 @@ def palette(pixels: Image, frame: Frame, colors: float) -> Image:
     sums = [np.bincount(chosen, values[:, channel], _COARSE)[filled] for channel in range(3)]
     points = np.stack(sums, axis=-1) / weight[:, None]
     table = np.zeros((_COARSE, 3), np.uint8)
-    # Colours outside the region's histogram (its padding) keep their coarse value.
+    # Colors outside the region's histogram (its padding) keep their coarse value.
     shifts = np.arange(_COARSE)[:, None] >> np.array([10, 5, 0])
     table[:] = (shifts & 31) * 8 + 4
     table[filled] = np.rint(_min_variance(points, weight, max(1, round(colors))))
@@ -110,7 +110,7 @@ def _min_variance(points: Histogram, weight: Histogram, colors: int) -> Histogra
 
 
 def _best_cut(points: Histogram, weight: Histogram) -> tuple[float, NDArray[np.bool_]]:
-    """The fall of the squared error by the best cut across an axis, and which points lie below it."""
+    """How much the best cut across an axis lowers the squared error, and which points lie below it."""
     best, below = 0.0, np.zeros(len(points), bool)
     total, mass = weight @ points, weight.sum()
     for axis in range(3):
@@ -159,7 +159,7 @@ def _otsu_table(histogram: Histogram, classes: int, values: str) -> NDArray[np.f
 
 
 def _best_partition(weight: NDArray[Any], classes: int) -> NDArray[np.int64]:
-    """The first bin of each class but the first, for the partition with most variance between classes.
+    """The first bin of each class but the first, for the partition with the most variance between classes.
 
     Exact dynamic programming over prefixes (Liao, Chen and Chung, 2001 give the criterion).
     """
@@ -189,7 +189,7 @@ def _median_cut_table(histogram: Histogram, colors: int) -> NDArray[np.float64]:
     moment = np.concatenate([[0], np.cumsum(histogram * inputs)])
     ranges = [(0, 256)]
     while len(ranges) < colors:
-        splits = [(mass[b] - mass[a], i) for i, (a, b) in enumerate(ranges) if _splits(histogram[a:b])]
+        splits = [(mass[b] - mass[a], i) for i, (a, b) in enumerate(ranges) if _can_split(histogram[a:b])]
         if not splits:
             break
         _, index = max(splits)
@@ -205,5 +205,5 @@ def _median_cut_table(histogram: Histogram, colors: int) -> NDArray[np.float64]:
     return table
 
 
-def _splits(histogram: Histogram) -> bool:
+def _can_split(histogram: Histogram) -> bool:
     return int((histogram > 0).sum()) > 1

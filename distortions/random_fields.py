@@ -1,7 +1,7 @@
 """Random fields anchored to picture positions: a crop draws the same values as the whole picture.
 
-Each field is a PCG64 stream laid out row by row over the whole picture's grid; a crop jumps to its rows.
-Sixteen random bits a value are enough for 8-bit pictures, and a normal value is looked up by its rank.
+Each field is a PCG64 stream laid out row by row over the whole picture's grid; a crop skips to its rows.
+Sixteen random bits per value are enough for 8-bit pictures, and a normal value is looked up by its rank.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Bits = NDArray[np.uint16]
 Field = NDArray[np.float32]
 
 _PER_WORD = 4
-# Up to this many words of a row are faster drawn and dropped than skipped.
+# Up to this many words of a row are faster to draw and drop than to skip.
 _SKIPPED = 400
 
 
@@ -55,8 +55,8 @@ def normal(frame: Frame, name: str, channels: int, grain: float, box: int = 1) -
     """Standard normal noise (h, w, channels) float32 with a grain of about `grain` pixels.
 
     The grain is rounded to whole pixels k and the amplitude multiplied by `grain / k`, which keeps the
-    noise's power seen from afar. So a grain below one pixel weakens per-pixel noise as area averaging
-    would. `box` > 1 smooths the field by a box of that many grains, which weakens it as well.
+    noise's power at a distance. So a grain below one pixel weakens per-pixel noise as area averaging would.
+    `box` > 1 smooths the field by a box of that many grains, which weakens it as well.
     """
     cell = max(1, round(grain))
     apron = (0 if cell == 1 else 2) + box // 2
@@ -80,7 +80,7 @@ def normal_cells(frame: Frame, name: str, channels: int, cell: int, apron: int) 
 
 
 def smooth(frame: Frame, name: str, channels: int, sigma: float) -> Field:
-    """White noise blurred by a Gaussian of `sigma` pixels, brought back to unit variance.
+    """White noise blurred by a Gaussian of `sigma` pixels, scaled back to unit variance.
 
     (h, w, channels) float32. Drawn and blurred on a lattice of about half a sigma, then enlarged.
     """
@@ -93,15 +93,15 @@ def smooth(frame: Frame, name: str, channels: int, sigma: float) -> Field:
     soft = cv2.sepFilter2D(values, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
     values = np.asarray(soft / np.float32((kernel**2).sum()), np.float32).reshape(shape)
     top, left = (frame.top // step - apron) * step, (frame.left // step - apron) * step
-    return enlarged(values, step, frame, top, left).reshape(
+    return enlarge(values, step, frame, top, left).reshape(
         frame.bottom - frame.top, frame.right - frame.left, channels
     )
 
 
-def enlarged(values: Field, step: int, frame: Frame, top: int, left: int) -> Field:
-    """The frame's part of a lattice of `step` pixels whose first sample begins at (top, left), linearly.
+def enlarge(values: Field, step: int, frame: Frame, top: int, left: int) -> Field:
+    """The frame's part of a lattice, enlarged linearly by `step`; its first sample starts at (top, left).
 
-    The lattice has to reach a sample beyond the frame on each side, else its edge is repeated.
+    The lattice must extend one sample beyond the frame on each side, else its edge is repeated.
     """
     first_row, first_column = ((frame.top - top) // step - 1, (frame.left - left) // step - 1)
     first_row, first_column = max(0, first_row), max(0, first_column)

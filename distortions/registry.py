@@ -1,4 +1,4 @@
-"""The catalogue: every distortion as data (class, words, extent, levels), looked up by name or alias."""
+"""The catalog: every distortion as data (class, words, extent, levels), looked up by name or alias."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ MAXIMUM_REACH = 3.41
 
 
 class UnknownDistortion(ValueError):
-    """No distortion has this name or alias, or it takes a level to say which; the message says what to do."""
+    """Unknown name or alias, or one that needs a level to be unambiguous; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Levels:
     """Parameters of levels 1 to 5, set for pictures with a short side of `side` pixels.
 
-    Empty at a level where the alias is another distortion.
+    Empty at levels where the alias is another distortion.
     """
 
     side: int
@@ -41,18 +41,18 @@ class Levels:
 
 @dataclass(frozen=True)
 class Entry:
-    """One distortion of the catalogue.
+    """One distortion of the catalog.
 
     `name` is canonical, `alias` the peer's name it was looked up by (None for the canonical levels),
-    `category` its class (plans/pairs.yaml lists them), `phrase` what people call it ("Gaussian blur").
+    `category` its class (plans/pairs.yaml lists them), `phrase` its name in text ("Gaussian blur").
     `extent` "local": a pixel depends on its surroundings alone; "global": on statistics too, taken over the
     pixels of the region ("mask"), or over its bounding box with some context ("box"). `lengths` are the
     parameters measured in pixels. `tables` hold the levels at one short side, from which lengths scale with
     the picture, or at several, between which every number is interpolated. `aliases` are peers' names, each
     with the peer's own levels. `source` says where the operation and peers' levels come from. `reach` is the
-    mean strength a type gets to on photographs when it can't get to that of the others' level 5. `draws` is
-    how many seeds a photograph its calibration averages: more than one where what is drawn (an angle, a
-    texture, places) sways the strength.
+    largest mean strength of a type on photographs, if that is below the others' level 5. `draws` is
+    how many seeds per photograph its calibration averages: more than one where the random part (an angle, a
+    texture, positions) influences the strength.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Entry:
 
     @property
     def function(self) -> Operation:
-        """The operation that makes the pixels."""
+        """The operation that computes the pixels."""
         return OPERATIONS[self.operation]
 
     def parameters(self, level: int, short_side: int) -> dict[str, float | str]:
@@ -79,14 +79,14 @@ class Entry:
         if isinstance(level, bool) or level not in LEVELS:
             raise ValueError(f"level must be 1, 2, 3, 4 or 5; got {level!r}")
         if not self.tables[0].parameters[level - 1]:
-            raise ValueError(f"{self.alias} is no {self.name} at level {level}; resolve it with its level")
-        return _interpolated(self.tables, self.lengths, level, short_side)
+            raise ValueError(f"{self.alias} isn't {self.name} at level {level}; resolve it with its level")
+        return _interpolate(self.tables, self.lengths, level, short_side)
 
 
-def _interpolated(
+def _interpolate(
     tables: tuple[Levels, ...], lengths: tuple[str, ...], level: int, short_side: int
 ) -> dict[str, float | str]:
-    """Parameters between two tables, linear in the short side's logarithm; the end tables hold beyond.
+    """Parameters between two tables, linear in the short side's logarithm; beyond the end tables, theirs.
 
     Lengths are interpolated as shares of the short side: beyond the end tables they scale with the picture.
     """
@@ -110,7 +110,7 @@ def _interpolated(
 
 @dataclass(frozen=True)
 class Registry:
-    """Entries by canonical name, by alias, and by alias and level where the level says which entry it is."""
+    """Entries by canonical name, by alias, and by alias and level where the level determines the entry."""
 
     entries: Mapping[str, Entry]
     aliases: Mapping[str, Entry]
@@ -122,17 +122,17 @@ class Registry:
 
 
 def catalog() -> tuple[Entry, ...]:
-    """All entries with their canonical levels, in the catalogue's order."""
+    """All entries with their canonical levels, in the catalog's order."""
     return tuple(_registry().entries.values())
 
 
 def resolve(name: str, level: int | None = None) -> Entry:
     """The entry of a canonical name, or of an alias such as "depictqa:pixelate" with the peer's levels.
 
-    Some peers' scales change their distortion on the way: "kadid:18" brightens at levels 1 and 2 and darkens
-    at 4 and 5. Such an alias is an entry only together with a `level`, and its levels are no severities;
-    where the peer's level changes nothing (kadid:18 at 3) it is the entry of the level before, without
-    effect. Other names don't look at `level`.
+    The distortion of some peers' scales depends on the level: "kadid:18" brightens at levels 1 and 2 and
+    darkens at 4 and 5. Such an alias is an entry only together with a `level`, and its levels aren't
+    severities; where the peer's level changes nothing (kadid:18 at 3) it is the entry of the level before,
+    without effect. Other names ignore `level`.
 
     Raises UnknownDistortion (a ValueError) naming the nearest known name, or the entries an alias stands for
     when it needs a level and has none.
@@ -145,10 +145,10 @@ def resolve(name: str, level: int | None = None) -> Entry:
     if parts is None:
         near = difflib.get_close_matches(str(name), registry.names(), n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}?" if near else "distortions.catalog() lists all names"
-        raise UnknownDistortion(f"no distortion is called {name!r}; {hint}")
+        raise UnknownDistortion(f"unknown distortion {name!r}; {hint}")
     if level is None:
         names = " or ".join(dict.fromkeys(entry.name for entry in parts))
-        raise UnknownDistortion(f"{name!r} is another distortion at another level; use {names}")
+        raise UnknownDistortion(f"{name!r} is a different distortion at different levels; use {names}")
     if isinstance(level, bool) or level not in LEVELS:
         raise ValueError(f"level must be 1, 2, 3, 4 or 5; got {level!r}")
     return parts[level - 1]
@@ -168,7 +168,7 @@ def path_parameters(path: Mapping[str, Any], t: float) -> dict[str, float | str]
 
 
 def catalog_digest(names: Iterable[str]) -> str:
-    """64 hex digits over all that shapes the pixels of these names: levels, operation, version, scaling."""
+    """64 hex digits over everything that determines these distortions' pixels: levels, operation, scaling."""
     parts = []
     for name in sorted(set(names)):
         entry = resolve(name)
@@ -178,31 +178,31 @@ def catalog_digest(names: Iterable[str]) -> str:
     return content_key("distortions", parts)
 
 
-def build_registry(catalogue: Mapping[str, Any], calibrated: Mapping[str, Any]) -> Registry:
+def build_registry(table: Mapping[str, Any], calibrated: Mapping[str, Any]) -> Registry:
     """The registry from the two data files' contents.
 
-    Raises ValueError for a name or alias that is given twice, an unknown operation or parameter, or a wrong
-    number of levels.
+    Raises ValueError for a duplicate name or alias, an unknown operation or parameter, or a wrong number of
+    levels.
     """
     entries: dict[str, Entry] = {}
     aliases: dict[str, Entry] = {}
-    for item in catalogue["entries"]:
+    for item in table["entries"]:
         entry = _entry(item, calibrated.get(item["name"]))
         for name in (entry.name, *entry.aliases):
             if name in entries or name in aliases:
-                raise ValueError(f"the distortion name {name!r} is given twice")
+                raise ValueError(f"duplicate distortion name {name!r}")
             if name == entry.name:
                 entries[name] = entry
             else:
                 aliases[name] = replace(entry, tables=(entry.aliases[name],), alias=name)
-    strangers = sorted(set(calibrated) - set(entries))
-    if strangers:
-        raise ValueError(f"levels are given for unknown distortions: {', '.join(strangers)}")
+    unknown = sorted(set(calibrated) - set(entries))
+    if unknown:
+        raise ValueError(f"levels.yaml has unknown distortions: {', '.join(unknown)}")
     by_level = {}
-    for alias, table in catalogue.get("by_level", {}).items():
+    for alias, scale in table.get("by_level", {}).items():
         if alias in entries or alias in aliases:
-            raise ValueError(f"the distortion name {alias!r} is given twice")
-        by_level[alias] = _parts(alias, table, entries)
+            raise ValueError(f"duplicate distortion name {alias!r}")
+        by_level[alias] = _parts(alias, scale, entries)
     return Registry(entries, aliases, by_level)
 
 
@@ -211,11 +211,11 @@ def _parts(alias: str, table: Mapping[str, Any], entries: Mapping[str, Entry]) -
     found: dict[int, Entry] = {}
     for name, part in table["parts"].items():
         if name not in entries:
-            raise ValueError(f"{alias}: no distortion is called {name!r}")
+            raise ValueError(f"{alias}: unknown distortion {name!r}")
         columns = {parameter: values for parameter, values in part.items() if parameter != "levels"}
         given = _rows(alias, columns, len(part["levels"]))
         if set(given[0]) != set(entries[name].tables[0].parameters[0]):
-            raise ValueError(f"{alias}: its levels of {name} name other parameters than the entry's own")
+            raise ValueError(f"{alias}: its levels of {name} have other parameters than the entry")
         rows: list[Parameters] = [{} for _ in LEVELS]
         for level, row in zip(part["levels"], given, strict=True):
             rows[level - 1] = row
@@ -229,7 +229,7 @@ def _parts(alias: str, table: Mapping[str, Any], entries: Mapping[str, Entry]) -
 def _entry(item: Mapping[str, Any], calibrated: Mapping[int, Any] | None) -> Entry:
     name = item["name"]
     if item["operation"] not in OPERATIONS:
-        raise ValueError(f"{name}: no operation is called {item['operation']!r}")
+        raise ValueError(f"{name}: unknown operation {item['operation']!r}")
     aliases = {}
     tables: tuple[Levels, ...]
     for alias, table in item.get("peers", {}).items():
@@ -243,7 +243,7 @@ def _entry(item: Mapping[str, Any], calibrated: Mapping[int, Any] | None) -> Ent
         tables = (Levels(PATH_SIDE, tuple(path_parameters(path, level / 5) for level in LEVELS)),)
     known = {tuple(sorted(p)) for table in (*tables, *aliases.values()) for p in table.parameters}
     if len(known) != 1:
-        raise ValueError(f"{name}: its level tables name different parameters: {sorted(known)}")
+        raise ValueError(f"{name}: its level tables have different parameters: {sorted(known)}")
     return Entry(
         name=name,
         category=item["category"],
@@ -279,11 +279,11 @@ def _rows(name: str, columns: Mapping[str, Any], count: int) -> list[Parameters]
 
 @lru_cache(maxsize=1)
 def _registry() -> Registry:
-    return build_registry(read_table("catalogue.yaml"), read_table("levels.yaml"))
+    return build_registry(read_table("catalog.yaml"), read_table("levels.yaml"))
 
 
 def read_table(name: str) -> dict[str, Any]:
-    """One of this package's data files."""
+    """Load one of this package's YAML data files."""
     text = (Path(__file__).parent / name).read_text(encoding="utf-8")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     data = yaml.load(text, Loader=loader)

@@ -1,4 +1,4 @@
-"""Saturation: the distance of R, G and B to HSV's value or to luma, scaled."""
+"""Saturation: the distance of R, G and B from HSV's value or from luma, scaled."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _LUMA = np.array([[0.299, 0.587, 0.114]], np.float32)
 def saturate_hsv(pixels: Image, frame: Frame, scale: float, lift: float) -> Image:
     """HSV's saturation times `scale` plus `lift`, at most 1; value and hue stay.
 
-    A negative saturation turns hues into their opposites. Grey has no hue: with a lift it becomes red.
+    A negative saturation inverts hues. Gray has no hue: with a lift it becomes red.
     """
     del frame
     red, green, blue = cv2.split(pixels)
     value = cv2.max(cv2.max(red, green), blue)
     if scale <= 1 and lift == 0:
-        grey = cv2.cvtColor(value, cv2.COLOR_GRAY2RGB)
-        return np.asarray(cv2.addWeighted(pixels, scale, grey, 1 - scale, 0), dtype=np.uint8)
+        gray = cv2.cvtColor(value, cv2.COLOR_GRAY2RGB)
+        return np.asarray(cv2.addWeighted(pixels, scale, gray, 1 - scale, 0), dtype=np.uint8)
     least = cv2.min(cv2.min(red, green), blue)
     # The most that a channel's distance to the value can grow: until the least channel is 0.
     most = cv2.divide(value, cv2.subtract(value, least), dtype=cv2.CV_32F)
@@ -34,10 +34,10 @@ def saturate_hsv(pixels: Image, frame: Frame, scale: float, lift: float) -> Imag
         away = cv2.multiply(cv2.subtract(value, plane), gain, dtype=cv2.CV_8U)
         planes.append(cv2.subtract(value, away))
     if lift > 0:
-        grey = cv2.compare(value, least, cv2.CMP_EQ)
+        gray = cv2.compare(value, least, cv2.CMP_EQ)
         paled = cv2.convertScaleAbs(value, alpha=1 - min(lift, 1))
         for plane in planes[1:]:
-            cv2.copyTo(paled, grey, plane)
+            cv2.copyTo(paled, gray, plane)
     return np.asarray(cv2.merge(planes), dtype=np.uint8)
 
 

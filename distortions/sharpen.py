@@ -1,4 +1,4 @@
-"""Oversharpening: an unsharp mask far too strong."""
+"""Oversharpening: a much too strong unsharp mask."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Brightness and contrast: curves on values, as look-up tables."""
+"""Brightness and contrast: curves on values, as lookup tables."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def gamma_rgb(pixels: Image, frame: Frame, gamma: float) -> Image:
 def shift_hsv(pixels: Image, frame: Frame, shift: float, ceiling: float) -> Image:
     """Add `shift` to HSV's value, at most up to `ceiling`; hue and saturation stay until a channel clips.
 
-    A ceiling of 1 keeps hues; one of 2 lets the largest channel clip and so washes bright colours out.
+    A ceiling of 1 keeps hues; a ceiling of 2 lets the largest channel clip, which washes out bright colors.
     """
     del frame
     return _value_curve(pixels, np.minimum(_VALUES + shift, ceiling))
@@ -61,7 +61,7 @@ def bend(pixels: Image, frame: Frame, amount: float, lab: float) -> Image:
 def contrast_curve(pixels: Image, frame: Frame, amount: float) -> Image:
     """A cubic spline through (.3, .25 - amount / 4), (.5, .5) and (.7, .75 + amount / 4), 0 and 1, clipped.
 
-    An amount of -0.2 changes nothing; more strengthens contrast, less weakens it.
+    An amount of -0.2 changes nothing; a larger one strengthens contrast, a smaller one weakens it.
     """
     del frame
     return _lookup(pixels, _contrast_values(amount))
@@ -107,25 +107,25 @@ def contrast_stretch(pixels: Image, frame: Frame, power: float, pivot: str) -> I
 
 
 def _logit(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """log(v / (1 - v)) with v kept 1/1000 off 0 and 1."""
+    """log(v / (1 - v)) with v clipped to 1/1000 from 0 and 1."""
     inner = np.clip(values, 0.001, 0.999)
     return np.asarray(np.log(inner / (1 - inner)), dtype=np.float64)
 
 
 def _lookup(pixels: Image, curve: NDArray[np.float64]) -> Image:
     table = np.clip(np.rint(curve * 255), 0, 255).astype(np.uint8)
-    return translated(pixels, table)
+    return apply_table(pixels, table)
 
 
-def translated(pixels: Image, table: NDArray[np.uint8]) -> Image:
-    """Every value through one table of 256 bytes; StringZilla's SIMD does it in a fifth of cv2.LUT's time."""
+def apply_table(pixels: Image, table: NDArray[np.uint8]) -> Image:
+    """Map every value through a table of 256 bytes; StringZilla's SIMD takes a fifth of cv2.LUT's time."""
     out = pixels.copy()
     stringzilla.translate(out.reshape(-1).data, table.data, inplace=True)
     return out
 
 
 def _value_curve(pixels: Image, curve: NDArray[np.float64]) -> Image:
-    """Map HSV's value through `curve`: all channels times curve(v) / v; black becomes grey of curve(0)."""
+    """Map HSV's value through `curve`: all channels times curve(v) / v; black becomes gray of curve(0)."""
     red, green, blue = cv2.split(pixels)
     value = np.asarray(cv2.max(cv2.max(red, green), blue), dtype=np.uint8)
     gain = np.zeros(256, np.float32)
@@ -135,6 +135,6 @@ def _value_curve(pixels: Image, curve: NDArray[np.float64]) -> Image:
     if curve[0] > 0:
         floor = np.zeros(256, np.uint8)
         floor[0] = round(min(curve[0], 1.0) * 255)
-        black = translated(value, floor)
+        black = apply_table(value, floor)
         planes = [cv2.max(plane, black) for plane in planes]
     return np.asarray(cv2.merge(planes), dtype=np.uint8)

@@ -1,6 +1,6 @@
-"""Warps: every pixel takes its value from a little way off (pixel-wise jitter, elastic waves).
+"""Warps: every pixel takes its value from a short distance away (pixel-wise jitter, elastic waves).
 
-All lengths are in pixels of the picture at hand.
+All lengths are in pixels of the given picture.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _SIDE_LIMIT = 32_766
 
 
 def jitter(pixels: Image, frame: Frame, amount: float, grain: float, passes: float) -> Image:
-    """Every grain of pixels looks up its value at a normal displacement of its own, `passes` times over.
+    """Each grain of pixels takes its value from its own normal displacement, repeated `passes` times.
 
     `amount` is the displacement's standard deviation on each axis, `grain` as in `random_fields.normal`.
     """
     out = pixels
     for number in range(max(1, round(passes))):
         field = random_fields.normal(frame, f"displacement-{number}", 2, grain)
-        out = _displaced(out, np.clip(field, -_LIMIT, _LIMIT) * np.float32(amount))
+        out = _displace(out, np.clip(field, -_LIMIT, _LIMIT) * np.float32(amount))
     return out
 
 
@@ -39,13 +39,13 @@ def jitter_padding(frame: Frame, amount: float, grain: float, passes: float) -> 
 
 
 def elastic(pixels: Image, frame: Frame, amount: float, smooth: float) -> Image:
-    """The picture pulled about by a displacement that varies smoothly.
+    """The picture warped by a smoothly varying displacement.
 
-    `amount` is its standard deviation on each axis, `smooth` the sigma of the Gaussian that made it from
-    white noise.
+    `amount` is its standard deviation on each axis, `smooth` the sigma of the Gaussian that it was
+    made with from white noise.
     """
     field = random_fields.smooth(frame, "displacement", 2, smooth)
-    return _displaced(pixels, np.clip(field, -_LIMIT, _LIMIT) * np.float32(amount))
+    return _displace(pixels, np.clip(field, -_LIMIT, _LIMIT) * np.float32(amount))
 
 
 def elastic_padding(frame: Frame, amount: float, smooth: float) -> int:
@@ -62,7 +62,7 @@ def remap(source: Image, rows: NDArray[Any], columns: NDArray[Any]) -> Image:
     return np.asarray(looked_up, dtype=np.uint8)
 
 
-def _displaced(pixels: Image, field: NDArray[np.float32]) -> Image:
+def _displace(pixels: Image, field: NDArray[np.float32]) -> Image:
     height, width = pixels.shape[:2]
     rows = field[:, :, 0] + np.arange(height, dtype=np.float32)[:, None]
     columns = field[:, :, 1] + np.arange(width, dtype=np.float32)[None, :]

@@ -1,7 +1,7 @@
-"""Weather before the camera: fog, snow, frost on the pane, drops of water and of mud.
+"""Weather in front of the camera: fog, snow, frost on the glass, drops of water and mud.
 
 After ImageNet-C (Hendrycks and Dietterich, 2019). All lengths are in pixels of the picture at hand. What
-falls where follows from the seed and the place in the picture: a crop gets what the whole picture gets there.
+falls where depends on the seed and the position in the picture: a crop gets what the whole picture gets.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FROST_FILES = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.
 _FLAKE_PARTS = 3
 _FLAKE_LIGHT, _FLAKE_LIFT = 1.5, 0.5
 _WATER, _MUD = (175 / 255, 238 / 255, 238 / 255), (63 / 255, 42 / 255, 20 / 255)
-# A drop is as bright as it gets this many `smooth` from its rim.
+# A drop reaches full brightness this many `smooth` from its rim.
 _DROP_DEPTH = 2.2
 _DROP_LIGHT = np.array([[-2, -1, 0], [-1, 0, 1], [0, 1, 2]], np.float32) / 12
 
@@ -34,7 +34,7 @@ _DROP_LIGHT = np.array([[-2, -1, 0], [-1, 0, 1], [0, 1, 2]], np.float32) / 12
 def fog(pixels: Image, frame: Frame, density: float, decay: float) -> Image:
     """A white veil, `density` thick where it is thickest, over the picture: (v + density f) / (1 + density).
 
-    f, 0 to 1, is a diamond-square fractal over the picture whose detail fades by `decay` squared an octave.
+    f, 0 to 1, is a diamond-square fractal over the picture whose detail fades by `decay` squared per octave.
     """
     cell = -(-max(frame.height, frame.width) // _FOG_CELLS)
     veil = plasma(frame.seed, decay)
@@ -43,7 +43,7 @@ def fog(pixels: Image, frame: Frame, density: float, decay: float) -> Image:
     rows = np.clip(np.arange(top - 1, bottom + 1), 0, _FOG_CELLS - 1)
     columns = np.clip(np.arange(left - 1, right + 1), 0, _FOG_CELLS - 1)
     part = veil[rows[:, None], columns[None, :]]
-    thick = random_fields.enlarged(part, cell, frame, (top - 1) * cell, (left - 1) * cell)
+    thick = random_fields.enlarge(part, cell, frame, (top - 1) * cell, (left - 1) * cell)
     layer = cv2.cvtColor(thick, cv2.COLOR_GRAY2RGB)
     share = density / (1 + density)
     foggy = cv2.addWeighted(pixels.astype(np.float32), 1 - share, layer, 255 * share, 0, dtype=cv2.CV_8U)
@@ -63,11 +63,11 @@ def plasma(seed: int, decay: float) -> NDArray[np.float32]:
         half = step // 2
         corners = heights[::step, ::step]
         across = corners + np.roll(corners, -1, axis=1)
-        centres = (across + np.roll(across, -1, axis=0)) / 4 + random.uniform(-height, height, corners.shape)
-        heights[half::step, half::step] = centres
-        along = corners + np.roll(corners, -1, axis=1) + centres + np.roll(centres, 1, axis=0)
+        centers = (across + np.roll(across, -1, axis=0)) / 4 + random.uniform(-height, height, corners.shape)
+        heights[half::step, half::step] = centers
+        along = corners + np.roll(corners, -1, axis=1) + centers + np.roll(centers, 1, axis=0)
         heights[::step, half::step] = along / 4 + random.uniform(-height, height, corners.shape)
-        down = corners + np.roll(corners, -1, axis=0) + centres + np.roll(centres, 1, axis=1)
+        down = corners + np.roll(corners, -1, axis=0) + centers + np.roll(centers, 1, axis=1)
         heights[half::step, ::step] = down / 4 + random.uniform(-height, height, corners.shape)
         step, height = half, height / decay**2
     heights -= heights.min()
@@ -79,16 +79,16 @@ def plasma(seed: int, decay: float) -> NDArray[np.float32]:
 def frost(pixels: Image, frame: Frame, picture: float, ice: float, scale: float) -> Image:
     """`picture` times the picture plus `ice` times a photograph of frost, enlarged `scale` times.
 
-    One of the six photographs that the package imagecorruptions ships, at a drawn place; within its edges
-    where the picture fits, else mirrored beyond them.
+    One of the six photographs that the package imagecorruptions ships, at a random position: within its edges
+    if the picture fits, else mirrored beyond them.
     """
     random = rng(frame.seed, "frost")
     texture = _frost_texture(int(random.integers(len(_FROST_FILES))))
     sides = np.array(texture.shape[:2])
     room = sides - np.array([frame.height, frame.width]) / scale
     start = random.uniform(0, 1, 2) * np.where(room > 0, room, sides)
-    rows = _folded((np.arange(frame.top, frame.bottom) + 0.5) / scale - 0.5 + start[0], texture.shape[0])
-    columns = _folded((np.arange(frame.left, frame.right) + 0.5) / scale - 0.5 + start[1], texture.shape[1])
+    rows = _mirror((np.arange(frame.top, frame.bottom) + 0.5) / scale - 0.5 + start[0], texture.shape[0])
+    columns = _mirror((np.arange(frame.left, frame.right) + 0.5) / scale - 0.5 + start[1], texture.shape[1])
     shape = (len(rows), len(columns))
     grid = [np.ascontiguousarray(np.broadcast_to(a, shape)) for a in (rows[:, None], columns[None, :])]
     layer = warp.remap(texture, grid[0], grid[1])
@@ -106,11 +106,11 @@ def snow(
     fade: float,
     kept: float,
 ) -> Image:
-    """Flakes of `size` pixels drawn out by the wind, over a picture paled by the snow in the air.
+    """Flakes of `size` pixels streaked by the wind, over a picture paled by the snow in the air.
 
-    Flakes are normal noise (`mean`, `deviation`) above `threshold`, blurred along a drawn direction over
+    Flakes are normal noise (`mean`, `deviation`) above `threshold`, blurred along a random direction over
     2 `length` pixels with weights that fade as a Gaussian of `fade` pixels; two such layers lie on the
-    picture. `kept` is the picture's share against a brightened grey.
+    picture. `kept` is the picture's share relative to a brightened gray version.
     """
     step = max(1, int(size / _FLAKE_PARTS))
     cell = max(1, round(size / step))
@@ -129,9 +129,9 @@ def snow(
     blown = np.asarray(cv2.filter2D(flakes, cv2.CV_32F, kernel, borderType=cv2.BORDER_REPLICATE), np.float32)
     top = (frame.top // (cell * step) - apron) * cell * step
     left = (frame.left // (cell * step) - apron) * cell * step
-    white = random_fields.enlarged(blown, step, frame, top, left) * 255
-    grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.float32)
-    pale = cv2.cvtColor(grey * _FLAKE_LIGHT + 255 * _FLAKE_LIFT, cv2.COLOR_GRAY2RGB)
+    white = random_fields.enlarge(blown, step, frame, top, left) * 255
+    gray = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.float32)
+    pale = cv2.cvtColor(gray * _FLAKE_LIGHT + 255 * _FLAKE_LIFT, cv2.COLOR_GRAY2RGB)
     picture = pixels.astype(np.float32)
     paled = cv2.addWeighted(picture, kept, cv2.max(picture, pale), 1 - kept, 0)
     return np.asarray(cv2.add(paled, cv2.cvtColor(white, cv2.COLOR_GRAY2RGB), dtype=cv2.CV_8U), np.uint8)
@@ -144,7 +144,7 @@ def water(pixels: Image, frame: Frame, smooth: float, level: float, strength: fl
     """
     depth_range = max(1.0, _DROP_DEPTH * smooth)
     pad = math.ceil(depth_range) + 2
-    grown = frame.grown(pad)
+    grown = frame.grow(pad)
     inside = (random_fields.smooth(grown, "drops", 1, smooth)[:, :, 0] > level).astype(np.uint8)
     distance = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_5)
     depth = np.minimum(distance / np.float32(depth_range), 1)
@@ -160,10 +160,10 @@ def water(pixels: Image, frame: Frame, smooth: float, level: float, strength: fl
 def mud(pixels: Image, frame: Frame, smooth: float, level: float, edge: float) -> Image:
     """Opaque brown mud where a field smoothed by `smooth` pixels lies above `level` deviations.
 
-    Splashes are blurred by `edge` pixels and cut where less than four fifths is left.
+    Splashes are blurred by `edge` pixels and cut off below four fifths.
     """
     pad = blur.smooth_reach(edge) + 1
-    grown = frame.grown(pad)
+    grown = frame.grow(pad)
     covered = (random_fields.smooth(grown, "drops", 1, smooth)[:, :, 0] > level).astype(np.float32)
     size = 2 * blur.smooth_reach(edge) + 1
     soft = cv2.GaussianBlur(covered, (size, size), edge, borderType=cv2.BORDER_REPLICATE)
@@ -185,18 +185,18 @@ def _snow_taps(
 
 @lru_cache(maxsize=len(_FROST_FILES))
 def _frost_texture(index: int) -> Image:
-    """A photograph of frost, RGB. Found without importing its package, whose module needs pkg_resources."""
-    found = find_spec("imagecorruptions")
-    if found is None or found.origin is None:
+    """A photograph of frost, RGB. Found without importing its package, because that needs pkg_resources."""
+    spec = find_spec("imagecorruptions")
+    if spec is None or spec.origin is None:
         raise ModuleNotFoundError("frost needs the photographs of the package imagecorruptions; install it")
-    path = Path(found.origin).parent / "frost" / _FROST_FILES[index]
+    path = Path(spec.origin).parent / "frost" / _FROST_FILES[index]
     texture = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
     if texture is None:
-        raise ValueError(f"{path} isn't a picture OpenCV can read; install imagecorruptions again")
+        raise ValueError(f"{path} isn't a picture that OpenCV can read; reinstall imagecorruptions")
     return np.asarray(cv2.cvtColor(texture, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
-def _folded(positions: NDArray[np.float64], length: int) -> NDArray[np.float32]:
+def _mirror(positions: NDArray[np.float64], length: int) -> NDArray[np.float32]:
     """Positions mirrored at the edges of `length` pixels until they lie within."""
     turned = np.mod(positions + 0.5, 2 * length)
     return np.asarray(np.minimum(turned, 2 * length - turned) - 0.5, np.float32)

@@ -13,7 +13,7 @@ from inference.grounded_answer import Axis, Grounding, Picture, Result, Segmente
 from inference.panels import MARKS, Panel
 from schemas.drawing.lettering import typeface
 from schemas.drawing.outlines import outline, spot
-from schemas.drawing.text_column import DARK, INK, MUTED, PAPER, WHITE, Colour
+from schemas.drawing.text_column import DARK, INK, MUTED, PAPER, WHITE, Color
 from schemas.masks import BoolMask
 
 WIDTH, HEIGHT = 820, 1000
@@ -83,7 +83,7 @@ def fitted(picture: Picture) -> tuple[Picture, float]:
     return np.array(cv2.resize(picture, size, interpolation=how), np.uint8), scale
 
 
-def _tint(out: Picture, mask: BoolMask, colour: Colour) -> None:
+def _tint(out: Picture, mask: BoolMask, colour: Color) -> None:
     size = (out.shape[1], out.shape[0])
     share = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)[..., None] * _TINT
     out[:] = np.round(out * (1 - share) + np.array(colour, np.float32) * share).astype(np.uint8)
@@ -93,7 +93,7 @@ def _rings(mask: BoolMask, scale: float) -> list[NDArray[np.float64]]:
     return outline(mask, scale) if mask.any() else []
 
 
-def _ring(out: Picture, mask: BoolMask, scale: float, colour: Colour) -> None:
+def _ring(out: Picture, mask: BoolMask, scale: float, colour: Color) -> None:
     points = [np.round(ring * 2**_SMOOTH).astype(np.int32) for ring in _rings(mask, scale)]
     for stroke, thickness in ((DARK, 7), (colour, 4)):
         cv2.polylines(out, points, True, stroke, thickness, cv2.LINE_AA, _SMOOTH)
@@ -124,7 +124,7 @@ def _thirds(draw: ImageDraw.ImageDraw, size: tuple[int, int]) -> None:
             draw.line(list(ends), fill=(255, 255, 255, 110), width=1)
 
 
-def _points(draw: ImageDraw.ImageDraw, size: tuple[int, int], grounding: Grounding, colour: Colour) -> None:
+def _points(draw: ImageDraw.ImageDraw, size: tuple[int, int], grounding: Grounding, colour: Color) -> None:
     for x, y in grounding.points:
         a, b = float(x) * size[0], float(y) * size[1]
         a, b = min(max(a, 9), size[0] - 9), min(max(b, 9), size[1] - 9)
@@ -176,7 +176,7 @@ def _panel(result: Result) -> Picture:
     if took:
         pen.space(4)
         pen.line(took, 12, MUTED)
-    return pen.done()
+    return pen.to_array()
 
 
 def _key(pen: Panel, k: int, grounding: Grounding, segmented: Segmented | None, text: str) -> None:

@@ -16,7 +16,7 @@ from schemas.model_files import (
     load_adapter,
     load_processor,
     load_vision_language_model,
-    reason_of,
+    summarize_error,
 )
 
 _MOST_JSON = 10_000_000
@@ -67,7 +67,7 @@ def _device(device: str) -> str:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {device!r}: {reason_of(error)}; give cpu or cuda") from error
+        raise InputError(f"device {device!r}: {summarize_error(error)}; give cpu or cuda") from error
     return device
 
 
@@ -95,7 +95,9 @@ def base_of(folder: Path) -> tuple[str, str | None]:
         if not isinstance(name, str) or not name or not isinstance(revision, str | None):
             raise ValueError("the base is no name")
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise InputError(f"{source}: doesn't name the adapter's base model: {reason_of(error)}") from error
+        raise InputError(
+            f"{source}: doesn't name the adapter's base model: {summarize_error(error)}"
+        ) from error
     return name, revision
 
 

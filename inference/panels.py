@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from PIL import ImageFont
 
 from schemas.drawing.lettering import typeface, wrap
-from schemas.drawing.text_column import ACCENT, DARK, INK, LINE, MUTED, PAPER, Colour, Column, step
-from schemas.foreign_text import visible
+from schemas.drawing.text_column import ACCENT, DARK, INK, LINE, MUTED, PAPER, Color, Column, step
+from schemas.foreign_text import escape_hidden
 
-MARKS: tuple[Colour, ...] = (
+MARKS: tuple[Color, ...] = (
     (255, 210, 31), (90, 200, 250), (255, 128, 171), (120, 220, 120), (255, 159, 64), (190, 150, 255),
 )  # fmt: skip
 """The colours of groundings, in order: light, so that dark text is read on them, and told apart when colours
@@ -26,7 +26,7 @@ class Panel(Column):
 
     def asked(self, text: str) -> None:
         """The question."""
-        self.bubble(text, asked=True, gap=12)
+        self.bubble(text, is_question=True, gap=12)
 
     def answered(self, text: str, spans: Sequence[tuple[int, int]]) -> None:
         """The answer, in a bubble at the left; each span of its characters is marked in its own colour."""
@@ -34,7 +34,7 @@ class Panel(Column):
         lines = _marked_lines(text, spans, letters, self.width - 68)
         wide = max([round(sum(letters.getlength(part) for part, _ in line)) for line in lines] + [24]) + 28
         high = len(lines) * step(16) + 20
-        self.need(high + 18)
+        self.ensure_room(high + 18)
         box = (0, self.y, wide, self.y + high)
         self.draw.rounded_rectangle(box, 12, outline=ACCENT, width=2)
         for k, line in enumerate(lines):
@@ -54,7 +54,7 @@ class Panel(Column):
         titles = wrap(title, typeface(15, bold=True), self.width - indent - 34)
         small = [part for line in lines for part in wrap(line, typeface(13), self.width - indent)]
         high = max(3 * _CELL + 2, len(titles) * step(15) + 4 + len(small) * step(13))
-        self.need(high + 18)
+        self.ensure_room(high + 18)
         self._map(cells, MARKS[k % len(MARKS)])
         x, y = indent, self.y
         self.draw.ellipse((x, y, x + 24, y + 24), fill=MARKS[k % len(MARKS)], outline=DARK, width=2)
@@ -68,7 +68,7 @@ class Panel(Column):
             self.draw.text((indent, y + row * step(13)), line, font=typeface(13), fill=MUTED)
         self.y += high + 18
 
-    def _map(self, cells: NDArray[np.float64], colour: Colour) -> None:
+    def _map(self, cells: NDArray[np.float64], colour: Color) -> None:
         """Nine cells with their percentages, the fuller the likelier."""
         most = max(float(cells.max()), 1e-9)
         for row in range(3):
@@ -86,7 +86,7 @@ class Panel(Column):
         self.draw.rectangle(box, outline=MUTED, width=1)
 
 
-def _mixed(first: Colour, second: Colour, share: float) -> Colour:
+def _mixed(first: Color, second: Color, share: float) -> Color:
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
     return red, green, blue
 
@@ -126,7 +126,7 @@ def _words(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[str, int |
     kind = ""
     for letter, mark in zip(text, owner, strict=True):
         now = "\n" if letter == "\n" else " " if letter.isspace() else "w"
-        shown = letter if now == "\n" else " " if now == " " else visible(letter)
+        shown = letter if now == "\n" else " " if now == " " else escape_hidden(letter)
         if parts and now == kind != "\n" and parts[-1][1] == mark:
             parts[-1] = (parts[-1][0] + shown, mark)
         else:

@@ -115,7 +115,7 @@ def to_table(rows: Sequence[tuple[Row, Sequence[bytes]]]) -> pa.Table:
 
 
 def row_from_arrow(values: dict[str, Any]) -> Row:
-    """A row from `pa.Table.to_pylist()`, pictures left out. Raises pydantic's ValidationError."""
+    """A row from `pa.Table.to_pylist()`, without its pictures. Raises pydantic's ValidationError."""
     return Row.model_validate({name: values[name] for name in TEXT_COLUMNS})
 
 

@@ -17,7 +17,7 @@ from schemas.arrow import ROW_SCHEMA, TEXT_COLUMNS, row_from_arrow, to_table
 from schemas.errors import InputError
 from schemas.hashing import content_key
 from schemas.records import Quarantined, Record, Row
-from schemas.row_group_writer import RowGroups
+from schemas.row_group_writer import RowGroupBuffer
 
 DATASET_FORMAT = 1
 MANIFEST = "manifest.json"
@@ -33,8 +33,10 @@ class FileEntry(Record):
 
 
 class KeptOut(Record):
-    """A picture of ours or of another dataset that isn't in the dataset: it is, or shows, `picture` of an
-    evaluation set. `how` is "exact" or "near"; `pixels` the hash of the removed picture's pixels, if known.
+    """A picture left out of the dataset, whether built here or merged, because it is, or nearly is, `picture`
+    of an evaluation set.
+
+    `how` is "exact" or "near"; `pixels` is the hash of the removed picture's pixels, if known.
     """
 
     source: str
@@ -52,9 +54,9 @@ class KeptOut(Record):
 class DatasetManifest(Record):
     """manifest.json: what a dataset is, what it was made from, and every file's hash. Written last.
 
-    `sources` and `licenses` count rows; `merged` what merging did, by words; `kept_out` lists what was
-    removed because an evaluation set has it.
-    `facts` are what else the report tells of the build: inputs, runner, workers, counts, duplicates.
+    `sources` and `licenses` count rows; `merged` counts what merging did, by description; `kept_out` lists
+    the pictures removed because an evaluation set contains them. `facts` are the other things the report
+    says about the build: inputs, runner, workers, counts, duplicates.
     """
 
     format: int
@@ -90,26 +92,26 @@ def load_manifest(folder: Path) -> DatasetManifest:
         advice = "give the folder that `build` printed"
         raise InputError(f"{folder}: not a dataset (no {MANIFEST}); {advice}") from error
     except OSError as error:
-        raise InputError(f"{path}: can't be read: {error.strerror}; give a dataset's folder") from error
+        raise InputError(f"{path}: can't be read: {error.strerror}; give a dataset folder") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON that can be read ({error}); build the dataset again") from error
+        raise InputError(f"{path}: invalid JSON ({error}); build the dataset again") from error
     found = data.get("format") if isinstance(data, dict) else None
     if found != DATASET_FORMAT:
-        raise InputError(f"{path}: dataset format {found!r}, this version reads {DATASET_FORMAT}")
+        raise InputError(f"{path}: dataset format {found!r}; this version reads {DATASET_FORMAT}")
     try:
         return DatasetManifest.model_validate(data)
     except ValidationError as error:
-        raise InputError(f"{path}: not a dataset's manifest: {first_problem(error)}") from error
+        raise InputError(f"{path}: not a dataset manifest: {first_problem(error)}") from error
 
 
 def first_problem(error: ValidationError) -> str:
-    """The first of a record's problems: its place and what is wrong."""
+    """The first validation error of a record: where it is and what is wrong."""
     first = error.errors(include_url=False, include_input=False)[0]
     return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
-def inside(folder: Path, name: str) -> Path | None:
-    """The path of a dataset's file, or None for a name that leads out of it ("..", "/", a link)."""
+def resolve_inside(folder: Path, name: str) -> Path | None:
+    """The path of a dataset's file, or None for a name that leads outside the folder ("..", "/", a link)."""
     try:
         path = folder / name
         return path if path.resolve().is_relative_to(folder.resolve()) else None
@@ -118,23 +120,23 @@ def inside(folder: Path, name: str) -> Path | None:
 
 
 def data_files(folder: Path) -> list[Path]:
-    """The dataset's row files in order, as its manifest names them. Raises InputError for one elsewhere."""
+    """The dataset's row files in the manifest's order. Raises InputError for a file outside the folder."""
     paths = []
     for name, entry in sorted(load_manifest(folder).files.items()):
         if entry.split is not None:
-            path = inside(folder, name)
+            path = resolve_inside(folder, name)
             if path is None:
                 raise InputError(
-                    f"{folder / MANIFEST}: names {name!r}, which is outside; don't trust this dataset"
+                    f"{folder / MANIFEST}: {name!r} is outside the folder; don't trust this dataset"
                 )
             paths.append(path)
     return paths
 
 
 def split_files(folder: Path, split: str | None) -> list[tuple[Path, FileEntry]]:
-    """The row files of a split, or of all for None, with what the manifest says of each.
+    """The row files of a split (None: of all splits), each with its manifest entry.
 
-    Raises InputError when there is none, or as `data_files`.
+    Raises InputError when there is none, and whenever `data_files` does.
     """
     entries = load_manifest(folder).files
     listed = [(path, entries[path.relative_to(folder).as_posix()]) for path in data_files(folder)]
@@ -146,12 +148,12 @@ def split_files(folder: Path, split: str | None) -> list[tuple[Path, FileEntry]]
 
 
 class RowWriter:
-    """Writes rows of `ROW_SCHEMA` to one Parquet file: pictures as they are, the rest zstd.
+    """Writes rows of `ROW_SCHEMA` to one Parquet file: pictures uncompressed, the rest with zstd.
 
-    A row group holds at most `rows_per_group` rows and `group_bytes` bytes of pictures, at least one row; a
-    picture that several of its rows share counts for each, as readers unpack it, but is stored once (the
-    column's dictionary). Rows are shuffled within their row group, so that those of one picture, added one
-    after another, aren't neighbours.
+    A row group holds at least one row, and at most `rows_per_group` rows and `group_bytes` bytes of pictures.
+    A picture that several of its rows share counts once for each row, because readers unpack it, but is
+    stored once (in the column's dictionary). Rows are shuffled within their row group, so that the rows of
+    one picture, which are added one after another, aren't neighbors.
     """
 
     def __init__(self, path: Path, rows_per_group: int, group_bytes: int) -> None:
@@ -166,7 +168,7 @@ class RowWriter:
             write_page_index=True,
             write_statistics=[leaf for leaf in _leaves() if leaf != PICTURE_LEAF],
         )
-        self._groups = RowGroups(path, parquet, _shuffled_table)
+        self._groups = RowGroupBuffer(path, parquet, _shuffled_table)
 
     def add(self, row: Row, pictures: Sequence[bytes]) -> None:
         size = sum(map(len, pictures))
@@ -191,7 +193,7 @@ def _shuffled_table(rows: Sequence[tuple[Row, Sequence[bytes]]]) -> pa.Table:
 
 PICTURE_LEAF = "images.list.element.bytes"
 _MAX_DICTIONARY = 2_000_000_000
-"""Above this a column's dictionary would be left in favour of plain values; no row group reaches it."""
+"""Above this a column's dictionary would be dropped in favor of plain values; none gets that large."""
 
 
 def _leaves() -> list[str]:
@@ -213,41 +215,41 @@ def _leaves() -> list[str]:
 
 
 def row_count(path: Path) -> int:
-    """Rows of a Parquet file, by its footer. Raises InputError when it can't be read."""
-    with named_read_errors(path):
+    """The number of rows of a Parquet file, from its footer. Raises InputError when it can't be read."""
+    with wrap_read_errors(path):
         return int(pq.read_metadata(path).num_rows)
 
 
 def has_row_schema(path: Path) -> bool:
     """Whether a Parquet file has a row's columns and metadata. Raises InputError when it can't be read."""
-    with named_read_errors(path):
+    with wrap_read_errors(path):
         schema = pq.read_schema(path)
     described = (schema.metadata or {}).get(b"huggingface")
     return bool(schema.equals(ROW_SCHEMA)) and described == ROW_SCHEMA.metadata[b"huggingface"]
 
 
 def raw_rows(path: Path, pictures: bool) -> Iterator[dict[str, Any]]:
-    """The rows of one Parquet file as plain values, a row group at a time; `images` only when asked for.
+    """The rows of one Parquet file as plain values, a row group at a time; `images` only with `pictures`.
 
     Raises InputError for a file that can't be read or has other columns.
     """
     columns = None if pictures else list(TEXT_COLUMNS)
-    with named_read_errors(path), pq.ParquetFile(path) as file:
+    with wrap_read_errors(path), pq.ParquetFile(path) as file:
         _check_columns(path, file)
         for group in range(file.num_row_groups):
             yield from file.read_row_group(group, columns=columns).to_pylist()
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """The rows of one Parquet file without pictures. Raises InputError as `raw_rows` and for a broken row."""
+    """The rows of one Parquet file without pictures. Raises InputError like `raw_rows` or for a bad row."""
     for values in raw_rows(path, pictures=False):
-        yield _parsed(path, values)
+        yield _parse_row(path, values)
 
 
 def rows_with_pictures(path: Path) -> Iterator[tuple[Row, list[bytes]]]:
-    """The rows of one Parquet file with their encoded pictures. Raises InputError as `read_rows`."""
+    """The rows of one Parquet file with their encoded pictures. Raises InputError like `read_rows`."""
     for values in raw_rows(path, pictures=True):
-        yield _parsed(path, values), _picture_bytes(path, values)
+        yield _parse_row(path, values), _picture_bytes(path, values)
 
 
 def find_rows(paths: Iterable[Path], row_ids: set[str]) -> dict[str, list[bytes]]:
@@ -259,50 +261,50 @@ def find_row(folder: Path, row_id: str) -> tuple[Row, list[bytes]]:
     """One row and its encoded pictures, by id. Raises InputError when the dataset has no such row."""
     for found in _with_pictures(data_files(folder), {row_id}):
         return found
-    raise InputError(f"{folder}: no row {row_id!r}; ids stand in the column 'id' and in the report's gallery")
+    raise InputError(f"{folder}: no row {row_id!r}; ids are in the column 'id' and in the report's gallery")
 
 
 def _with_pictures(paths: Iterable[Path], row_ids: set[str]) -> Iterator[tuple[Row, list[bytes]]]:
     for path in paths:
-        with named_read_errors(path), pq.ParquetFile(path) as file:
+        with wrap_read_errors(path), pq.ParquetFile(path) as file:
             _check_columns(path, file)
             for group in range(file.num_row_groups):
                 ids = file.read_row_group(group, columns=["id"])["id"].to_pylist()
-                wanted = [place for place, name in enumerate(ids) if name in row_ids]
+                wanted = [index for index, row_id in enumerate(ids) if row_id in row_ids]
                 if wanted:
                     for values in file.read_row_group(group).take(wanted).to_pylist():
-                        yield _parsed(path, values), _picture_bytes(path, values)
+                        yield _parse_row(path, values), _picture_bytes(path, values)
 
 
 def _check_columns(path: Path, file: pq.ParquetFile) -> None:
     if not file.schema_arrow.equals(ROW_SCHEMA):
-        raise InputError(f"{path}: its columns are not those of a row; `iqa-spider verify` says more")
+        raise InputError(f"{path}: its columns aren't those of a row; see `iqa-spider verify`")
 
 
-def _parsed(path: Path, values: dict[str, Any]) -> Row:
+def _parse_row(path: Path, values: dict[str, Any]) -> Row:
     try:
         return row_from_arrow(values)
     except ValidationError as error:
         what = f"row {values.get('id')} is not valid: {first_problem(error)}"
-        raise InputError(f"{path}: {what}; `iqa-spider verify` says more") from error
+        raise InputError(f"{path}: {what}; see `iqa-spider verify`") from error
 
 
 def _picture_bytes(path: Path, values: dict[str, Any]) -> list[bytes]:
     found = [image and image["bytes"] for image in values["images"] or []]
     if None in found:
         what = f"row {values['id']} has a picture without bytes"
-        raise InputError(f"{path}: {what}; `iqa-spider verify` says more")
+        raise InputError(f"{path}: {what}; see `iqa-spider verify`")
     return found
 
 
 @contextmanager
-def named_read_errors(path: Path) -> Iterator[None]:
+def wrap_read_errors(path: Path) -> Iterator[None]:
     """Turn what Parquet's reader raises for a missing or damaged file into one InputError line."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path}: can't be read: {first}; `iqa-spider verify` says more") from error
+        raise InputError(f"{path}: can't be read: {first}; see `iqa-spider verify`") from error
 
 
 QUARANTINE_SCHEMA = pa.schema(
@@ -313,30 +315,30 @@ RECIPE_SCHEMA = pa.schema([(name, pa.string()) for name in RECIPE_COLUMNS])
 
 
 def quarantine_bytes(entries: Sequence[Quarantined]) -> bytes:
-    """quarantine.parquet: one row a sample that failed."""
+    """The content of quarantine.parquet: one row for each sample that failed."""
     dumped = [entry.model_dump() for entry in entries]
     return _parquet_bytes(pa.Table.from_pylist(dumped, schema=QUARANTINE_SCHEMA))
 
 
 def read_quarantine(path: Path) -> list[Quarantined]:
     """The rows of a quarantine.parquet. Raises InputError when it can't be read or has other columns."""
-    with named_read_errors(path):
+    with wrap_read_errors(path):
         table = pq.read_table(path)
     if not table.schema.equals(QUARANTINE_SCHEMA):
-        raise InputError(f"{path}: its columns are not those of a quarantine; build the dataset again")
+        raise InputError(f"{path}: its columns aren't those of quarantine.parquet; build the dataset again")
     return [Quarantined.model_validate(entry) for entry in table.to_pylist()]
 
 
 def recipe_bytes(entries: Sequence[dict[str, str]]) -> bytes:
-    """recipes.parquet: for each row the source, the hash of the picture's pixels and the ops (JSON)."""
+    """The content of recipes.parquet: each row's photograph, pixel hash and operations (JSON)."""
     return _parquet_bytes(pa.Table.from_pylist(list(entries), schema=RECIPE_SCHEMA))
 
 
 def read_recipes(path: Path) -> Iterator[dict[str, str]]:
     """The rows of a recipes.parquet. Raises InputError when it can't be read or has other columns."""
-    with named_read_errors(path), pq.ParquetFile(path) as file:
+    with wrap_read_errors(path), pq.ParquetFile(path) as file:
         if not file.schema_arrow.equals(RECIPE_SCHEMA):
-            raise InputError(f"{path}: its columns are not those of recipes; build the dataset again")
+            raise InputError(f"{path}: its columns aren't those of recipes.parquet; build the dataset again")
         for batch in file.iter_batches(batch_size=1024):
             yield from batch.to_pylist()
 

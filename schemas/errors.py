@@ -1,4 +1,4 @@
-"""The errors a user meets: each carries one line that says what is wrong and what to do, and an exit code."""
+"""The errors users see: one line that says what is wrong and what to do, and an exit code."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class StoreError(BuildError):
 
 
 class SampleError(Exception):
-    """One sample can't be made: it goes to quarantine and the build goes on.
+    """One sample can't be made: it is quarantined and the build continues.
 
-    `reason` is a short stable slug that statistics count ("truncated", "too-many-pixels"); `detail` is for
-    people.
+    `reason` is a short stable slug that statistics count ("truncated", "too-many-pixels"); `detail`
+    is for people.
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:

@@ -1,4 +1,4 @@
-"""The results of an evaluation as Parquet: one row an item, with its labels and numbers as columns."""
+"""The results of an evaluation as Parquet: one row per item, with its labels and numbers as columns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from schemas.dataset import named_read_errors
+from schemas.dataset import wrap_read_errors
 from schemas.errors import InputError
 
 _HEAD = b"iqa-spider evaluation"
@@ -32,12 +32,12 @@ _LAST = (
     ("error", _STRING),
 )
 FIXED = tuple(name for name, _ in (*_FIRST, *_LAST))
-"""The columns that every table of results has."""
+"""The columns that every results table has."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """A table of results: `rows` as plain values, the names of its label and number columns, and its head."""
+    """A results table: its header, the names of its label and number columns, and `rows` as plain values."""
 
     head: dict[str, Any]
     labels: tuple[str, ...]
@@ -46,36 +46,38 @@ class Results:
 
 
 def results_bytes(results: Results) -> bytes:
-    """The Parquet file of a table of results. Raises ValueError for a column's name that is taken."""
+    """The Parquet file of a results table. Raises ValueError when two columns have the same name."""
     names = [*FIXED, *results.labels, *results.numbers]
     if len(set(names)) != len(names):
         raise ValueError(f"columns of the same name: {sorted(n for n in set(names) if names.count(n) > 1)}")
-    told = {"head": results.head, "labels": results.labels, "numbers": results.numbers}
+    described = {"head": results.head, "labels": results.labels, "numbers": results.numbers}
     fields = [
         *_FIRST,
         *((name, _STRING) for name in results.labels),
         *((name, _FLOAT) for name in results.numbers),
         *_LAST,
     ]
-    schema = pa.schema(fields, metadata={_HEAD: json.dumps(told).encode()})
+    schema = pa.schema(fields, metadata={_HEAD: json.dumps(described).encode()})
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(results.rows, schema=schema), sink, compression="zstd")
     return sink.getvalue()
 
 
 def read_results(path: Path, columns: Sequence[str] | None = None) -> Results:
-    """Read a table of results, or of its fixed columns only some (`columns`) and all labels and numbers.
+    """Read a results table; with `columns`, only these of the fixed columns, and all labels and numbers.
 
-    Raises InputError for a file that can't be read or isn't one.
+    Raises InputError for a file that can't be read or isn't a results table.
     """
-    with named_read_errors(path):
+    with wrap_read_errors(path):
         schema = pq.read_schema(path)
     try:
-        told: Mapping[str, Any] = json.loads((schema.metadata or {})[_HEAD])
-        labels, numbers = tuple(told["labels"]), tuple(told["numbers"])
-        head = dict(told["head"])
+        described: Mapping[str, Any] = json.loads((schema.metadata or {})[_HEAD])
+        labels, numbers = tuple(described["labels"]), tuple(described["numbers"])
+        head = dict(described["head"])
     except (KeyError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: not the results of an evaluation; give a folder of `evaluate`") from error
+        raise InputError(
+            f"{path}: not the results of an evaluation; give a folder that `evaluate` wrote"
+        ) from error
     kinds = {
         **dict(_FIRST),
         **dict(_LAST),
@@ -83,7 +85,7 @@ def read_results(path: Path, columns: Sequence[str] | None = None) -> Results:
         **dict.fromkeys(numbers, _FLOAT),
     }
     if {field.name: field.type for field in schema} != kinds:
-        raise InputError(f"{path}: its columns are not those of results; evaluate again")
+        raise InputError(f"{path}: its columns aren't those of a results table; evaluate again")
     wanted = None if columns is None else [*columns, *labels, *numbers]
-    with named_read_errors(path):
+    with wrap_read_errors(path):
         return Results(head, labels, numbers, pq.read_table(path, columns=wanted).to_pylist())

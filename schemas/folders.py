@@ -1,4 +1,4 @@
-"""Folders that appear whole: filled under another name, put on the disk, then renamed."""
+"""Folders that appear complete: filled under another name, synced to disk, then renamed."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from schemas.errors import InputError
-from schemas.store import fsync_folder, named_disk_errors
+from schemas.store import fsync_folder, wrap_disk_errors
 
 
 @contextmanager
 def staging_folder(out: Path) -> Iterator[Path]:
-    """An empty folder beside `out` to fill and give to `appear`; nothing of it is left after the block.
+    """An empty folder beside `out` to fill and give to `move_into_place`; nothing of it is left after the
+    block.
 
     Raises InputError when `out` exists.
     """
     if out.exists() or out.is_symlink():
-        raise InputError(f"{out}: exists already; give a folder that doesn't")
+        raise InputError(f"{out}: already exists; give a folder that doesn't")
     staging = out.with_name(f".{out.name}.unfinished")
-    with named_disk_errors(out.parent):
+    with wrap_disk_errors(out.parent):
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir()
@@ -31,15 +32,15 @@ def staging_folder(out: Path) -> Iterator[Path]:
             shutil.rmtree(staging, ignore_errors=True)
 
 
-def appear(staging: Path, out: Path) -> None:
-    """Have a filled folder on the disk, and then under its name."""
+def move_into_place(staging: Path, out: Path) -> None:
+    """Sync a filled folder to disk, then rename it to `out`."""
     make_durable(staging)
     staging.rename(out)
     fsync_folder(out.parent)
 
 
 def make_durable(folder: Path) -> None:
-    """Have every file and folder below `folder` on the disk."""
+    """Sync `folder` and every file and folder below it to disk."""
     for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Text from elsewhere, shown with nothing hidden in it."""
+"""Text of foreign origin, displayed with nothing hidden in it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ _BIDI = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
-def visible(text: str, limit: int = 0, keep_lines: bool = False) -> str:
-    """`text` with nothing hidden: control characters, bidi marks, lone surrogates become escapes such as \\n.
+def escape_hidden(text: str, limit: int = 0, keep_lines: bool = False) -> str:
+    """`text` with control characters, bidirectional marks and lone surrogates escaped (such as \\n).
 
-    With `keep_lines` line breaks stay. Longer than `limit` characters (0: no limit) is cut with an ellipsis.
+    `keep_lines` keeps line breaks. Text longer than `limit` characters (0: no limit) is cut with an ellipsis.
     """
     if limit and len(text) > limit:
         text = text[: limit - 1].rstrip() + "…"
-    return "".join(_visible_character(c, keep_lines) for c in text)
+    return "".join(_escape_character(c, keep_lines) for c in text)
 
 
-def _visible_character(c: str, keep_lines: bool) -> str:
+def _escape_character(c: str, keep_lines: bool) -> str:
     code = ord(c)
     if c == "\n" and keep_lines:
         return c

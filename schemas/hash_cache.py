@@ -1,4 +1,4 @@
-"""File hashes remembered by what the file system says of a file: an unchanged source isn't read again."""
+"""Cached file hashes, keyed by what the file system says about a file: unchanged files aren't read again."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from schemas.errors import StoreError
 
 _WAIT_SECONDS = 60.0
 _INTEGERS = 2**63
-"""SQLite's integers are signed; inode numbers are not on every file system."""
+"""SQLite integers are signed; on some file systems inode numbers are not."""
 
 
 class FileHashes:
     """SQLite table (path, size, mtime, inode) -> SHA-256.
 
     Several runs may use one table at once: what a run learns is written when its block ends without an error,
-    in one short transaction. A file that is no such table raises StoreError.
+    in one short transaction. Raises StoreError for a file that isn't such a
+    table.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._learned: dict[str, tuple[int, int, int, str]] = {}
-        with self._named_errors():
+        with self._wrap_errors():
             self._db = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
             self._db.execute(
                 "CREATE TABLE IF NOT EXISTS hashes (path TEXT PRIMARY KEY,"
@@ -34,11 +35,11 @@ class FileHashes:
             )
 
     def get(self, path: str, size: int, mtime_ns: int, inode: int) -> str | None:
-        """The hash of a file that is as it was when it was put, else None."""
+        """The hash of a file unchanged since it was put, else None."""
         if path in self._learned:
             row = self._learned[path]
         else:
-            with self._named_errors():
+            with self._wrap_errors():
                 row = self._db.execute(
                     "SELECT size, mtime_ns, inode, sha256 FROM hashes WHERE path=?", (path,)
                 ).fetchone()
@@ -56,7 +57,7 @@ class FileHashes:
     ) -> None:
         try:
             if kind is None and self._learned:
-                with self._named_errors():
+                with self._wrap_errors():
                     self._write()
         finally:
             self._db.close()
@@ -70,7 +71,7 @@ class FileHashes:
         self._db.execute("COMMIT")
 
     @contextmanager
-    def _named_errors(self) -> Iterator[None]:
+    def _wrap_errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:

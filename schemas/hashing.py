@@ -1,4 +1,4 @@
-"""Canonical JSON, content keys and the only source of randomness: generators seeded by what they are for."""
+"""Canonical JSON, content keys, and the only source of randomness: generators seeded by their purpose."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def canonical_json(value: Any) -> str:
-    """`value` as JSON with sorted keys and no spaces: equal values, equal text. Refuses NaN (ValueError)."""
+    """`value` as JSON with sorted keys and no spaces: equal values, equal text. Raises ValueError for NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
@@ -25,5 +25,5 @@ def derived_seed(seed: int, *names: str) -> int:
 
 
 def rng(seed: int, *names: str) -> np.random.Generator:
-    """A generator of its own for (seed, names): independent of any other draw, worker and order."""
+    """A separate generator for (seed, names): independent of any other draw, worker or order."""
     return np.random.default_rng(derived_seed(seed, *names))

@@ -1,4 +1,4 @@
-"""HTML from templates: every value put into one is text, escaped, with nothing hidden in it."""
+"""HTML from templates: every inserted value is text, escaped, with nothing hidden in it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from schemas.foreign_text import visible
+from schemas.foreign_text import escape_hidden
 
 
 def page_templates(package: str) -> Environment:
     """The templates (`*.html`) among the files of `package`.
 
-    Text given to a template goes through `visible` and is escaped for HTML content and quoted attributes;
-    only `Markup` stays as it is. A name the template doesn't get is an error (jinja2.UndefinedError).
-    Filters: `cut` (a limit in characters), `keep_lines` (line breaks stay; an optional limit), `fixed` (a
-    number with so many decimals), `data_uri` (bytes of a picture and their media type).
+    Text passed to a template goes through `escape_hidden` and is escaped for HTML content and quoted
+    attributes; only `Markup` stays as it is. An undefined name is an error (jinja2.UndefinedError). Filters:
+    `cut` (a limit in characters), `keep_lines` (keeps line breaks; an optional limit), `fixed` (a number of
+    decimals), `data_uri` (a picture's bytes and their media type).
     """
     templates = Environment(
         loader=PackageLoader(package, ""),
@@ -29,7 +29,7 @@ def page_templates(package: str) -> Environment:
         lstrip_blocks=True,
     )
     templates.filters |= {
-        "cut": visible,
+        "cut": escape_hidden,
         "keep_lines": _keep_lines,
         "fixed": lambda value, digits: f"{value:.{digits}f}",
         "data_uri": lambda data, media: f"data:{media};base64,{base64.b64encode(data).decode('ascii')}",
@@ -38,13 +38,13 @@ def page_templates(package: str) -> Environment:
 
 
 def own_file(package: str, name: str) -> Markup:
-    """A style sheet or script of ours, to stand in a page as it is."""
+    """One of this package's own style sheets or scripts, inserted into a page unescaped."""
     return Markup(resources.files(package).joinpath(name).read_text(encoding="utf-8"))
 
 
 def _as_text(value: Any) -> Any:
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return escape_hidden(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _keep_lines(text: str, limit: int = 0) -> Markup:
-    return escape(visible(text, limit, keep_lines=True))
+    return escape(escape_hidden(text, limit, keep_lines=True))

@@ -15,7 +15,7 @@ PositionGrid = Literal["thirds", "quadrants"]
 BoolMask = NDArray[np.bool_]
 
 MAX_PIXELS = 16384 * 16384
-"""The largest mask, as large as the largest stored picture; more is refused before memory is taken for it."""
+"""The largest mask, as large as the largest stored picture; larger ones are refused before allocating."""
 _MAX_GROUPS = 6
 """5-bit groups of one run: 6 hold a signed number of 30 bits, more than MAX_PIXELS."""
 _ROWS = {"thirds": ("top", "center", "bottom"), "quadrants": ("top", "bottom")}
@@ -29,7 +29,7 @@ def encode(mask: BoolMask) -> Mask:
 
 
 def decode(mask: Mask) -> BoolMask:
-    """Decode to a boolean (H, W) array. Raises ValueError for runs that don't fill a possible size."""
+    """Decode to a boolean (H, W) array. Raises ValueError for runs that don't fit the size."""
     height, width = mask.size
     lengths = _checked_runs(mask)
     values = np.arange(lengths.size) % 2 == 1
@@ -37,7 +37,7 @@ def decode(mask: Mask) -> BoolMask:
 
 
 def area(mask: Mask) -> int:
-    """Number of pixels set, without decoding. Raises ValueError as `decode`."""
+    """Number of pixels set, without decoding. Raises ValueError like `decode`."""
     return int(_checked_runs(mask)[1::2].sum())
 
 
@@ -60,7 +60,7 @@ def position(mask: BoolMask, grid: PositionGrid = "thirds") -> str:
     """The words for the cell that holds the mask's centroid: "top left", "center", "bottom" and so on.
 
     "thirds" is a 3x3 grid ("top left", "top", "top right", "left", "center", ...), "quadrants" a 2x2 grid.
-    The centroid is the mean of pixel centres; a centroid on a border belongs to the cell after it. Raises
+    The centroid is the mean of pixel centers; a centroid on a border belongs to the cell after it. Raises
     ValueError for an empty mask.
     """
     rows = mask.sum(axis=1, dtype=np.int64)
@@ -92,7 +92,7 @@ def position_words(grid: PositionGrid = "thirds") -> tuple[str, ...]:
 
 
 def _checked_runs(mask: Mask) -> NDArray[np.int64]:
-    """Lengths of the runs, column-major, clear and set by turns, the first clear. Raises ValueError."""
+    """Lengths of the runs, column-major, alternately clear and set, the first clear. Raises ValueError."""
     height, width = mask.size
     if height < 1 or width < 1 or height * width > MAX_PIXELS:
         raise ValueError(f"mask size {mask.size} is out of range")
@@ -107,7 +107,7 @@ def _runs(counts: str) -> NDArray[np.int64]:
 
     The format (pycocotools, maskApi.c rleToString): numbers of 5-bit groups, lowest first, bit 5 set on all
     but a number's last group, bit 4 of the last group its sign; from the fourth run on a number is the
-    difference to the run before last. Its reader in C trusts the string, so strings are read here instead.
+    difference to the run before last. pycocotools' C reader trusts the string, so this reads it instead.
     """
     try:
         groups = np.frombuffer(counts.encode("ascii"), np.uint8).astype(np.int64) - 48
@@ -122,8 +122,8 @@ def _runs(counts: str) -> NDArray[np.int64]:
     lengths = last - first + 1
     if lengths.max() > _MAX_GROUPS:
         raise ValueError("mask counts hold a run that is too long")
-    place = np.arange(groups.size) - np.repeat(first, lengths)
-    numbers = np.add.reduceat((groups & 0x1F) << (5 * place), first)
+    digit = np.arange(groups.size) - np.repeat(first, lengths)
+    numbers = np.add.reduceat((groups & 0x1F) << (5 * digit), first)
     numbers -= np.where(groups[last] & 0x10, np.int64(1) << (5 * lengths), 0)
     runs = numbers.copy()
     runs[1::2] = np.cumsum(numbers[1::2])

@@ -1,4 +1,4 @@
-"""How far a long piece of work is, as it tells its caller; how that is shown is the caller's matter.
+"""Progress of long work, reported to the caller, who decides how to display it.
 
 def verify(folder: Path, progress: Progress = SILENT) -> list[Fault]:
     with progress("verify", len(files), unit="files", done="checked") as meter:
@@ -14,11 +14,11 @@ from typing import Protocol, Self
 
 
 class Meter:
-    """Counts one piece of work: `total` shards (or another `unit`), of which `reused` need no work, or None
-    where nothing can be reused. `done` says what is done to one of them.
+    """Counts one piece of work: `total` shards (or another `unit`), of which `reused` need no work (None:
+    nothing can be reused). `done` is the past participle of what happens to each.
 
-    It is the context that the work is done in, and shows nothing more after an error. This class shows
-    nothing at all.
+    The work runs inside this context manager, which displays nothing more after an error. This base class
+    displays nothing at all.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Meter:
         self._end(kind is None)
 
     def step(self, done: int = 1, reused: int = 0, skipped: int = 0) -> None:
-        """Some were done, some more were found to need no work or not to be wanted."""
+        """Count units done, units that turned out to need no work, and units that aren't needed after all."""
         self.done += done
         self.total -= skipped
         if self.reused is not None:
@@ -46,17 +46,17 @@ class Meter:
             self._show()
 
     def note(self, text: str) -> None:
-        """Say a line about the work, such as the loss so far."""
+        """Report one line about the work, such as the loss so far."""
 
     def _show(self) -> None:
-        """Show where the work is."""
+        """Display the current state."""
 
     def _end(self, finished: bool) -> None:
-        """Show the end of the work, or clear what is shown of work that failed."""
+        """Display the end of the work, or clear the display of work that failed."""
 
 
 class Progress(Protocol):
-    """How a command shows its work: each call begins a piece of it."""
+    """How a command displays its progress: each call starts one piece of work."""
 
     def __call__(
         self, name: str, total: int, reused: int | None = None, unit: str = "shards", done: str = "made"

@@ -1,4 +1,4 @@
-"""Loads models of transformers: safetensors alone, none of their own code run, errors in one line."""
+"""Loads transformers models: only from safetensors, never running a model's own code, one-line errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from schemas.errors import InputError
 
 TRAINING_RECORD = "training.json"
-"""In the folder of a trained adapter, and of a model it was merged into: how the training came about."""
+"""How a model was trained; in the folder of a trained adapter, and of a model that it was merged into."""
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _LONGEST_REASON = 300
@@ -27,11 +27,11 @@ def load_pretrained(
     cache_first: bool = False,
     **options: Any,
 ) -> T:
-    """`load_from(name, ...)`, the `from_pretrained` of a class of transformers, on a folder or a hub name.
+    """Call `load_from`, the `from_pretrained` of a transformers class, with a folder or a hub name.
 
-    A folder is read as it is, without the hub; `revision` counts on the hub alone. With `cache_first` the hub
-    isn't asked for what lies in its cache. Code that comes with a model is never run. `what` ("the SAM
-    model") begins the error. Raises InputError when the model isn't there or can't be read.
+    A folder is read as it is, without the hub; `revision` applies only to the hub. With `cache_first`, files
+    in the hub's cache are used without asking the hub. Code that comes with a model is never run. `what`
+    ("the SAM model") starts the error message. Raises InputError when the model isn't found or can't be read.
     """
     folder = Path(name).expanduser()
     is_folder = folder.is_dir()
@@ -50,20 +50,19 @@ def load_pretrained(
         return load_from(source, **options)
     except _unreadable() as error:
         away = isinstance(error, OSError) and not is_folder
-        raise InputError(
-            f"{what} {name!r} can't be loaded: {_where_it_is_not(name, error) if away else reason_of(error)}"
-        ) from error
+        reason = _explain_missing(name, error) if away else summarize_error(error)
+        raise InputError(f"{what} {name!r} can't be loaded: {reason}") from error
 
 
 def load_weights(
     load_from: Callable[..., Any], name: str, revision: str | None, what: str, **options: Any
 ) -> Any:
-    """As `load_pretrained`, a model with its weights, from safetensors files alone: no pickles."""
+    """Like `load_pretrained`, for a model with its weights: only from safetensors files, not from pickles."""
     return load_pretrained(load_from, name, revision, what, use_safetensors=True, **options)
 
 
 def load_vision_language_model(name: str, revision: str | None, **options: Any) -> Any:
-    """An image-text-to-text model with every one of its weights: none is made up. Raises InputError."""
+    """An image-text-to-text model. Raises InputError, also when a weight is missing from its files."""
     from transformers import AutoModelForImageTextToText
 
     auto: Any = AutoModelForImageTextToText
@@ -73,14 +72,14 @@ def load_vision_language_model(name: str, revision: str | None, **options: Any) 
     missing = sorted(info["missing_keys"])
     if missing:
         raise InputError(
-            f"the model {name!r} is incomplete: {len(missing)} weights aren't in its files, {missing[0]} "
-            "among them; download it again, or give a complete vision-language checkpoint"
+            f"the model {name!r} is incomplete: {len(missing)} weights are missing from its files, such as "
+            f"{missing[0]}; download it again, or give a complete vision-language checkpoint"
         )
     return model
 
 
 def load_processor(name: str, revision: str | None) -> Any:
-    """The processor of a model or of a trained adapter. Raises InputError."""
+    """The processor of a model or a trained adapter. Raises InputError."""
     from transformers import AutoProcessor
 
     auto: Any = AutoProcessor
@@ -88,9 +87,9 @@ def load_processor(name: str, revision: str | None) -> Any:
 
 
 def load_adapter(model: Any, folder: Path, base: str) -> Any:
-    """The adapter in `folder` on its base `model`, whose name `base` is for errors, as a model of PEFT.
+    """The adapter in `folder` applied to its base `model`, as a PEFT model; `base` names it in errors.
 
-    Raises InputError for weights that aren't in a safetensors file, aren't all there or don't fit the base.
+    Raises InputError when weights aren't in a safetensors file, are missing or don't fit the base.
     """
     if find_spec("peft") is None:
         raise InputError(f"{folder}: an adapter needs peft; pip install 'iqa-spider[train]'")
@@ -98,22 +97,22 @@ def load_adapter(model: Any, folder: Path, base: str) -> Any:
 
     weights = folder / ADAPTER_WEIGHTS
     if not weights.is_file():
-        raise InputError(f"{weights}: isn't there; give the folder that training saved, or train again")
+        raise InputError(f"{weights}: not found; give the folder that training saved, or train again")
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="Found missing adapter keys")
             return PeftModel.from_pretrained(model, folder, use_safetensors=True)
     except _unreadable(UserWarning) as error:
         raise InputError(
-            f"{folder}: the adapter can't be loaded or doesn't fit its base {base!r}: {reason_of(error)}; "
-            "train again, or give the folder that training saved"
+            f"{folder}: the adapter can't be loaded or doesn't fit its base {base!r}: "
+            f"{summarize_error(error)}; train again, or give the folder that training saved"
         ) from error
 
 
-def reason_of(error: BaseException) -> str:
-    """An error's first line, cut; of code that a model brings along, that it is never run."""
+def summarize_error(error: BaseException) -> str:
+    """An error's first line, truncated. A model that needs its own code gets an explanation instead."""
     if "trust_remote_code" in str(error):
-        return "it needs code of its own, which is never run; give a model that transformers has"
+        return "it needs its own code, which is never run; give a model that transformers supports"
     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
     if isinstance(error, KeyError) and error.args:
         line += " is missing"
@@ -121,20 +120,20 @@ def reason_of(error: BaseException) -> str:
 
 
 def _unreadable(*more: type[Exception]) -> tuple[type[Exception], ...]:
-    """What transformers, PEFT and safetensors raise for files missing, damaged or of another kind."""
+    """What transformers, PEFT and safetensors raise for missing, damaged or unsuitable files."""
     from safetensors import SafetensorError
 
-    of_python = (OSError, ValueError, TypeError, LookupError, AttributeError, ImportError, RuntimeError)
-    return (*of_python, SafetensorError, *more)
+    builtin = (OSError, ValueError, TypeError, LookupError, AttributeError, ImportError, RuntimeError)
+    return (*builtin, SafetensorError, *more)
 
 
-def _where_it_is_not(name: str, error: Exception) -> str:
-    """What to do about a model that is neither in a folder nor to be had."""
+def _explain_missing(name: str, error: Exception) -> str:
+    """What to do about a model that is neither a folder nor available on the hub."""
     if name.startswith(("/", ".", "~")):
         return "no such folder; give a model's folder or its name on the Hugging Face hub"
     from huggingface_hub.constants import HF_HUB_CACHE
 
     return (
-        f"no such folder, not in the cache {HF_HUB_CACHE}, and not to be had from the hub "
-        f"({reason_of(error)}); fetch it with `hf download {name}` or give a folder"
+        f"no such folder, not in the cache {HF_HUB_CACHE}, and not available from the hub "
+        f"({summarize_error(error)}); download it with `hf download {name}` or give a folder"
     )

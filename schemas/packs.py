@@ -1,4 +1,4 @@
-"""Packs: a dataset without its pictures in one Parquet file: the rows, and how each picture is made."""
+"""Packs: a dataset without its pictures, as one Parquet file of the rows and how to make each picture."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from schemas.arrow import ROW_SCHEMA, TEXT_COLUMNS, row_from_arrow
-from schemas.dataset import DatasetManifest, first_problem, named_read_errors
+from schemas.dataset import DatasetManifest, first_problem, wrap_read_errors
 from schemas.errors import InputError
 from schemas.records import Quarantined, Row
-from schemas.row_group_writer import RowGroups
+from schemas.row_group_writer import RowGroupBuffer
 
 PACK_FORMAT = 1
 _GROUP_ROWS = 4096
@@ -27,11 +27,11 @@ _PICTURE = pa.struct(
         ("sample", pa.binary()),
     ]
 )
-_TOLD = ("file", "sample_id")
+_PLACE_COLUMNS = ("file", "sample_id")
 _SCHEMA = pa.schema(
     [
         *(ROW_SCHEMA.field(name) for name in TEXT_COLUMNS),
-        *((name, pa.string()) for name in _TOLD),
+        *((name, pa.string()) for name in _PLACE_COLUMNS),
         ("pictures", pa.list_(_PICTURE)),
     ]
 )
@@ -39,9 +39,9 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class PackedPicture:
-    """How one picture is made: the recipe (JSON, None: it is the photograph itself) on a source photograph.
+    """How to make one picture: a recipe (JSON; None: the photograph itself) and its source photograph.
 
-    `name` tells pictures apart, `sample` holds some of its pixels' values as bytes.
+    `name` identifies the picture within the pack; `sample` holds the values of some of its pixels as bytes.
     """
 
     name: str
@@ -54,7 +54,7 @@ class PackedPicture:
 
 @dataclass(frozen=True)
 class PackedRow:
-    """A row, the data file it stands in, its sample's id (None for rows of other datasets), its pictures."""
+    """A row, the data file it is in, its sample's id (None for rows of other datasets), and its pictures."""
 
     row: Row
     file: str
@@ -64,7 +64,7 @@ class PackedRow:
 
 @dataclass(frozen=True)
 class PackHead:
-    """What a pack says of its dataset."""
+    """What a pack says about its dataset."""
 
     manifest: DatasetManifest
     quarantine: list[Quarantined]
@@ -75,14 +75,16 @@ class PackWriter:
 
     def __init__(self, path: Path, head: PackHead) -> None:
         listed = [entry.model_dump() for entry in head.quarantine]
-        told = {
+        described = {
             "format": PACK_FORMAT,
             "manifest": head.manifest.model_dump(mode="json"),
             "quarantine": listed,
         }
-        schema = _SCHEMA.with_metadata({_HEAD: json.dumps(told).encode()})
+        schema = _SCHEMA.with_metadata({_HEAD: json.dumps(described).encode()})
         parquet = pq.ParquetWriter(path, schema, compression="zstd", compression_level=12)
-        self._groups: RowGroups[PackedRow] = RowGroups(path, parquet, lambda rows: _to_table(rows, schema))
+        self._groups: RowGroupBuffer[PackedRow] = RowGroupBuffer(
+            path, parquet, lambda rows: _to_table(rows, schema)
+        )
 
     def add(self, row: PackedRow) -> None:
         self._groups.add(row, 0)
@@ -113,20 +115,20 @@ def _to_table(rows: Sequence[PackedRow], schema: pa.Schema) -> pa.Table:
 
 
 def read_pack_head(path: Path) -> PackHead:
-    """What a pack says of its dataset. Raises InputError when the file is no pack this version reads."""
-    with named_read_errors(path):
+    """What a pack says about its dataset. Raises InputError for a file that isn't a pack of this version."""
+    with wrap_read_errors(path):
         schema = pq.read_schema(path)
     try:
-        told = json.loads((schema.metadata or {})[_HEAD])
-        if told["format"] != PACK_FORMAT:
-            raise InputError(f"{path}: pack format {told['format']!r}, this version reads {PACK_FORMAT}")
-        manifest = DatasetManifest.model_validate(told["manifest"])
-        quarantine = [Quarantined.model_validate(entry) for entry in told["quarantine"]]
+        described = json.loads((schema.metadata or {})[_HEAD])
+        if described["format"] != PACK_FORMAT:
+            raise InputError(f"{path}: pack format {described['format']!r}; this version reads {PACK_FORMAT}")
+        manifest = DatasetManifest.model_validate(described["manifest"])
+        quarantine = [Quarantined.model_validate(entry) for entry in described["quarantine"]]
     except (KeyError, ValueError, TypeError) as error:
-        what = first_problem(error) if isinstance(error, ValidationError) else "its head can't be read"
+        what = first_problem(error) if isinstance(error, ValidationError) else "its header can't be read"
         raise InputError(f"{path}: not a pack: {what}; make one with `iqa-spider recipes pack`") from error
     if not schema.equals(_SCHEMA):
-        raise InputError(f"{path}: its columns are not those of a pack; make one with this version")
+        raise InputError(f"{path}: its columns aren't those of a pack; make one with this version")
     return PackHead(manifest, quarantine)
 
 
@@ -147,7 +149,7 @@ def read_packed_pictures(path: Path) -> Iterator[tuple[str, list[PackedPicture]]
 
 
 def _values(path: Path, columns: list[str] | None) -> Iterator[dict[str, Any]]:
-    with named_read_errors(path), pq.ParquetFile(path) as file:
+    with wrap_read_errors(path), pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=256, columns=columns):
             yield from batch.to_pylist()
 

@@ -1,11 +1,11 @@
-"""Plug-ins by file name: a file in a kind's folder is one plug-in; the folder's listing is their register.
+"""Plug-ins by file name: each file in a kind's folder is one plug-in; the folder listing is the registry.
 
     PROPOSERS = PlugIns("region proposer", "annotation.regions.proposers", functions=("make",))
     PROPOSERS.names()        # ("graph", "sam", ...): a listing, nothing is imported
-    PROPOSERS.load("sam")    # the module; one line says what is wrong with the name or with the file
+    PROPOSERS.load("sam")    # the module, or a one-line error about the name or the file
 
 A file `q_bench.py`, or a folder `q_bench` with an `__init__.py`, is called `q-bench`; files whose names start
-with `_` or `.` are none. Standard library only: the command line lists its commands with it.
+with `_` or `.` are ignored. Standard library only: the command line lists its commands with it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from schemas.errors import InputError
 
 @dataclass(frozen=True)
 class PlugIns:
-    """One kind of plug-in: what a person calls it, the package that is its folder, and the module attributes
+    """One kind of plug-in: its name for people, the package that is its folder, and the module attributes
     each file must have: `functions` are called, `texts` are non-empty strings.
     """
 
@@ -51,14 +51,16 @@ class PlugIns:
         except Exception as error:
             what = f"{type(error).__name__}: {error}"
             raise InputError(
-                f"{self._shown(path)}: this {self.kind} can't be loaded: {what}; mend the file or remove it"
+                f"{self._source(path)}: can't load this {self.kind}: {what}; fix the file or remove it"
             ) from error
         for wanted in self.functions:
             if not callable(getattr(module, wanted, None)):
-                raise InputError(f"{self._shown(path)}: this {self.kind} needs a function `{wanted}`; add it")
+                raise InputError(
+                    f"{self._source(path)}: this {self.kind} needs a function `{wanted}`; add it"
+                )
         for wanted in self.texts:
             if not isinstance(value := getattr(module, wanted, None), str) or not value.strip():
-                raise InputError(f"{self._shown(path)}: this {self.kind} needs a text `{wanted}`; add it")
+                raise InputError(f"{self._source(path)}: this {self.kind} needs a text `{wanted}`; add it")
         return module
 
     def _file(self, name: str) -> Path:
@@ -83,14 +85,14 @@ class PlugIns:
             raise InputError(f"the package {top!r} isn't installed; install iqa-spider again")
         return Path(spec.submodule_search_locations[0]).joinpath(*below)
 
-    def _shown(self, path: Path) -> Path:
+    def _source(self, path: Path) -> Path:
         return path if path.suffix == ".py" else path / "__init__.py"
 
 
 def suggest(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """What to do about a name that isn't known: "did you mean 'verify'?", or which names there are.
+    """What to do about an unknown name: "did you mean 'verify'?", or a list of the known names.
 
-    `prefix` is put before the names shown.
+    `prefix` is put before each name.
     """
     import difflib
 
@@ -98,4 +100,4 @@ def suggest(name: str, known: Iterable[str], prefix: str = "") -> str:
     close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
     if close:
         return f"did you mean '{prefix}{close[0]}'?"
-    return f"there are {', '.join(prefix + one for one in names) or 'none'}"
+    return f"available: {', '.join(prefix + one for one in names) or 'none'}"

@@ -1,4 +1,4 @@
-"""Random access to the row groups of published files: what they hold, rows with every picture once."""
+"""Random access to the row groups of published files: their sizes, and rows with each picture once."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from schemas.arrow import ROW_SCHEMA
-from schemas.dataset import PICTURE_LEAF, named_read_errors
+from schemas.dataset import PICTURE_LEAF, wrap_read_errors
 from schemas.errors import InputError
 
 
 @dataclass(frozen=True)
 class RowGroup:
-    """One row group of a file: its number, its rows, and the bytes its columns take before compression."""
+    """One row group of a file: its number, row count, and the bytes its columns take before compression."""
 
     path: Path
     number: int
@@ -28,7 +28,7 @@ class RowGroup:
 
 
 class EncodedPictures(Sequence[bytes]):
-    """The different pictures of some rows; one becomes bytes when it is asked for, again at each time."""
+    """The distinct pictures of some rows; each access copies the picture's bytes again."""
 
     def __init__(self) -> None:
         self._places: list[tuple[pa.Array, int]] = []
@@ -55,8 +55,8 @@ class EncodedPictures(Sequence[bytes]):
 
 @dataclass(frozen=True)
 class GroupRows:
-    """Rows of one row group: `texts` are the columns asked for, `places` each row's pictures as indices into
-    `pictures`, the encoded pictures of the row group, each once.
+    """Rows of one row group: `texts` are the requested columns, `places` each row's pictures as indices into
+    `pictures`, which holds each encoded picture once.
     """
 
     texts: list[dict[str, Any]]
@@ -66,9 +66,9 @@ class GroupRows:
 
 def row_groups(path: Path) -> list[RowGroup]:
     """The row groups of a published file, from its footer. Raises InputError when it isn't one."""
-    with named_read_errors(path), pq.ParquetFile(path) as file:
+    with wrap_read_errors(path), pq.ParquetFile(path) as file:
         if not file.schema_arrow.equals(ROW_SCHEMA):
-            raise InputError(f"{path}: its columns are not those of a row; `iqa-spider verify` says more")
+            raise InputError(f"{path}: its columns aren't those of a row; see `iqa-spider verify`")
         found = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
         return [
             RowGroup(path, number, group.num_rows, group.total_byte_size)
@@ -78,8 +78,8 @@ def row_groups(path: Path) -> list[RowGroup]:
 
 @dataclass(frozen=True)
 class Labels:
-    """The tasks and sources of rows: `names` are the (task, source) there are, `cells` each row's place in
-    them, (rows,) int64.
+    """The tasks and sources of rows: `names` are the distinct (task, source) pairs, `cells` each row's index
+    into them, (rows,) int64.
     """
 
     names: list[tuple[str, str]]
@@ -91,7 +91,7 @@ def row_labels(paths: Iterable[Path]) -> Labels:
     places: dict[tuple[str, str], int] = {}
     cells = []
     for path in paths:
-        with named_read_errors(path):
+        with wrap_read_errors(path):
             table = pq.read_table(path, columns=["task", "source"])
         listed = zip(table["task"].to_pylist(), table["source"].to_pylist(), strict=True)
         cells.append(np.array([places.setdefault(name, len(places)) for name in listed], np.int64))
@@ -99,18 +99,18 @@ def row_labels(paths: Iterable[Path]) -> Labels:
 
 
 class GroupReader:
-    """Reads rows of row groups; keeps the file read last open. Not to be shared between processes."""
+    """Reads rows of row groups; keeps the last file open. Don't share one between processes."""
 
     def __init__(self) -> None:
         self._open: tuple[Path, pq.ParquetFile] | None = None
 
     def read(self, group: RowGroup, rows: Sequence[int], columns: Sequence[str], pictures: bool) -> GroupRows:
-        """The rows with these numbers within the row group, in the order given.
+        """The rows with these indices within the row group, in this order.
 
         Raises InputError for a file that can't be read.
         """
         wanted = [*columns, *(["images"] if pictures else [])]
-        with named_read_errors(group.path):
+        with wrap_read_errors(group.path):
             table = self._file(group.path).read_row_group(group.number, columns=wanted)
             texts = table.select(list(columns))
             if list(rows) != list(range(table.num_rows)):
@@ -136,7 +136,7 @@ class GroupReader:
 def _pictures(
     group: RowGroup, column: pa.ChunkedArray, rows: Sequence[int]
 ) -> tuple[list[list[int]], EncodedPictures]:
-    """Each row's pictures as places in a list that holds every picture once."""
+    """Each row's pictures as indices into a list that holds each picture once."""
     names: list[list[tuple[int, int | None]]] = []
     dictionaries = []
     for number, chunk in enumerate(column.chunks):
@@ -154,7 +154,7 @@ def _pictures(
                 chunk_number, index = name
                 if index is None:
                     what = f"row {row} of row group {group.number} has a picture without bytes"
-                    raise InputError(f"{group.path}: {what}; `iqa-spider verify` says more")
+                    raise InputError(f"{group.path}: {what}; see `iqa-spider verify`")
                 found[name] = len(pictures)
                 pictures.append(dictionaries[chunk_number], index)
         places.append([found[name] for name in names[row]])

@@ -1,4 +1,4 @@
-"""Rows collected into the row groups of one Parquet file, which can be finished or given up."""
+"""Collects rows into the row groups of one Parquet file, which can be finished or abandoned."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 T = TypeVar("T")
 
 
-class RowGroups(Generic[T]):
-    """Buffers rows until `flush` writes them as one row group; `rows` and `bytes` say how many it holds."""
+class RowGroupBuffer(Generic[T]):
+    """Buffers rows until `flush` writes them as one row group; `rows` and `bytes` are what it holds now."""
 
     def __init__(
         self, path: Path, parquet: pq.ParquetWriter, to_table: Callable[[Sequence[T]], pa.Table]
@@ -42,7 +42,7 @@ class RowGroups(Generic[T]):
         self._parquet.close()
 
     def abandon(self) -> None:
-        """Close and remove the unfinished file, whether or not its footer still fits on the disk."""
+        """Close and remove the unfinished file, even when the disk has no room for its footer."""
         self._buffer.clear()
         with suppress(OSError):
             self._parquet.close()

@@ -1,4 +1,4 @@
-"""Stage shards: Parquet files of (id, record as JSON, picture), checked before they get their name."""
+"""Stage shards: Parquet files of (id, record as JSON, picture), checked before they get their final name."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from schemas.dataset import RowWriter
 from schemas.errors import SampleError, SpiderError, StoreError
 from schemas.hashing import canonical_json
 from schemas.records import Quarantined
-from schemas.row_group_writer import RowGroups
-from schemas.store import FATAL_ERRNOS, Manifest, Store, named_disk_errors
+from schemas.row_group_writer import RowGroupBuffer
+from schemas.store import FATAL_ERRNOS, Manifest, Store, wrap_disk_errors
 
 STAGE_SCHEMA = pa.schema(
     [
@@ -32,7 +32,7 @@ STAGE_SCHEMA = pa.schema(
     ]
 )
 _CHECKED: set[tuple[str, int, int]] = set()
-"""Files this process has found to equal their manifests: (path, size, mtime)."""
+"""Files this process has checked against their manifests: (path, size, mtime)."""
 _GROUP_ROWS = 256
 _GROUP_BYTES = 4_000_000
 
@@ -44,7 +44,7 @@ RecordT = TypeVar("RecordT", bound=Mapping[str, object])
 class Item(Generic[RecordT]):
     """One row of a stage shard: `record` is parsed JSON, `picture` encoded bytes or None.
 
-    What a stage's records hold is a TypedDict in the stage's file.
+    The fields of a stage's records are a TypedDict in the stage's file.
     """
 
     id: str
@@ -53,7 +53,7 @@ class Item(Generic[RecordT]):
 
 
 class ShardWriter:
-    """Collects one shard's rows, quarantine and counts. Memory holds one row group (about 4 MB) at a time."""
+    """Collects one shard's rows, quarantine and counts. It buffers one row group (about 4 MB)."""
 
     def __init__(self, stage: str, key: str, path: Path) -> None:
         self.stage = stage
@@ -69,10 +69,10 @@ class ShardWriter:
             compression={"id": "zstd", "record": "zstd", "picture": "none"},
             use_dictionary=False,
         )
-        self._groups = RowGroups(path, parquet, _to_table)
+        self._groups = RowGroupBuffer(path, parquet, _to_table)
 
     def add(self, item: Item[Any]) -> None:
-        """Append a row. Raises ValueError, and appends nothing, for an id the shard has or broken Unicode."""
+        """Append a row. Raises ValueError, and appends nothing, for a duplicate id or broken Unicode."""
         if item.id in self._ids:
             raise ValueError(f"shard {self.stage}/{self.key[:12]} has two rows with the id {item.id!r}")
         item.id.encode()
@@ -85,15 +85,19 @@ class ShardWriter:
             self._groups.flush()
 
     def quarantine(self, source: str, reason: str, error: str, sample_id: str | None = None) -> None:
-        """Put a sample into quarantine; text that isn't Unicode is escaped."""
-        told = error.encode(errors="backslashreplace").decode()
+        """Put a sample into quarantine; text that isn't valid Unicode is escaped."""
+        escaped = error.encode(errors="backslashreplace").decode()
         self.quarantined.append(
-            Quarantined(stage=self.stage, source=source, sample_id=sample_id, reason=reason, error=told)
+            Quarantined(stage=self.stage, source=source, sample_id=sample_id, reason=reason, error=escaped)
         )
 
     @contextmanager
     def guard(self, source: str, sample_id: str | None = None) -> Iterator[None]:
-        """Put a sample that fails inside into quarantine; a full disk, no memory, errors of ours pass."""
+        """Quarantine a sample that fails inside; a full disk, out of memory and SpiderErrors are raised.
+
+        The text of an unexpected error names the file and the function, without the line: it becomes part of
+        the dataset's key, which an edit elsewhere in the file must not change.
+        """
         try:
             yield
         except SampleError as error:
@@ -104,8 +108,8 @@ class ShardWriter:
             if isinstance(error, OSError) and error.errno in FATAL_ERRNOS:
                 raise
             frame = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{Path(frame.filename).name}:{frame.lineno}"
-            self.quarantine(source, "unexpected", f"{type(error).__name__}: {error} at {place}", sample_id)
+            place = f"{frame.name} ({Path(frame.filename).name})"
+            self.quarantine(source, "unexpected", f"{type(error).__name__}: {error} in {place}", sample_id)
 
     def close(self) -> None:
         self._groups.close()
@@ -122,7 +126,7 @@ def _to_table(rows: Sequence[tuple[str, bytes, bytes | None]]) -> pa.Table:
 
 
 class RowShardWriter(RowWriter):
-    """Collects the rows of one Parquet file of a dataset, in the columns that readers get."""
+    """Collects the rows of one Parquet file of a dataset, in the columns that readers see."""
 
     def __init__(self, path: Path, rows_per_group: int, group_bytes: int) -> None:
         super().__init__(path, rows_per_group, group_bytes)
@@ -132,25 +136,25 @@ class RowShardWriter(RowWriter):
 
 
 def new_shard(store: Store, stage: str, key: str) -> AbstractContextManager[ShardWriter]:
-    """Write one shard: visible as a whole once the block has ended without an error, and never before."""
-    return _committed(store, stage, key, lambda path: ShardWriter(stage, key, path))
+    """Write one shard, which appears complete once the block ends without an error, and never before."""
+    return _commit_at_end(store, stage, key, lambda path: ShardWriter(stage, key, path))
 
 
 def new_row_shard(
     store: Store, stage: str, key: str, rows_per_group: int, group_bytes: int
 ) -> AbstractContextManager[RowShardWriter]:
-    """The same for a Parquet file of a dataset, with its bounds of a row group."""
-    return _committed(store, stage, key, lambda path: RowShardWriter(path, rows_per_group, group_bytes))
+    """The same for a Parquet file of a dataset, with limits for its row groups."""
+    return _commit_at_end(store, stage, key, lambda path: RowShardWriter(path, rows_per_group, group_bytes))
 
 
 Writer = TypeVar("Writer", ShardWriter, RowShardWriter)
 
 
 @contextmanager
-def _committed(store: Store, stage: str, key: str, make: Callable[[Path], Writer]) -> Iterator[Writer]:
+def _commit_at_end(store: Store, stage: str, key: str, make: Callable[[Path], Writer]) -> Iterator[Writer]:
     started = time.perf_counter()
     temporary = store.temporary(".parquet")
-    with named_disk_errors(store.root):
+    with wrap_disk_errors(store.root):
         writer = make(temporary)
         try:
             yield writer
@@ -176,10 +180,10 @@ def _committed(store: Store, stage: str, key: str, make: Callable[[Path], Writer
 
 
 def commit_file(store: Store, temporary: Path, manifest: Manifest) -> Manifest:
-    """Check a closed Parquet file's row count, fsync it, fill in size and SHA-256, put it in place."""
+    """Check the row count of a closed Parquet file, fsync it, fill in size and SHA-256, commit it."""
     found = pq.read_metadata(temporary).num_rows
     if found != manifest.rows:
-        raise StoreError(f"{temporary}: {found} rows written, {manifest.rows} were meant; check the disk")
+        raise StoreError(f"{temporary}: {found} rows on disk, {manifest.rows} were written; check the disk")
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     sha256, size = file_digest(temporary)
@@ -189,41 +193,41 @@ def commit_file(store: Store, temporary: Path, manifest: Manifest) -> Manifest:
 
 
 def file_digest(path: Path) -> tuple[str, int]:
-    """SHA-256 (hex) and size of a file, read in pieces."""
+    """SHA-256 (hex) and size of a file, read in chunks."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return digest, file.tell()
 
 
-def checked_file(store: Store, stage: str, key: str) -> Path:
-    """The path of a shard whose bytes equal its manifest's SHA-256.
+def check_shard(store: Store, stage: str, key: str) -> Path:
+    """The path of a shard whose bytes match its manifest's SHA-256.
 
-    A damaged shard is discarded and StoreError raised: the next build makes it again.
+    Discards a damaged shard and raises StoreError: the next build rebuilds it.
     """
     path = store.data_path(stage, key)
     try:
         status = path.stat()
-        seen = (str(path), status.st_size, status.st_mtime_ns)
+        identity = (str(path), status.st_size, status.st_mtime_ns)
     except FileNotFoundError:
-        seen = None
-    if seen in _CHECKED:
+        identity = None
+    if identity in _CHECKED:
         return path
     manifest = store.find(stage, key)
-    if manifest is None or seen is None or file_digest(path) != (manifest.sha256, manifest.bytes):
+    if manifest is None or identity is None or file_digest(path) != (manifest.sha256, manifest.bytes):
         store.discard(stage, key)
-        raise StoreError(f"{path}: this shard is damaged or gone; build again, it will be made anew")
-    _CHECKED.add(seen)
+        raise StoreError(f"{path}: this shard is damaged or missing; build again to rebuild it")
+    _CHECKED.add(identity)
     return path
 
 
 def read_items(
     store: Store, stage: str, key: str, pictures: bool = False, only: set[str] | None = None
 ) -> Iterator[Item[Any]]:
-    """The rows of a shard in order, one row group in memory at a time; picture bytes only when asked for.
+    """The rows of a shard in order, one row group in memory at a time; picture bytes only with `pictures`.
 
-    With `only`, the rows with these ids; the others' records aren't parsed.
+    With `only`, only the rows with these ids; other records aren't parsed.
     """
-    path = checked_file(store, stage, key)
+    path = check_shard(store, stage, key)
     columns = ["id", "record", "picture"] if pictures else ["id", "record"]
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
@@ -232,17 +236,17 @@ def read_items(
                     yield Item(row["id"], json.loads(row["record"]), row.get("picture"))
 
 
-def read_item(store: Store, stage: str, key: str, place: int, row_id: str) -> Item[Any]:
-    """Row number `place` of a shard in which every row, a row group each, has a picture."""
-    path = checked_file(store, stage, key)
+def read_item(store: Store, stage: str, key: str, index: int, row_id: str) -> Item[Any]:
+    """Row number `index` of a shard where every row has a picture and is its own row group."""
+    path = check_shard(store, stage, key)
     with pq.ParquetFile(path) as file:
-        row = file.read_row_group(place).to_pylist()[0]
+        row = file.read_row_group(index).to_pylist()[0]
     if row["id"] != row_id or row["picture"] is None:
-        what = f"row {place} is {row['id']!r}, not {row_id!r}"
+        what = f"row {index} is {row['id']!r}, not {row_id!r}"
         raise StoreError(f"{path}: {what}; delete this shard and build again")
     return Item(row_id, json.loads(row["record"]), row["picture"])
 
 
-def read_picture(store: Store, stage: str, key: str, place: int, row_id: str) -> bytes:
-    """The picture alone of a row as `read_item` gives it."""
-    return bytes(read_item(store, stage, key, place, row_id).picture or b"")
+def read_picture(store: Store, stage: str, key: str, index: int, row_id: str) -> bytes:
+    """Only the picture of the row that `read_item` returns."""
+    return bytes(read_item(store, stage, key, index, row_id).picture or b"")

@@ -29,7 +29,7 @@ _UNFINISHED = ".part"
 
 
 class Manifest(Record):
-    """What a finished shard holds. Written after the shard's file is in place: its presence means whole."""
+    """What a finished shard holds. Written after the shard's file is in place: its presence makes a shard."""
 
     stage: str
     key: str
@@ -68,10 +68,10 @@ def write_atomically(path: Path, data: bytes, tmp: Path) -> None:
 
 
 @contextmanager
-def named_disk_errors(what: Path) -> Iterator[None]:
-    """Turn a full disk, a quota, a read-only file system or a missing permission into one StoreError line.
+def wrap_disk_errors(what: Path) -> Iterator[None]:
+    """Turn a full disk, a quota, a read-only file system or a missing permission into a one-line StoreError.
 
-    A path that can't be a folder, because a part of it is a file or a link to nowhere, is an InputError.
+    A path that can't be a folder, because a part of it is a file or a dangling link, is an InputError.
     """
     try:
         yield
@@ -88,7 +88,7 @@ def named_disk_errors(what: Path) -> Iterator[None]:
 class Store:
     """A folder of shards: `<root>/<stage>/<key[:2]>/<key>.parquet` with `<key>.json` beside it.
 
-    `tmp` is this run's own folder for unfinished files; None for a reader.
+    `tmp` is this run's own folder for unfinished files; None when the store is only read.
     """
 
     def __init__(self, root: Path, tmp: Path | None = None) -> None:
@@ -102,7 +102,7 @@ class Store:
         return self.root / stage / key[:2] / f"{key}.json"
 
     def find(self, stage: str, key: str) -> Manifest | None:
-        """The manifest of a finished shard, else None: also when its file is gone or of another size."""
+        """The manifest of a finished shard, or None, also when its file is missing or has another size."""
         try:
             data = self.manifest_path(stage, key).read_bytes()
             size = self.data_path(stage, key).stat().st_size
@@ -112,11 +112,11 @@ class Store:
             manifest = Manifest.model_validate_json(data)
         except ValueError:
             return None
-        right = (manifest.stage, manifest.key, manifest.bytes) == (stage, key, size)
-        return manifest if right else None
+        matches = (manifest.stage, manifest.key, manifest.bytes) == (stage, key, size)
+        return manifest if matches else None
 
     def discard(self, stage: str, key: str) -> None:
-        """Forget a damaged shard, manifest first, so that the next build makes it again."""
+        """Delete a damaged shard, manifest first, so that the next build rebuilds it."""
         self.manifest_path(stage, key).unlink(missing_ok=True)
         self.data_path(stage, key).unlink(missing_ok=True)
 
@@ -140,24 +140,24 @@ class Store:
 
 @contextmanager
 def open_store(root: Path) -> Iterator[Store]:
-    """Open a store for one run: claims a temporary folder, removes those of dead runs and its own at the end.
+    """Open a store for one run: claim a temporary folder, remove those of dead runs and, at the end, its own.
 
-    Several runs may use one store at once: shards are content-addressed and appear by rename. Raises
-    InputError when `root` is something else than a store.
+    Several runs may use one store at once: shards are content-addressed and appear by renaming. Raises
+    InputError when `root` is something other than a store.
     """
     marker = root / "store.json"
-    with named_disk_errors(root):
+    with wrap_disk_errors(root):
         if root.exists() and not root.is_dir():
-            raise InputError(f"{root}: the store's place is a file; choose a folder")
+            raise InputError(f"{root}: the store is a file; choose a folder")
         if marker.exists():
             _check_format(marker)
         elif root.exists() and any(entry.name != "tmp" for entry in root.iterdir()):
             raise InputError(f"{root}: not empty and not a store; choose another folder for the store")
         tmp_root = root / "tmp"
         tmp_root.mkdir(parents=True, exist_ok=True)
-    with claimed_folder(tmp_root) as tmp:
+    with claim_folder(tmp_root) as tmp:
         if not marker.exists():
-            with named_disk_errors(root):
+            with wrap_disk_errors(root):
                 write_atomically(marker, canonical_json({"format": STORE_FORMAT}).encode(), tmp)
         yield Store(root, tmp)
 
@@ -166,16 +166,16 @@ def _check_format(marker: Path) -> None:
     try:
         found = json.loads(marker.read_text(encoding="utf-8")).get("format")
     except (ValueError, AttributeError) as error:
-        raise InputError(f"{marker}: not a store's marker; choose another store folder") from error
+        raise InputError(f"{marker}: not a store marker; choose another store folder") from error
     if found != STORE_FORMAT:
-        what = f"store format {found!r}, this version reads {STORE_FORMAT}"
+        what = f"store format {found!r}; this version reads {STORE_FORMAT}"
         raise InputError(f"{marker.parent}: {what}; choose another store")
 
 
 @contextmanager
-def claimed_folder(tmp_root: Path) -> Iterator[Path]:
-    """A fresh folder under `tmp_root`, locked while this process lives; those of dead owners are removed."""
-    with named_disk_errors(tmp_root), (tmp_root / ".lock").open("a") as gate:
+def claim_folder(tmp_root: Path) -> Iterator[Path]:
+    """A new folder under `tmp_root`, locked while this process lives; removes those of dead processes."""
+    with wrap_disk_errors(tmp_root), (tmp_root / ".lock").open("a") as gate:
         fcntl.flock(gate, fcntl.LOCK_EX)
         for entry in sorted(tmp_root.iterdir()):
             if entry.is_dir():
@@ -203,25 +203,25 @@ def _remove_if_dead(folder: Path) -> None:
 
 
 @contextmanager
-def exclusive(folder: Path, name: str) -> Iterator[None]:
-    """Hold `folder` for one build called `name`; a second one is told who holds it.
+def lock_output(folder: Path, name: str) -> Iterator[None]:
+    """Lock `folder` for one build called `name`; a second build gets an error that says who holds it.
 
     Files that a killed build left unfinished in `folder` itself are removed. Raises InputError when the
-    folder belongs to a build of another name or holds something else, BuildError when a build holds it.
+    folder belongs to a build of another name or holds something else, BuildError when it is locked.
     """
     marker = folder / "build.json"
-    with named_disk_errors(folder):
+    with wrap_disk_errors(folder):
         if folder.exists() and not folder.is_dir():
-            raise InputError(f"{folder}: the output's place is a file; choose a folder")
+            raise InputError(f"{folder}: the output is a file; choose a folder")
         if marker.exists():
             _check_owner(marker, name)
         elif folder.exists() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
-            raise InputError(f"{folder}: not empty and not made by a build; choose another --out")
+            raise InputError(f"{folder}: not empty and not created by a build; choose another --out")
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("a+b", buffering=0)
     with lock:
-        with named_disk_errors(folder):
-            _take(lock, folder)
+        with wrap_disk_errors(folder):
+            _lock_or_explain(lock, folder)
             for leftover in folder.glob(f".*{_UNFINISHED}"):
                 leftover.unlink()
             if marker.exists():
@@ -235,13 +235,13 @@ def _check_owner(marker: Path, name: str) -> None:
     try:
         owner = json.loads(marker.read_text(encoding="utf-8"))["name"]
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{marker}: not a build's marker; choose another output folder") from error
+        raise InputError(f"{marker}: not a build marker; choose another output folder") from error
     if owner != name:
         what = f"belongs to the build {str(owner)!r}, not {name!r}"
         raise InputError(f"{marker.parent}: {what}; choose another --out or rename")
 
 
-def _take(lock: FileIO, folder: Path) -> None:
+def _lock_or_explain(lock: FileIO, folder: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -164,7 +164,7 @@ class RowStream:
                 except SampleError as error:
                     group = self._groups[window.pieces[number].group]
                     what = f"a picture of row group {group.number} can't be decoded: {error}"
-                    raise InputError(f"{group.path}: {what}; `iqa-spider verify` says more") from error
+                    raise InputError(f"{group.path}: {what}; see `iqa-spider verify`") from error
             yield found
 
     def _epoch(self) -> Epoch:

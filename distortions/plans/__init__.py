@@ -1,6 +1,4 @@
-"""Plans: which regions of a picture get which distortions, so that every question about them has one
-measured answer.
-"""
+"""Plans: which regions get which distortions, so that each question about them has one measured answer."""
 
 from distortions.plans.balance import Spread, balance
 from distortions.plans.pairs import rules_digest

@@ -1,6 +1,4 @@
-"""How evenly planned samples spread over names, levels, places and sizes: counts against what chance would
-give.
-"""
+"""How evenly planned samples are spread over names, levels, places and sizes: counts against expectation."""
 
 from __future__ import annotations
 
@@ -19,8 +17,8 @@ from schemas.records import Distortion, Region, Sample
 class Spread:
     """Counts by value, the counts that an even plan would expect, and Pearson's chi-square between them.
 
-    `degrees` is the number of values that were to be expected, less one. For an even plan `chi_square /
-    degrees` is about 1 or less; decks, which deal every card before one returns, push it below 1.
+    `degrees` is the number of expected values minus one. For an even plan `chi_square / degrees` is about 1
+    or less; decks, which deal every card before repeating one, push it below 1.
     """
 
     counts: Mapping[str, int]
@@ -34,9 +32,9 @@ def balance(
 ) -> dict[str, Spread]:
     """How even the samples are: one Spread for each of these.
 
-    name      distortions counted once a sample, all of `names` alike (None: the catalogue's)
+    name      distortions counted once per sample, all of `names` alike (None: the catalog's)
     level     levels of all distortions of all regions (of a whole picture once), all alike from the
-              lowest that can be seen to 5
+              lowest visible level to 5
     position  the targets' places, against those of the regions that could have been chosen: of at least
               `min_region_area` of the picture, each as likely as another in its sample
     size      the targets' sizes as tenths of the sizes of those regions, all alike
@@ -44,12 +42,12 @@ def balance(
 
     `whole` and `pristine` samples have no target and don't count for the last three.
     """
-    held = list(samples)
+    listed = list(samples)
     names = sorted(entry.name for entry in catalog()) if names is None else sorted(names)
-    applied = [distortion for sample in held for distortion in _applied(sample)]
+    applied = [distortion for sample in listed for distortion in _applied(sample)]
     spreads = {
         "name": _spread(
-            Counter(name for sample in held for name in {d.name for d in _applied(sample)}),
+            Counter(name for sample in listed for name in {d.name for d in _applied(sample)}),
             dict.fromkeys(names, 1.0),
         ),
         "level": _spread(
@@ -57,21 +55,21 @@ def balance(
             _mixture([[str(level) for level in range(least_level(d.category), LEVELS + 1)] for d in applied]),
         ),
     }
-    asked = [(region, sample) for sample in held for region in _targets(sample)]
-    eligible = [[r for r in s.regions if _share(r, s) >= min_region_area] for _, s in asked]
-    rivals = [[r.region_id for r in sorted(_carrying(s), key=_largest_first)] for _, s in asked]
+    targeted = [(region, sample) for sample in listed for region in _targets(sample)]
+    eligible = [[r for r in s.regions if _share(r, s) >= min_region_area] for _, s in targeted]
+    rivals = [[r.region_id for r in sorted(_carrying(s), key=_largest_first)] for _, s in targeted]
     spreads["position"] = _spread(
-        Counter(region.position for region, _ in asked),
+        Counter(region.position for region, _ in targeted),
         _mixture([[region.position for region in group] for group in eligible]),
     )
     spreads["size"] = _sizes(
-        [_share(region, sample) for region, sample in asked],
-        [_share(r, sample) for group, (_, sample) in zip(eligible, asked, strict=True) for r in group],
+        [_share(region, sample) for region, sample in targeted],
+        [_share(r, sample) for group, (_, sample) in zip(eligible, targeted, strict=True) for r in group],
     )
     spreads["rank"] = _spread(
         Counter(
             f"{ids.index(region.region_id) + 1}/{len(ids)}"
-            for ids, (region, _) in zip(rivals, asked, strict=True)
+            for ids, (region, _) in zip(rivals, targeted, strict=True)
             if len(ids) > 1
         ),
         _mixture([[f"{i + 1}/{len(a)}" for i in range(len(a))] for a in rivals if len(a) > 1]),
@@ -111,7 +109,7 @@ def _mixture(groups: Iterable[Sequence[str]]) -> dict[str, float]:
 
 
 def _sizes(targets: Sequence[float], shares: Sequence[float]) -> Spread:
-    """Targets by the tenth of all eligible sizes they fall into, "1" the smallest tenth."""
+    """Targets by decile of all eligible sizes, "1" the smallest."""
     if not targets:
         return _spread(Counter(), {})
     edges = np.quantile(shares, np.arange(1, 10) / 10)
@@ -124,7 +122,7 @@ def _sizes(targets: Sequence[float], shares: Sequence[float]) -> Spread:
 
 
 def _spread(counts: Mapping[str, int], weights: Mapping[str, float]) -> Spread:
-    """Counts against `weights` scaled to the same total; values without a weight count in the total alone."""
+    """Counts against `weights` scaled to the same total; values without a weight count only in the total."""
     total, weight = sum(counts.values()), sum(weights.values())
     keys = sorted({*counts, *weights})
     expected = {key: weights.get(key, 0.0) * total / weight if weight else 0.0 for key in keys}

@@ -7,12 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from distortions import Op, inject, order_effect_of, strength
+from distortions import BoolMask, Image, Op, inject, order_effect_of, strength
 from distortions.perceptual import analysis_size
 from distortions.plans.paste import paste, tight_box
-from distortions.plans.planned import Picture
 from schemas.config import DistortConfig
 from schemas.errors import SampleError
 from schemas.hashing import derived_seed
@@ -28,12 +26,11 @@ class Canvas:
     """A picture, its regions, and everything measured on them so far.
 
     A region's operations always get the same seed (from the build's seed, the picture and the region), so
-    that a patch injected for one sample serves the next one: what the cache holds changes the time taken and
-    nothing else.
+    that a patch injected for one sample can be reused for the next: the cache affects only the time taken.
     """
 
     def __init__(
-        self, image: Picture, regions: Sequence[Region], source: SourceImage, config: DistortConfig, seed: int
+        self, image: Image, regions: Sequence[Region], source: SourceImage, config: DistortConfig, seed: int
     ) -> None:
         """`image` is (H, W, 3) uint8 RGB. Raises SampleError for a mask that doesn't fit the picture."""
         self.image = image
@@ -41,16 +38,16 @@ class Canvas:
         self.source = source
         self.config = config
         self.seed = seed
-        self.masks = [_decoded(region, image.shape[:2]) for region in regions]
-        self._reaches = [_grown(mask, config.feather) for mask in self.masks]
+        self.masks = [_decode_mask(region, image.shape[:2]) for region in regions]
+        self._reaches = [_dilate(mask, config.feather) for mask in self.masks]
         self.boxes = [tight_box(mask, config.feather) for mask in self.masks]
         pixels = image.shape[0] * image.shape[1]
         self.shares = [int(np.count_nonzero(mask)) / pixels for mask in self.masks]
         self.large = [i for i, share in enumerate(self.shares) if share >= config.min_region_area]
-        self._small = self._shrunk(image)
-        self._small_masks = [self._shrunk_mask(mask) for mask in self.masks]
+        self._small = self._shrink(image)
+        self._small_masks = [self._shrink_mask(mask) for mask in self.masks]
         self._disjoint: dict[tuple[int, int], bool] = {}
-        self._patches: OrderedDict[tuple[int, Ops], Picture] = OrderedDict()
+        self._patches: OrderedDict[tuple[int, Ops], Image] = OrderedDict()
         self._patch_bytes = 0
         self._alone: dict[tuple[int, Ops], float] = {}
         self._effects: dict[tuple[int, Ops, Ops], float] = {}
@@ -76,21 +73,21 @@ class Canvas:
         """Whether region `index` shares no pixel with any of the others."""
         return all(self.disjoint(index, other) for other in others)
 
-    def alone(self, index: int, ops: Ops) -> float:
-        """Strength inside the region when it alone is distorted, near enough to plan with.
+    def strength_alone(self, index: int, ops: Ops) -> float:
+        """Strength inside the region when only it is distorted, accurate enough for planning.
 
-        Measured on pictures brought to analysis size beforehand, the clean one once; the mask has hard edges.
+        Measured on pictures already at analysis size, the clean one resized once; the mask has hard edges.
         """
         key = (index, ops)
         if key not in self._alone:
-            small = self._shrunk(self.compose({index: ops}))
+            small = self._shrink(self.compose({index: ops}))
             self._alone[key] = strength(self._small, small, self._small_masks[index])
         return self._alone[key]
 
-    def seen(self, index: int, ops: Ops) -> bool:
-        """Whether each operation of a mix can be seen in the region on its own; always for a single one."""
+    def each_visible(self, index: int, ops: Ops) -> bool:
+        """Whether each operation of a mix is visible in the region on its own; True for a single one."""
         least = self.config.min_strength
-        return len(ops) == 1 or all(self.alone(index, (op,)) >= least for op in ops)
+        return len(ops) == 1 or all(self.strength_alone(index, (op,)) >= least for op in ops)
 
     def order_effect(self, index: int, one: Ops, other: Ops) -> float:
         """Perceptual distance between two orders of the same operations inside the region."""
@@ -100,7 +97,7 @@ class Canvas:
             self._effects[key] = order_effect_of(self.image, ab, ba, self.masks[index])
         return self._effects[key]
 
-    def compose(self, layers: Mapping[int, Ops]) -> Picture:
+    def compose(self, layers: Mapping[int, Ops]) -> Image:
         """The picture with every region's operations, each injected into the source picture."""
         picture = self.image.copy()
         for index, ops in layers.items():
@@ -108,22 +105,22 @@ class Canvas:
             paste(picture, self.image, patch, self.masks[index], self.boxes[index], self.config.feather)
         return picture
 
-    def whole(self, op: Op) -> tuple[Picture, float]:
+    def whole(self, op: Op) -> tuple[Image, float]:
         """The picture with one operation through the full mask, and the strength over the whole picture."""
-        everywhere: NDArray[np.bool_] = np.ones(self.image.shape[:2], dtype=bool)
+        everywhere: BoolMask = np.ones(self.image.shape[:2], dtype=bool)
         picture = inject(self.image, everywhere, [op], seed=self.whole_seed())
         return picture, strength(self.image, picture)
 
-    def measured(self, picture: Picture, index: int) -> float:
-        """Strength inside region `index` of a finished picture, rounded to what a record holds."""
+    def measure(self, picture: Image, index: int) -> float:
+        """Strength inside region `index` of a finished picture, rounded as in the records."""
         return round(strength(self.image, picture, self.masks[index]), 3)
 
-    def changed(self, picture: Picture, index: int) -> bool:
+    def changed(self, picture: Image, index: int) -> bool:
         """Whether any pixel of the region differs from the source picture."""
         box = self.boxes[index]
         return bool((picture[box] != self.image[box])[self.masks[index][box]].any())
 
-    def _patch(self, index: int, ops: Ops) -> Picture:
+    def _patch(self, index: int, ops: Ops) -> Image:
         key = (index, ops)
         if key in self._patches:
             self._patches.move_to_end(key)
@@ -137,11 +134,11 @@ class Canvas:
             self._patch_bytes -= self._patches.popitem(last=False)[1].nbytes
         return patch
 
-    def _shrunk(self, picture: Picture) -> Picture:
+    def _shrink(self, picture: Image) -> Image:
         height, width = analysis_size(*picture.shape[:2])
         return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
-    def _shrunk_mask(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def _shrink_mask(self, mask: BoolMask) -> BoolMask:
         height, width = analysis_size(*mask.shape)
         share = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
         return np.asarray(share >= min(0.5, float(np.max(share))), dtype=bool)
@@ -155,21 +152,21 @@ class Canvas:
         return bool((self._reaches[one][rows, columns] & self._reaches[other][rows, columns]).any())
 
 
-def _grown(mask: NDArray[np.bool_], by: int) -> NDArray[np.bool_]:
+def _dilate(mask: BoolMask, by: int) -> BoolMask:
     if by == 0:
         return mask
     square = np.ones((2 * by + 1, 2 * by + 1), np.uint8)
     return np.asarray(cv2.dilate(mask.astype(np.uint8), square), dtype=bool)
 
 
-def _decoded(region: Region, size: tuple[int, ...]) -> NDArray[np.bool_]:
+def _decode_mask(region: Region, size: tuple[int, ...]) -> BoolMask:
     if tuple(region.mask.size) != tuple(size):
         detail = (
             f"region {region.region_id}: mask of {region.mask.size}, picture of {list(size)} (height, width)"
         )
         raise SampleError("mask-size-mismatch", detail)
     try:
-        mask: NDArray[np.bool_] = np.ascontiguousarray(decode(region.mask))
+        mask: BoolMask = np.ascontiguousarray(decode(region.mask))
     except ValueError as error:
         raise SampleError("broken-mask", f"region {region.region_id}: {error}") from error
     if not mask.any():

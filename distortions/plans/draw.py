@@ -1,4 +1,4 @@
-"""What one sample draws: its own generator, its turns in the picture's decks, and its budget of attempts."""
+"""The random draws of one sample: its generator, its cards from the picture's decks, its attempt budget."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ T = TypeVar("T")
 class Draw:
     """The draws of sample number `number` of a kind on one picture.
 
-    Decks balance a picture's samples: every deck is one shuffle per picture and kind, each sample starts at
-    its own place in it, so that the first `n` samples take `n` different cards. All depends only on (seed,
-    source, kind, number): neither on other samples nor on the order they are made in.
+    Decks balance a picture's samples: each deck is one shuffle per picture and kind; each sample starts at
+    its own position in it, so that the first `n` samples take `n` different cards. Everything depends only on
+    (seed, source, kind, number), not on other samples or the order in which they are made.
     """
 
     def __init__(self, seed: int, source_id: str, kind: SampleKind, number: int, attempts: int) -> None:
@@ -32,15 +32,15 @@ class Draw:
         self._left = attempts
 
     def deck(self, name: str, cards: Sequence[T], step: int = 1) -> list[T]:
-        """The picture's shuffle of `cards`, turned to this sample's card; every sample has `step` cards."""
+        """The picture's shuffle of `cards`, rotated to this sample's card; each sample gets `step` cards."""
         if not cards:
             return []
-        shuffle = rng(self._seed, "distort", self._source_id, "deck", self.kind, name)
-        order = np.roll(shuffle.permutation(len(cards)), -(self.number * step % len(cards)))
+        random = rng(self._seed, "distort", self._source_id, "deck", self.kind, name)
+        order = np.roll(random.permutation(len(cards)), -(self.number * step % len(cards)))
         return [cards[int(i)] for i in order]
 
-    def shuffled(self, items: Sequence[T]) -> list[T]:
-        """`items` in an order of this sample's own."""
+    def shuffle(self, items: Sequence[T]) -> list[T]:
+        """`items` in this sample's own random order."""
         return [items[int(i)] for i in self.random.permutation(len(items))]
 
     def between(self, low: float, high: float) -> float:
@@ -52,7 +52,7 @@ class Draw:
         return bool(self.random.random() < probability)
 
     def spend(self, reason: SkipReason) -> None:
-        """Count one attempt. Raises Unplannable(reason) when the sample has had all it may make."""
+        """Count one attempt. Raises Unplannable(reason) when the sample has none left."""
         if self._left <= 0:
             raise Unplannable(reason, "the attempts this sample may make are used up")
         self._left -= 1

@@ -15,11 +15,11 @@ from distortions.plans.draw import Draw
 from schemas.errors import InputError
 
 Names = tuple[str, ...]
-Levels = tuple[int, ...]
+LevelChoice = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Vocabulary:
+class DrawableNames:
     """Names as operations take them (canonical, or a peer's alias) with their classes, index by index."""
 
     names: Names
@@ -34,14 +34,14 @@ class Vocabulary:
         return self.categories[self.names.index(name)]
 
     def least_level(self, name: str) -> int:
-        """The lowest level at which `name` can be seen without the clean picture."""
+        """The lowest level at which `name` is visible without the clean picture."""
         return pairs.least_level(self.category(name))
 
     def chain(self, draw: Draw, first: str, length: int) -> Names:
         """`first` with up to `length - 1` partners of other classes, in an allowed order drawn at random.
 
-        Shorter where no partner is allowed. A third operation is drawn like a second one, among those that go
-        with both.
+        Shorter if no partner is allowed. A third operation is drawn like a second one, from those
+        allowed with both.
         """
         chosen = [self.names.index(first)]
         while len(chosen) < length:
@@ -57,14 +57,14 @@ class Vocabulary:
         return tuple(self.names[chosen[i]] for i in order)
 
 
-def vocabulary(names: Sequence[str] | None) -> Vocabulary:
-    """The catalogue's names, or those given, one for each distortion.
+def select_names(names: Sequence[str] | None) -> DrawableNames:
+    """The catalog's names, or these, one for each distortion.
 
-    A peer's alias stays an alias, so that its levels are the peer's own; the records a plan writes hold the
-    canonical name. Raises InputError for an unknown name, an empty list, and a distortion named twice.
+    A peer's alias stays an alias, so that its levels are the peer's own; the records of a plan have the
+    canonical name. Raises InputError for an unknown name, an empty list, or a distortion given twice.
     """
     if names is None:
-        return Vocabulary(tuple(e.name for e in catalog()), tuple(e.category for e in catalog()))
+        return DrawableNames(tuple(e.name for e in catalog()), tuple(e.category for e in catalog()))
     if not names:
         raise InputError("distort.names is an empty list; name at least one distortion or leave the key out")
     found: dict[str, tuple[str, str]] = {}
@@ -79,9 +79,9 @@ def vocabulary(names: Sequence[str] | None) -> Vocabulary:
             )
         found[entry.name] = (name, entry.category)
     chosen = [found[name] for name in sorted(found)]
-    return Vocabulary(tuple(name for name, _ in chosen), tuple(category for _, category in chosen))
+    return DrawableNames(tuple(name for name, _ in chosen), tuple(category for _, category in chosen))
 
 
-def ops(names: Names, levels: Levels) -> tuple[Op, ...]:
+def ops(names: Names, levels: LevelChoice) -> tuple[Op, ...]:
     """The operations of a chain at these levels."""
     return tuple(Op(name, level) for name, level in zip(names, levels, strict=True))

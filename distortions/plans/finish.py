@@ -1,4 +1,4 @@
-"""From a laid-out sample to its record: what every region carries, measured, and which one is asked for."""
+"""From a layout to its record: what every region carries, with measured strengths, and the target."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from schemas.records import Distortion, Region, Sample
 def finish(canvas: Canvas, draw: Draw, layout: Layout, position_grid: PositionGrid) -> PlannedSample:
     """The sample, its picture and its recipe.
 
-    A region that isn't distorted itself but shares pixels with one that is can't be called untouched: it is
-    left out of the sample. All other undistorted regions keep every pixel and have strength 0.
+    An undistorted region that shares changed pixels with a distorted one can't be called untouched: it
+    is left out of the sample. All other undistorted regions keep every pixel and have strength 0.
     """
     kept: list[Region] = []
     for index, region in enumerate(canvas.regions):
@@ -40,7 +40,7 @@ def finish(canvas: Canvas, draw: Draw, layout: Layout, position_grid: PositionGr
         position_grid=position_grid,
         seed=canvas.seed,
     )
-    return PlannedSample(sample, layout.picture, recipe.write(canvas, draw.sample_id, layout))
+    return PlannedSample(sample, layout.picture, recipe.write_recipe(canvas, draw.sample_id, layout))
 
 
 def _record(op: Op, order: int) -> Distortion:

@@ -1,27 +1,27 @@
-"""What a planner decides: which operations go into which region, and the picture they make, measured."""
+"""What a planner decides: which operations go into which region, and the measured picture they give."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from distortions.frame import Image
 from distortions.plans.canvas import Canvas, Ops
 from distortions.plans.margins import required_lead
-from distortions.plans.planned import Picture
 from schemas.records import Ask
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A laid-out sample: `layers` maps region indices to operations, `strengths` to what `picture` measures.
+    """A planned layout: `layers` maps region indices to operations, `strengths` to those of `picture`.
 
-    `target` is the asked region's index, None where no region or every region is the answer; `whole` says
-    that the operations went through the full mask, then every region carries them.
+    `target` is the index of the region to ask about, None where no region or every region is the answer;
+    `whole` means that the operations went through the full mask, so every region carries them.
     """
 
     layers: Mapping[int, Ops]
     strengths: Mapping[int, float]
-    picture: Picture
+    picture: Image
     ask: Ask | None
     target: int | None
     ask_order: tuple[str, ...] = ()
@@ -29,10 +29,10 @@ class Layout:
     whole: bool = False
 
 
-def compose(canvas: Canvas, layers: Mapping[int, Ops]) -> tuple[Picture, dict[int, float]]:
-    """The picture with these layers, and the strength inside each of their regions, neighbours included."""
+def compose(canvas: Canvas, layers: Mapping[int, Ops]) -> tuple[Image, dict[int, float]]:
+    """The picture with these layers, and the strength inside each of their regions, neighbors included."""
     picture = canvas.compose(layers)
-    return picture, {index: canvas.measured(picture, index) for index in layers}
+    return picture, {index: canvas.measure(picture, index) for index in layers}
 
 
 def visible(canvas: Canvas, strengths: Mapping[int, float]) -> bool:

@@ -1,6 +1,4 @@
-"""Which distortion classes may share a region, in which order, and from which level each can be seen
-(pairs.yaml).
-"""
+"""Which distortion classes may share a region, in which order, and from which level each is visible."""
 
 from __future__ import annotations
 
@@ -35,7 +33,7 @@ def _table() -> dict[str, Any]:
 
 
 def rules_digest() -> str:
-    """Hash of the whole table: part of a distort shard's key, so that other rules make new samples."""
+    """Hash of the table in pairs.yaml: part of a distort shard's key, so that new rules give new samples."""
     return content_key(_table())
 
 
@@ -45,7 +43,7 @@ def classes() -> tuple[str, ...]:
 
 
 def least_level(category: str) -> int:
-    """The lowest level (1-5) at which a distortion of this class can be seen without the clean picture."""
+    """The lowest level (1-5) at which a distortion of this class is visible without the clean picture."""
     return int(_table()["least_level"].get(category, 1))
 
 
@@ -72,9 +70,7 @@ def follows(first: str, then: str) -> bool:
 
 
 def chain_allowed(categories: Sequence[str]) -> bool:
-    """Whether the classes may be applied in this order: every earlier one may be followed by every later
-    one.
-    """
+    """Whether the classes may be applied in this order: each later one may follow each earlier one."""
     return all(follows(first, then) for first, then in combinations(categories, 2))
 
 
@@ -84,17 +80,13 @@ def any_order_allowed(categories: Sequence[str]) -> bool:
 
 
 def orders(categories: Sequence[str]) -> list[tuple[int, ...]]:
-    """The allowed orders of these classes as index tuples, in lexicographic order; [] when they can't go
-    together.
-    """
+    """The allowed orders of these classes as index tuples, in lexicographic order; [] if there are none."""
     indices = permutations(range(len(categories)))
     return [order for order in indices if chain_allowed([categories[i] for i in order])]
 
 
 def order_visible(one: str, other: str) -> float:
-    """How often the order of two distortions of these classes can be seen, 0 to 1: a guess for drawing
-    pairs.
-    """
+    """How often the order of two distortions of these classes is visible, 0 to 1: a guess, to draw pairs."""
     return _order_visible().get(frozenset((one, other)), float(_table()["order_visible_unknown"]))
 
 
@@ -103,10 +95,10 @@ def _order_visible() -> dict[frozenset[str], float]:
     return {frozenset((a, b)): float(share) for a, b, share in _table()["order_visible"]}
 
 
-def balanced(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+def balance_weights(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Scale (N, N) non-negative weights so that rows and columns sum to 1, as nearly as their zeros allow.
 
-    With i drawn uniformly and j from row i, j is then as near to uniform as it can be (Sinkhorn and Knopp's
+    With i drawn uniformly and j from row i, j is then as close to uniform as possible (Sinkhorn and Knopp's
     alternating scaling, https://doi.org/10.2140/pjm.1967.21.343). Rows of zeros stay.
     """
     scaled = weights.copy()
@@ -122,7 +114,7 @@ def balanced(weights: NDArray[np.float64]) -> NDArray[np.float64]:
 def order_weights(categories: tuple[str, ...]) -> NDArray[np.float64]:
     """How likely name j is drawn to share an order question with name i: (N, N), rows sum to 1 or 0.
 
-    0 where one of the two directions is not allowed or the order can seldom be seen.
+    0 where one of the two orders is not allowed or the order is seldom visible.
     """
     size = len(categories)
     weights = np.zeros((size, size))
@@ -130,7 +122,7 @@ def order_weights(categories: tuple[str, ...]) -> NDArray[np.float64]:
         if any_order_allowed([categories[i], categories[j]]):
             share = order_visible(categories[i], categories[j])
             weights[i, j] = weights[j, i] = share if share >= _SELDOM else 0.0
-    weights = balanced(weights)
+    weights = balance_weights(weights)
     weights.setflags(write=False)
     return weights
 
@@ -140,13 +132,13 @@ def partner_weights(categories: tuple[str, ...]) -> NDArray[np.float64]:
     """How likely name j is drawn as partner of name i for names of these classes: (N, N), rows sum to 1 or 0.
 
     Classes with few allowed partners would be drawn too seldom and their partners too often if partners were
-    drawn uniformly, so the allowed pairs are `balanced`.
+    drawn uniformly, so `balance_weights` evens out the allowed pairs.
     """
     size = len(categories)
     weights = np.zeros((size, size))
     for i, j in combinations(range(size), 2):
         if orders([categories[i], categories[j]]):
             weights[i, j] = weights[j, i] = 1.0
-    weights = balanced(weights)
+    weights = balance_weights(weights)
     weights.setflags(write=False)
     return weights

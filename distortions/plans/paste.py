@@ -1,21 +1,17 @@
-"""Laying an injected patch into a picture that may hold other patches already."""
+"""Pastes an injected patch into a picture that may already have other patches."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from distortions.plans.planned import Picture
+from distortions.frame import BoolMask, Image
 
-BoolMask = NDArray[np.bool_]
 Box = tuple[slice, slice]
 
 
 def tight_box(mask: BoolMask, margin: int = 0) -> Box:
-    """Rows and columns around a mask, widened by `margin` pixels inside the picture; empty for an empty
-    mask.
-    """
+    """Rows and columns around a mask, widened by `margin` pixels; empty for an empty mask."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if rows.size == 0:
         return slice(0, 0), slice(0, 0)
@@ -25,12 +21,12 @@ def tight_box(mask: BoolMask, margin: int = 0) -> Box:
     )
 
 
-def paste(picture: Picture, source: Picture, patch: Picture, mask: BoolMask, box: Box, feather: int) -> None:
+def paste(picture: Image, source: Image, patch: Image, mask: BoolMask, box: Box, feather: int) -> None:
     """Write `patch` (the injected picture's pixels in `box`) into `picture` in place.
 
     `source` is the clean picture, `mask` the region's; both and `picture` are whole, (H, W, 3) and (H, W).
-    Without a feather the mask's pixels are written, with one every pixel the injection changed, which reaches
-    as far as the feather.
+    Without a feather, the mask's pixels are written; with one, every pixel that the injection changed, which
+    extends as far as the feather.
     """
     inside = mask[box] if feather == 0 else (patch != source[box]).any(axis=2)
     target = picture[box]

@@ -1,16 +1,12 @@
-"""What planning gives back: a sample with its picture and recipe, or a stated skip."""
+"""The results of planning: a sample with its picture and recipe, or a skip with its reason."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
+from distortions.frame import Image
 from schemas.records import Sample, SampleKind
-
-Picture = NDArray[np.uint8]
 
 SkipReason = Literal[
     "no-regions",
@@ -25,19 +21,19 @@ SkipReason = Literal[
 
 @dataclass(frozen=True)
 class PlannedSample:
-    """A planned sample: its truth, its picture ((H, W, 3) uint8 RGB), the recipe to make it again.
+    """A planned sample: its ground truth, its picture ((H, W, 3) uint8 RGB), the recipe to rebuild it.
 
-    `recipe` is what `distortions.plans.recipe.rebuild` reads: JSON values only.
+    `recipe` is the input of `distortions.plans.recipe.rebuild`: JSON values only.
     """
 
     sample: Sample
-    picture: Picture
+    picture: Image
     recipe: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class PlanSkip:
-    """A sample that this picture can't give, and why; it is counted, it is no error."""
+    """A sample that can't be made from this picture, and why; counted, not an error."""
 
     sample_id: str
     source: str
@@ -47,7 +43,7 @@ class PlanSkip:
 
 
 class Unplannable(Exception):
-    """Raised inside a planner when its picture can't give the sample; becomes a PlanSkip."""
+    """Raised inside a planner when the sample can't be made from its picture; becomes a PlanSkip."""
 
     def __init__(self, reason: SkipReason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")

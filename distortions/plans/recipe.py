@@ -1,4 +1,4 @@
-"""Recipes: the JSON that makes a planned picture again from its source picture, bit for bit."""
+"""Recipes: the JSON that rebuilds a planned picture from its source picture, bit for bit."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from distortions import Op, catalog_digest, inject
+from distortions import Image, Op, catalog_digest, inject
 from distortions.plans.canvas import Canvas
 from distortions.plans.layout import Layout
 from distortions.plans.paste import paste, tight_box
-from distortions.plans.planned import Picture
 from schemas.errors import InputError
 from schemas.masks import decode, encode
 from schemas.records import Mask
@@ -19,7 +18,7 @@ from schemas.records import Mask
 VERSION = 1
 
 
-def write(canvas: Canvas, sample_id: str, layout: Layout) -> dict[str, Any]:
+def write_recipe(canvas: Canvas, sample_id: str, layout: Layout) -> dict[str, Any]:
     """The recipe of a laid-out sample: JSON values only.
 
     `layers` are injected one by one, each on the source picture: `region_id` (None for the whole picture),
@@ -50,23 +49,22 @@ def write(canvas: Canvas, sample_id: str, layout: Layout) -> dict[str, Any]:
     }
 
 
-def rebuild(image: Picture, recipe: Mapping[str, Any]) -> Picture:
-    """Make a planned picture again from the source picture ((H, W, 3) uint8 RGB) it was made from.
+def rebuild(image: Image, recipe: Mapping[str, Any]) -> Image:
+    """Rebuild a planned picture from its source picture ((H, W, 3) uint8 RGB).
 
-    Raises InputError when the recipe is of another version, catalogue or picture size: the result would
-    differ.
+    Raises InputError when the recipe is for another version, catalog or picture size.
     """
     if recipe["version"] != VERSION:
         raise InputError(
-            f"recipe {recipe['sample_id']}: version {recipe['version']}, this program reads {VERSION}"
+            f"recipe {recipe['sample_id']}: version {recipe['version']}; this program reads {VERSION}"
         )
     if recipe["catalog"] != catalog_digest(_names(recipe["layers"])):
         raise InputError(
-            f"recipe {recipe['sample_id']}: made with another distortion catalogue; use that version"
+            f"recipe {recipe['sample_id']}: made with another distortion catalog; use that version"
         )
     if list(image.shape[:2]) != list(recipe["size"]):
         raise InputError(
-            f"recipe {recipe['sample_id']}: made on a picture of {recipe['size']} pixels (height, width), "
+            f"recipe {recipe['sample_id']}: made for a picture of {recipe['size']} pixels (height, width), "
             f"this one has {list(image.shape[:2])}; give the same source picture"
         )
     picture = image.copy()

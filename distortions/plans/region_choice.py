@@ -1,4 +1,4 @@
-"""Which regions a sample distorts: large enough, sharing no pixel, each in its turn."""
+"""Which regions a sample distorts: large enough, disjoint, each in turn."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def targets(canvas: Canvas, draw: Draw) -> list[int]:
 
 
 def companions(canvas: Canvas, draw: Draw, target: int, count: int) -> list[int]:
-    """At most `count` large regions that share no pixel with the target nor with each other, at random."""
+    """At most `count` random large regions that share no pixel with the target or each other."""
     chosen: list[int] = []
-    for index in draw.shuffled([i for i in canvas.large if i != target]):
+    for index in draw.shuffle([i for i in canvas.large if i != target]):
         if len(chosen) == count:
             break
         if canvas.disjoint_from(index, [target, *chosen]):
@@ -31,7 +31,7 @@ def companions(canvas: Canvas, draw: Draw, target: int, count: int) -> list[int]
 def groups(canvas: Canvas, draw: Draw, count: int) -> list[list[int]]:
     """Groups of 2 to `count` disjoint large regions to try in turn, the target first in each.
 
-    Raises Unplannable when no large region has a disjoint one beside it.
+    Raises Unplannable when no two large regions are disjoint.
     """
     found = []
     for target in targets(canvas, draw):

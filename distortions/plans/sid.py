@@ -8,7 +8,7 @@ from distortions import Op
 from distortions.plans import layout, region_choice
 from distortions.plans.canvas import Canvas, Ops
 from distortions.plans.draw import Draw
-from distortions.plans.drawable_names import Vocabulary
+from distortions.plans.drawable_names import DrawableNames
 from distortions.plans.layout import Layout
 from distortions.plans.planned import SkipReason
 from schemas.records import Ask
@@ -16,27 +16,27 @@ from schemas.records import Ask
 _REASON: SkipReason = "margin-not-reached"
 _ASKS: tuple[Ask, Ask] = ("strongest", "weakest")
 _COUNTS, _COUNT_SHARES = (2, 3, 4), (0.4, 0.35, 0.25)
-# What is left between the margin and a strength measured without neighbours: they change it a little.
+# Slack between the margin and a strength measured without neighboring regions, which change it a little.
 _SLACK = 0.08
-# Groups of regions tried with one distortion before the next has its turn.
+# Groups of regions tried with one distortion before the next distortion is tried.
 _GROUPS = 2
 
 
-def plan(canvas: Canvas, draw: Draw, words: Vocabulary) -> Layout:
-    """Lay out one sample. Raises Unplannable when no draw within the attempts gives the margin.
+def plan(canvas: Canvas, draw: Draw, drawable: DrawableNames) -> Layout:
+    """Lay out one sample. Raises Unplannable when no attempt reaches the margin.
 
     In the finished picture the target leads every other region by the margin, and the measured strengths of
     all the regions are in the order of their levels.
     """
     ask = draw.deck("ask", _ASKS)[0]
     count = int(draw.random.choice(_COUNTS, p=_COUNT_SHARES))
-    names = draw.deck("name", words.names)
+    names = draw.deck("name", drawable.names)
     while True:
         for name in names:
             best: Layout | None = None
             for group in region_choice.groups(canvas, draw, count)[:_GROUPS]:
                 draw.spend(_REASON)
-                found = _lay_out(canvas, words, draw, group, ask, name)
+                found = _lay_out(canvas, drawable, draw, group, ask, name)
                 if found is not None and (best is None or len(found.layers) > len(best.layers)):
                     best = found
                 if best is not None and len(best.layers) == count:
@@ -46,9 +46,9 @@ def plan(canvas: Canvas, draw: Draw, words: Vocabulary) -> Layout:
 
 
 def _lay_out(
-    canvas: Canvas, words: Vocabulary, draw: Draw, group: list[int], ask: Ask, name: str
+    canvas: Canvas, drawable: DrawableNames, draw: Draw, group: list[int], ask: Ask, name: str
 ) -> Layout | None:
-    layers = _layers(canvas, words, draw, group, ask, name)
+    layers = _layers(canvas, drawable, draw, group, ask, name)
     if layers is None:
         return None
     picture, strengths = layout.compose(canvas, layers)
@@ -67,17 +67,17 @@ def ranked(layers: dict[int, Ops], strengths: dict[int, float]) -> bool:
 
 
 def _layers(
-    canvas: Canvas, words: Vocabulary, draw: Draw, group: list[int], ask: Ask, name: str
+    canvas: Canvas, drawable: DrawableNames, draw: Draw, group: list[int], ask: Ask, name: str
 ) -> dict[int, Ops] | None:
-    """Levels for the target (first in `group`) and those others that find one of their own, a margin away.
+    """Levels for the target (first in `group`) and for the other regions that find one, a margin away.
 
-    As many regions as one of the target's levels lets in; with two the smaller margin is enough.
+    As many regions as some level of the target allows; with two regions the smaller margin is enough.
     """
     target = group[0]
-    levels = range(words.least_level(name), 6)
+    levels = range(drawable.least_level(name), 6)
     best: dict[int, int] = {}
-    for level in draw.shuffled(levels):
-        if _measured(canvas, target, name, level) < canvas.config.min_strength:
+    for level in draw.shuffle(levels):
+        if _strength_at(canvas, target, name, level) < canvas.config.min_strength:
             continue
         for rivals in dict.fromkeys((len(group), 2)):
             chosen = _assign(canvas, draw, group, ask, name, level, levels, rivals)
@@ -100,12 +100,12 @@ def _assign(
 ) -> dict[int, int]:
     """Levels of up to `rivals` regions when the target's is `level`."""
     target, *others = group
-    anchor = _measured(canvas, target, name, level)
+    anchor = _strength_at(canvas, target, name, level)
     rising = ask == "strongest"
-    free = draw.shuffled([at for at in levels if at != level and (at < level) == rising])
+    free = draw.shuffle([at for at in levels if at != level and (at < level) == rising])
 
     def place(rest: list[int], chosen: dict[int, int], values: dict[int, float]) -> dict[int, int]:
-        """The largest assignment that goes on from `chosen`, the first found among equals."""
+        """The largest assignment that extends `chosen`, the first one found on a tie."""
         best = chosen
         if not rest or len(chosen) == rivals:
             return best
@@ -113,7 +113,7 @@ def _assign(
         for at in free:
             if at in values:
                 continue
-            value = _measured(canvas, rest[0], name, at)
+            value = _strength_at(canvas, rest[0], name, at)
             gap = anchor - value if rising else value - anchor
             if gap >= margin and value >= canvas.config.min_strength and _fits(values, at, value):
                 found = place(rest[1:], {**chosen, rest[0]: at}, {**values, at: value})
@@ -126,8 +126,8 @@ def _assign(
     return place(others, {target: level}, {level: anchor})
 
 
-def _measured(canvas: Canvas, index: int, name: str, level: int) -> float:
-    return canvas.alone(index, (Op(name, level),))
+def _strength_at(canvas: Canvas, index: int, name: str, level: int) -> float:
+    return canvas.strength_alone(index, (Op(name, level),))
 
 
 def _fits(values: dict[int, float], level: int, value: float) -> bool:

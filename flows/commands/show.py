@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         drawn = encode(draw_row(row, [load_png(data) for data in pictures]))
     except (SampleError, ValueError) as error:
-        what = f"row {row.id} can't be drawn: {error}; `iqa-spider verify` says more"
+        what = f"row {row.id} can't be drawn: {error}; see `iqa-spider verify`"
         raise InputError(f"{options.dataset}: {what}") from error
     try:
         options.output.write_bytes(drawn)

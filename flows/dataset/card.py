@@ -12,7 +12,7 @@ from flows.dataset.columns import COLUMNS, HUB_LICENSES, PublishedFile, used_spl
 from flows.dataset.croissant import croissant
 from flows.dataset.report.data import ReportData, share
 from flows.dataset.report.plain_text import number, percent, plural, size, words
-from schemas.foreign_text import visible
+from schemas.foreign_text import escape_hidden
 from schemas.markdown import markdown_table
 from schemas.records import SPLITS
 
@@ -199,7 +199,7 @@ def _merged(data: ReportData) -> list[str]:
 def _header(data: ReportData, files: Sequence[PublishedFile]) -> dict[str, Any]:
     """The card's YAML header."""
     known = sorted({name.lower() for name in data.licenses})
-    header: dict[str, Any] = {"pretty_name": visible(data.build.name), "language": ["en"]}
+    header: dict[str, Any] = {"pretty_name": escape_hidden(data.build.name), "language": ["en"]}
     if known and all(name in HUB_LICENSES for name in known):
         header["license"] = known if len(known) > 1 else known[0]
     else:
@@ -264,17 +264,17 @@ def _limits(data: ReportData) -> list[str]:
 
 def _plain(text: str) -> str:
     """Text that Markdown and HTML leave alone, on one line."""
-    shown = visible(text)
+    shown = escape_hidden(text)
     return re.sub(r"([\\`*_\[\]<>|#~$])", r"\\\1", shown) if not re.fullmatch(r"[\w.-]*", shown) else shown
 
 
 def _code(text: str) -> str:
     """A code span that also holds inside a table."""
-    return "`" + visible(text).replace("`", "'").replace("|", "\\|") + "`"
+    return "`" + escape_hidden(text).replace("`", "'").replace("|", "\\|") + "`"
 
 
 def _fenced(text: str, kind: str) -> str:
     """A code block whose fence is longer than any in the text."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"{fence}{kind}\n{visible(text, keep_lines=True).rstrip()}\n{fence}"
+    return f"{fence}{kind}\n{escape_hidden(text, keep_lines=True).rstrip()}\n{fence}"

@@ -48,8 +48,8 @@ from schemas.folders import make_durable
 from schemas.hashing import canonical_json, content_key
 from schemas.records import EXTERNAL_TASKS, SPLITS, TASKS, Quarantined
 from schemas.sections import public
-from schemas.shards import Item, checked_file, file_digest, read_items
-from schemas.store import Manifest, Store, fsync_folder, named_disk_errors
+from schemas.shards import Item, check_shard, file_digest, read_items
+from schemas.store import Manifest, Store, fsync_folder, wrap_disk_errors
 
 LIBRARIES = ("numpy", "opencv-python", "pillow", "pyarrow", "pycocotools", "scikit-image")
 
@@ -98,7 +98,7 @@ def assemble(
     key = dataset_key(files, facts)
     final = dataset_folder(out, facts.config.name, key)
     started = time.perf_counter()
-    with named_disk_errors(out):
+    with wrap_disk_errors(out):
         staging = out / "datasets" / f".{final.name}.unfinished"
         for leftover in (out / "datasets").glob(".*.unfinished"):
             shutil.rmtree(leftover)
@@ -216,7 +216,7 @@ def _place_files(
     published: list[PublishedFile] = []
     digests: dict[str, str] = {}
     for job, shard in zip(files, files_of(merge), strict=True):
-        source = checked_file(store, "publish", job.key)
+        source = check_shard(store, "publish", job.key)
         manifest = store.find("publish", job.key)
         if manifest is None:
             raise StoreError(f"{source}: this shard is gone; build again")

@@ -20,7 +20,7 @@ from schemas.arrow import row_digest, row_from_arrow
 from schemas.config import LicensesConfig
 from schemas.dataset import KeptOut, first_problem
 from schemas.errors import SampleError
-from schemas.foreign_text import visible
+from schemas.foreign_text import escape_hidden
 from schemas.pictures import load_png, pixel_hash
 from schemas.records import OWN_SOURCE, Region, Row
 
@@ -38,7 +38,7 @@ class Fault:
     what: str
 
     def __str__(self) -> str:
-        return visible(f"{self.kind}: {self.place}: {self.what}")
+        return escape_hidden(f"{self.kind}: {self.place}: {self.what}")
 
 
 class RowChecks:

@@ -13,7 +13,7 @@ from flows.dataset.report.plain_text import words
 from schemas import masks
 from schemas.drawing.lettering import typeface, wrap
 from schemas.drawing.outlines import outline, spot
-from schemas.drawing.text_column import ACCENT, DARK, INK, LINE, MUTED, PAPER, WHITE, Colour, Column, step
+from schemas.drawing.text_column import ACCENT, DARK, INK, LINE, MUTED, PAPER, WHITE, Color, Column, step
 from schemas.records import Distortion, Region, Row
 
 RgbImage = NDArray[np.uint8]
@@ -27,7 +27,7 @@ _MAX_LETTERS = 3000
 _MAX_REGIONS = 14
 _MAX_NAME = 80
 
-TARGET: Colour = (255, 210, 31)
+TARGET: Color = (255, 210, 31)
 
 
 def draw_row(row: Row, pictures: Sequence[RgbImage]) -> RgbImage:
@@ -160,20 +160,20 @@ def _panel(row: Row, shown: Sequence[Region], targets: set[str], hidden: int) ->
         pen.line("No region is distorted.", 15, MUTED)
     pen.space(8)
     for message in row.messages:
-        pen.bubble(message.content[:_MAX_LETTERS], asked=message.role == "user", gap=10)
-    return pen.done()
+        pen.bubble(message.content[:_MAX_LETTERS], is_question=message.role == "user", gap=10)
+    return pen.to_array()
 
 
 class _Pen(Column):
     """The column of a row: its regions' badges and distortions beside the text."""
 
     def badge(self, number: int, target: bool) -> None:
-        self.need(30)
+        self.ensure_room(30)
         _badge(self.draw, 13, self.y + 12, number, target)
 
     def distortion(self, distortion: Distortion, indent: int) -> None:
         """The name, and five pips of which `level` are filled."""
-        self.need(step(14))
+        self.ensure_room(step(14))
         font = typeface(14)
         name = wrap(
             f"{distortion.order}. {words(distortion.name[:_MAX_NAME])}", font, self.width - indent - 150

@@ -17,10 +17,10 @@ from schemas.dataset import (
     FileEntry,
     data_files,
     has_row_schema,
-    inside,
     load_manifest,
     raw_rows,
     read_recipes,
+    resolve_inside,
     row_count,
 )
 from schemas.errors import InputError, SampleError
@@ -51,7 +51,7 @@ def verify(folder: Path, progress: Progress = SILENT) -> list[Fault]:
 def _check_files(folder: Path, manifest: DatasetManifest) -> Iterator[Fault]:
     """Missing, added and changed files, and the row counts of those that hold no training rows."""
     for name, entry in sorted(manifest.files.items()):
-        path = inside(folder, name)
+        path = resolve_inside(folder, name)
         if path is None:
             yield Fault("outside-path", name, "the manifest names a file outside the dataset")
         elif not path.is_file():
@@ -93,7 +93,7 @@ def _check_shards(
     entries = {name: entry for name, entry in sorted(manifest.files.items()) if entry.split is not None}
     with progress("verify", len(entries), done="checked") as meter:
         for name, entry in entries.items():
-            path = inside(folder, name)
+            path = resolve_inside(folder, name)
             if path is not None and path.is_file():
                 try:
                     faults += _check_shard(path, name, entry, checks)
@@ -145,7 +145,7 @@ def computed_digest(folder: Path) -> str:
             try:
                 digests[str(values["id"])] = _digest_of(values)
             except (ValidationError, SampleError, ValueError, TypeError) as error:
-                what = f"row {values['id']} can't be read; `iqa-spider verify` says more"
+                what = f"row {values['id']} can't be read; see `iqa-spider verify`"
                 raise InputError(f"{path}: {what}") from error
     return dataset_digest(digests)
 

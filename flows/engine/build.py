@@ -23,7 +23,7 @@ from flows.workers import default_workers
 from schemas.config import BuildConfig
 from schemas.dataset import DatasetManifest, load_manifest
 from schemas.meter import SILENT, Progress
-from schemas.store import exclusive, open_store
+from schemas.store import lock_output, open_store
 
 _WINDOW = 4
 T = TypeVar("T")
@@ -139,7 +139,7 @@ def build_until(
 def _surveyed(config: BuildConfig, limit: int | None, stages: tuple[str, ...]) -> Iterator[Known]:
     """The build's folder and store, held, and what is known of `stages` as far as it can be foreseen."""
     root = config.store or config.out / "store"
-    with exclusive(config.out, config.name), open_store(root) as store:
+    with lock_output(config.out, config.name), open_store(root) as store:
         known = survey.start(config, store, limit, remember=True)
         survey.look_ahead(known, stages=stages)
         yield known

@@ -20,7 +20,7 @@ from schemas.config import BuildConfig
 from schemas.errors import InputError
 from schemas.records import Region, SourceImage
 from schemas.shards import Item, read_items
-from schemas.store import Store, named_disk_errors, write_atomically
+from schemas.store import Store, wrap_disk_errors, write_atomically
 
 
 def write_ssa_files(config: BuildConfig, limit: int | None, folder: Path) -> int:
@@ -42,7 +42,7 @@ def write_ssa_files(config: BuildConfig, limit: int | None, folder: Path) -> int
         )
     names = file_names(ref.uri for ref in known.scanned.refs)
     written = 0
-    with named_disk_errors(folder):
+    with wrap_disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         root = os.path.realpath(folder, strict=True)
         for job in known.jobs["regions"]:

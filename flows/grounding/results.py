@@ -77,17 +77,17 @@ def _mask(mask: BoolMask) -> dict[str, Any]:
 
 def result_lines(result: Result, shape: tuple[int, ...]) -> list[str]:
     """The answer and its places for people, for a picture of the shape (H, W, ...)."""
-    from schemas.foreign_text import visible
+    from schemas.foreign_text import escape_hidden
 
     height, width = shape[:2]
-    lines = [f"question  {visible(result.question)}", f"answer    {visible(result.answer.text)}"]
+    lines = [f"question  {escape_hidden(result.question)}", f"answer    {escape_hidden(result.answer.text)}"]
     if result.placed.whole_image:
         lines.append("place     the whole picture")
     elif not result.placed.groundings:
         lines.append("place     none is named")
     for k, item in enumerate(result.placed.groundings):
         points = ", ".join(f"({x * width:.0f}, {y * height:.0f})" for x, y in item.points.tolist())
-        words = visible(result.answer.text[slice(*item.span)])
+        words = escape_hidden(result.answer.text[slice(*item.span)])
         line = f"place     {words}: {points}"
         if k < len(result.masks):
             mask = result.masks[k]

@@ -20,7 +20,7 @@ from schemas import __version__
 from schemas.errors import InputError
 from schemas.evaluations import Results, results_bytes
 from schemas.hashing import content_key
-from schemas.store import named_disk_errors, write_atomically
+from schemas.store import wrap_disk_errors, write_atomically
 
 Step = Callable[[int, int, int], None]
 """Called after each batch: items that were asked, that stood already, and that aren't for the model."""
@@ -104,7 +104,7 @@ def evaluate(task: Task, out: Path, step: Step | None = None) -> Done:
 
 def _write(folder: Path, results: Results, found: Summary) -> None:
     text = json.dumps(found.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
-    with named_disk_errors(folder):
+    with wrap_disk_errors(folder):
         (folder / told.SUMMARY).unlink(missing_ok=True)
         write_atomically(folder / told.RESULTS, results_bytes(results), folder)
         write_atomically(folder / told.TABLE, told.page([found]).encode(), folder)

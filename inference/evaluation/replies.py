@@ -18,7 +18,7 @@ from inference.evaluation.benchmark_interface import Reply
 from schemas.dataset import first_problem
 from schemas.errors import InputError
 from schemas.records import Mask, Record
-from schemas.store import named_disk_errors
+from schemas.store import wrap_disk_errors
 
 
 class _Kept(Record):
@@ -55,7 +55,7 @@ class KeptReplies:
     def __init__(self, path: Path, key: str) -> None:
         self._path = path
         self.found: dict[str, Reply] = {}
-        with named_disk_errors(path):
+        with wrap_disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file: RawIOBase = path.open("ab", buffering=0)
         try:
@@ -70,7 +70,7 @@ class KeptReplies:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InputError(f"{self._path}: another run is writing it; wait for it to end") from error
-        with named_disk_errors(self._path):
+        with wrap_disk_errors(self._path):
             whole = self._read(self._path.read_bytes(), key)
             self._file.truncate(whole)
         if whole == 0:
@@ -111,7 +111,7 @@ class KeptReplies:
 
     def _write(self, lines: Sequence[dict[str, Any]]) -> None:
         data = memoryview(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
-        with named_disk_errors(self._path):
+        with wrap_disk_errors(self._path):
             while data:
                 data = data[self._file.write(data) or 0 :]
             os.fsync(self._file.fileno())

@@ -1,1 +1,1 @@
-"""Drawing into pictures for people: text, columns of it, outlines of masks."""
+"""Drawing on pictures for people: text, columns of text, outlines of masks."""

@@ -1,4 +1,4 @@
-"""Text in pictures: the letters, and lines of a width."""
+"""Text in pictures: the font, and wrapping to a width."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 
 from PIL import ImageFont
 
-from schemas.foreign_text import visible
+from schemas.foreign_text import escape_hidden
 
 
 def wrap(text: str, font: ImageFont.FreeTypeFont, width: float) -> list[str]:
-    """Lines of `text` no wider than `width` pixels; words that are wider are cut. At least one line."""
+    """Lines of `text` no wider than `width` pixels; wider words are broken. At least one line."""
     lines: list[str] = []
     for paragraph in text.split("\n"):
         line = ""
-        for word in visible(paragraph).split():
+        for word in escape_hidden(paragraph).split():
             longer = f"{line} {word}" if line else word
             if font.getlength(longer) <= width:
                 line = longer
@@ -41,7 +41,7 @@ def _cut(word: str, font: ImageFont.FreeTypeFont, width: float) -> list[str]:
 
 @cache
 def typeface(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans as Matplotlib ships it: the same letters on every machine."""
+    """DejaVu Sans, size in pixels, from Matplotlib's files: the same glyphs on every machine."""
     spec = importlib.util.find_spec("matplotlib")
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError("Matplotlib's fonts are missing; install matplotlib")

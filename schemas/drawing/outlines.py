@@ -1,4 +1,4 @@
-"""Outlines of masks for drawing: simplified rings, and the best point inside a region for a number."""
+"""Outlines of masks for drawing: simplified rings, and the best point inside a region for its number."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ MOST_RINGS = 40
 def outline(mask: BoolMask, scale: float = 1.0, tolerance: float = 0.6) -> list[NDArray[np.float64]]:
     """Rings around a boolean (H, W) mask and around its holes, each (N, 2) of (x, y) in pixels times `scale`.
 
-    A ring departs from the mask's edge by at most `tolerance` scaled pixels. Specks whose scaled ring
-    encloses less than 4 square pixels are left out unless nothing else is there, and so is all but the 40
-    largest rings. Coordinates are those of a picture whose top left corner is (0, 0), so pixel (i, j) covers
-    j..j+1 and i..i+1.
+    A ring deviates from the mask's edge by at most `tolerance` scaled pixels. Specks whose scaled ring
+    encloses less than 4 square pixels are left out unless there is nothing else, and so are all but the 40
+    largest rings. The picture's top left corner is (0, 0), so pixel (i, j) covers x from j to j + 1 and y
+    from i to i + 1.
     """
-    # Twice the size: the ring of pixel centres then lies within a quarter pixel of the true edge.
+    # Twice the size: the ring of pixel centers then lies within a quarter pixel of the true edge.
     grown = cv2.resize(mask.astype(np.uint8), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
     found, _ = cv2.findContours(grown, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     simple = [cv2.approxPolyDP(contour, 2 * tolerance / scale, True) for contour in _largest(found, scale)]
@@ -39,8 +39,8 @@ def _largest(contours: Sequence[Contour], scale: float) -> list[Contour]:
 
 
 def depth(mask: BoolMask) -> NDArray[np.float32]:
-    """Distance in pixels, (H, W), of each pixel of a boolean mask to the nearest one outside of it, where all
-    beyond the picture's border is outside; 0 outside the mask.
+    """Distance in pixels, (H, W), of each pixel of a boolean mask to the nearest pixel outside the mask;
+    everything beyond the picture's border is outside. 0 outside the mask.
     """
     padded = np.pad(mask, 1).astype(np.uint8)
     distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
@@ -48,7 +48,7 @@ def depth(mask: BoolMask) -> NDArray[np.float32]:
 
 
 def spot(mask: BoolMask) -> tuple[float, float]:
-    """(x, y) in pixels, the middle of the deepest pixel of a boolean (H, W) mask; of several the first.
+    """(x, y) in pixels, the center of the deepest pixel of a boolean (H, W) mask, the first one on a tie.
 
     Raises ValueError for an empty mask.
     """

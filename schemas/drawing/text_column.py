@@ -1,4 +1,4 @@
-"""A column of text in a picture: the colours of what is drawn, lines and bubbles, room that grows."""
+"""A column of text in a picture: its colors, lines and bubbles, on a canvas that grows."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from PIL import Image, ImageDraw
 
 from schemas.drawing.lettering import typeface, wrap
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
-PAPER: Colour = (255, 253, 248)
-INK: Colour = (29, 27, 24)
-MUTED: Colour = (95, 90, 81)
-ACCENT: Colour = (13, 92, 99)
-BUBBLE: Colour = (238, 232, 219)
-LINE: Colour = (221, 214, 200)
-WHITE: Colour = (255, 255, 255)
-DARK: Colour = (24, 24, 24)
+PAPER: Color = (255, 253, 248)
+INK: Color = (29, 27, 24)
+MUTED: Color = (95, 90, 81)
+ACCENT: Color = (13, 92, 99)
+BUBBLE: Color = (238, 232, 219)
+LINE: Color = (221, 214, 200)
+WHITE: Color = (255, 255, 255)
+DARK: Color = (24, 24, 24)
 
 
 class Column:
-    """Writes downwards on a canvas of a fixed width that grows as needed; `y` is where it stands."""
+    """Writes downward on a canvas of fixed width that grows as needed; `y` is where the next line starts."""
 
     def __init__(self, width: int) -> None:
         self.width = width
@@ -30,27 +30,27 @@ class Column:
         self.draw = ImageDraw.Draw(self.image)
 
     def space(self, pixels: int) -> None:
-        """Leave some room."""
+        """Leave vertical space."""
         self.y += pixels
 
-    def line(self, text: str, size: int, colour: Colour, bold: bool = False, indent: int = 0) -> None:
-        """Text over as many lines as it takes."""
+    def line(self, text: str, size: int, color: Color, bold: bool = False, indent: int = 0) -> None:
+        """Text, wrapped over as many lines as it needs."""
         letters = typeface(size, bold)
         for line in wrap(text, letters, self.width - indent):
-            self.need(step(size))
-            self.draw.text((indent, self.y), line, font=letters, fill=colour)
+            self.ensure_room(step(size))
+            self.draw.text((indent, self.y), line, font=letters, fill=color)
             self.y += step(size)
 
-    def bubble(self, text: str, asked: bool, gap: int) -> None:
-        """A turn of a dialogue, a question at the right and an answer at the left, and `gap` pixels."""
+    def bubble(self, text: str, is_question: bool, gap: int) -> None:
+        """A turn of a dialogue, questions on the right and answers on the left, followed by `gap` pixels."""
         letters = typeface(16)
         lines = wrap(text, letters, self.width - 68)
         wide = max(round(letters.getlength(line)) for line in lines) + 28
         high = len(lines) * step(16) + 20
-        self.need(high + gap)
-        left = self.width - wide - 1 if asked else 0
+        self.ensure_room(high + gap)
+        left = self.width - wide - 1 if is_question else 0
         box = (left, self.y, left + wide, self.y + high)
-        if asked:
+        if is_question:
             self.draw.rounded_rectangle(box, 12, fill=BUBBLE)
         else:
             self.draw.rounded_rectangle(box, 12, outline=ACCENT, width=2)
@@ -58,18 +58,18 @@ class Column:
             self.draw.text((left + 14, self.y + 10 + k * step(16)), line, font=letters, fill=INK)
         self.y += high + gap
 
-    def need(self, pixels: int) -> None:
-        """Make sure of so much room below."""
+    def ensure_room(self, pixels: int) -> None:
+        """Grow the canvas until it has this much room below `y`."""
         if self.y + pixels > self.image.height:
             grown = Image.new("RGB", (self.width, max(2 * self.image.height, self.y + pixels)), PAPER)
             grown.paste(self.image, (0, 0))
             self.image, self.draw = grown, ImageDraw.Draw(grown)
 
-    def done(self) -> NDArray[np.uint8]:
+    def to_array(self) -> NDArray[np.uint8]:
         """What was written: (H, width, 3) uint8 RGB."""
         return np.asarray(self.image.crop((0, 0, self.width, max(1, self.y))), np.uint8)
 
 
 def step(size: int) -> int:
-    """Pixels from one line of letters of this size to the next."""
+    """Pixels from one line of text of this size to the next."""
     return round(size * 1.42)

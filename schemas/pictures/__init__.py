@@ -1,4 +1,4 @@
-"""Pictures: untrusted files to upright 8-bit RGB, our own lossless PNG, pixel hashes and near duplicates."""
+"""Pictures: untrusted files to upright 8-bit RGB, lossless PNG, pixel hashes and near duplicates."""
 
 from __future__ import annotations
 

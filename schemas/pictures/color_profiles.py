@@ -1,4 +1,4 @@
-"""Every pixel layout a decoder hands over, as 8-bit sRGB: alpha, depth, palettes, CMYK, LAB, ICC profiles."""
+"""Every pixel layout a decoder returns, as 8-bit sRGB: alpha, depth, palettes, CMYK, LAB, ICC profiles."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ def flatten(image: Image.Image, notes: list[str]) -> Pixels:
             "unsupported-encoding", f"samples of mode {image.mode} have no defined black and white"
         )
     if image.has_transparency_data:
-        return Pixels(_on_white(image, notes), "RGB")
+        return Pixels(_composite_on_white(image, notes), "RGB")
     if image.mode == "1":
         image = image.convert("L")
     if image.mode not in ("L", "RGB", "CMYK", "LAB"):
         image = image.convert("RGB")
-    return Pixels(_array(image), image.mode)
+    return Pixels(_to_array(image), image.mode)
 
 
-def _array(image: Image.Image) -> NDArray[np.uint8]:
+def _to_array(image: Image.Image) -> NDArray[np.uint8]:
     """The pixels as an array, band by band: np.asarray would hold two more copies of a large picture."""
     width, height = image.size
     bands = len(image.getbands())
@@ -57,41 +57,41 @@ def _array(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _upper_byte(image: Image.Image, notes: list[str]) -> NDArray[np.uint8]:
-    """16-bit grey to 8: v // 256, the inverse of the 8-to-16 expansion by 257; Pillow's own rule for RGB."""
+    """16-bit gray to 8: v // 256, the inverse of the 8-to-16 expansion by 257; Pillow's own rule for RGB."""
     wide = np.asarray(image)
     if image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:  # type: ignore[attr-defined]
         wide = 65535 - wide
-    grey = (wide >> 8).astype(np.uint8)
+    gray = (wide >> 8).astype(np.uint8)
     key = image.info.get("transparency")
     if isinstance(key, int):
         notes.append("alpha-on-white")
-        grey[wide == key] = 255
-    return grey
+        gray[wide == key] = 255
+    return gray
 
 
-def _on_white(image: Image.Image, notes: list[str]) -> NDArray[np.uint8]:
+def _composite_on_white(image: Image.Image, notes: list[str]) -> NDArray[np.uint8]:
     key = image.info.get("transparency")
     if image.mode == "RGB" and isinstance(key, tuple) and max(key) > 255:
         image.info["transparency"] = tuple(value >> 8 for value in key)
     rgba = image if image.mode == "RGBA" else image.convert("RGBA")
     alpha = rgba.getchannel("A")
     if alpha.getextrema() == (255, 255):
-        return _array(rgba.convert("RGB"))
+        return _to_array(rgba.convert("RGB"))
     notes.append("alpha-on-white")
     white = Image.new("RGB", rgba.size, (255, 255, 255))
     white.paste(rgba, mask=alpha)
-    return _array(white)
+    return _to_array(white)
 
 
 def to_srgb(pixels: Pixels, profile: bytes | None, notes: list[str]) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 sRGB. A profile that is broken or made for other channels is set aside with a note."""
+    """(H, W, 3) uint8 sRGB. A profile that is broken or for other channels is ignored with a note."""
     image = _image(pixels)
     if pixels.mode == "LAB":
         lab = ImageCms.createProfile("LAB")
         converted = ImageCms.profileToProfile(image, lab, ImageCms.createProfile("sRGB"), outputMode="RGB")
         return np.asarray(converted)
     if profile:
-        rgb = _by_profile(image, profile, notes)
+        rgb = _convert_with_profile(image, profile, notes)
         if rgb is not None:
             return rgb
     if pixels.mode == "L":
@@ -105,10 +105,10 @@ def _image(pixels: Pixels) -> Image.Image:
     return Image.frombytes(pixels.mode, (width, height), values.tobytes())
 
 
-def _by_profile(image: Image.Image, profile: bytes, notes: list[str]) -> NDArray[np.uint8] | None:
-    """Convert with `profile`; None when the pixels are sRGB already or the profile can't be used (noted).
+def _convert_with_profile(image: Image.Image, profile: bytes, notes: list[str]) -> NDArray[np.uint8] | None:
+    """Convert with `profile`; None when the pixels are already sRGB or the profile can't be used (noted).
 
-    Little CMS refuses a broken profile, and one for other channels, with PyCMSError, OSError or ValueError.
+    Little CMS rejects a broken profile, and one for other channels, with PyCMSError, OSError or ValueError.
     """
     if len(profile) > MAX_PROFILE_BYTES:
         notes.append("icc-ignored")

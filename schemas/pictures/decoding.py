@@ -1,4 +1,4 @@
-"""Untrusted picture files to upright 8-bit RGB: limits first, then pixels, size, colour and orientation."""
+"""Untrusted picture files to upright 8-bit RGB: limits first, then pixels, size, color and orientation."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from schemas.config import IngestConfig
 from schemas.errors import SampleError
 from schemas.pictures import color_profiles, headers, png
 
-# Pillow warns about odd metadata of a file; what matters of it reaches `Picture.notes` or the quarantine.
+# Pillow warns about odd metadata; what matters reaches `Picture.notes` or the quarantine.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
-# The plugin classes themselves: no format but the one recognised is tried, and no limit but `limits` applies.
+# The plugin classes themselves: only the recognized format is tried, and only `limits` applies.
 _OPEN: dict[headers.Format, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     "jpeg": JpegImageFile,
     "png": PngImageFile,
@@ -46,9 +46,9 @@ class Picture:
     """A decoded picture.
 
     `rgb` is (H, W, 3) uint8, contiguous, sRGB, upright, long side at most `max_side`. `width` and `height`
-    are the upright size in the file, before shrinking. `notes` say what was set aside: "icc-ignored" (a
-    broken or unfitting colour profile), "icc-applied", "exif-ignored", "first-frame" (animation),
-    "first-page" (TIFF), "alpha-on-white".
+    are the upright size in the file, before shrinking. `notes` list what was ignored or converted:
+    "icc-ignored" (a broken or unsuitable color profile), "icc-applied", "exif-ignored", "first-frame"
+    (animation), "first-page" (TIFF), "alpha-on-white".
     """
 
     rgb: NDArray[np.uint8]
@@ -67,8 +67,8 @@ def decode(data: bytes, limits: IngestConfig) -> Picture:
     - Transparency is composited on white. 16 bits become 8 by their upper byte, so that 0 is 0 and 65535 is
       255.
     - Shrinking uses an area filter over the full picture and never enlarges. A JPEG isn't shrunk by its DCT:
-      that is sharper than the area filter, so the same photograph as PNG would give another picture.
-    - CMYK, YCCK, LAB and anything with a fitting ICC profile become sRGB; EXIF orientation is applied.
+      that is sharper than the area filter, so the same photograph as PNG would give different pixels.
+    - CMYK, YCCK, LAB and anything with a suitable ICC profile become sRGB; EXIF orientation is applied.
 
     Raises SampleError with the reason "empty-file", "too-many-bytes", "not-a-picture", "unsupported-format",
     "unsupported-encoding", "broken-header", "truncated", "broken-data", "too-many-pixels", "too-small",
@@ -87,7 +87,7 @@ def decode(data: bytes, limits: IngestConfig) -> Picture:
         reduced = png.reduce(data)
         data, profile = reduced.stream, reduced.profile
         notes.extend(reduced.notes)
-    with _untrusted():
+    with _wrap_decoder_errors():
         image = _OPEN[header.format](io.BytesIO(data))
     if header.format == "tiff":
         _check_tiff(image, limits)
@@ -96,7 +96,7 @@ def decode(data: bytes, limits: IngestConfig) -> Picture:
     _check_size(*image.size, limits)
     if header.format == "webp" and getattr(image, "is_animated", False):
         notes.append("first-frame")
-    with _untrusted():
+    with _wrap_decoder_errors():
         image.load()
     width, height = image.size  # after loading, because that turns a TIFF upright
     if header.format != "png":
@@ -140,11 +140,11 @@ def _check_tiff(image: ImageFile.ImageFile, limits: IngestConfig) -> None:
 
 
 @contextmanager
-def _untrusted() -> Iterator[None]:
+def _wrap_decoder_errors() -> Iterator[None]:
     """Turn whatever a decoder raises on a hostile file into a SampleError.
 
-    Pillow's decoders document no closed set of exceptions for malformed input, hence the wide net around
-    them alone.
+    Pillow doesn't document which exceptions its decoders raise for malformed input, hence the wide net,
+    around the decoders only.
     """
     try:
         yield
@@ -163,7 +163,7 @@ def _untrusted() -> Iterator[None]:
 
 
 def _orientation(image: ImageFile.ImageFile, notes: list[str]) -> int:
-    """EXIF orientation 1 to 8; 1 when there is none or it is nonsense. An unreadable EXIF block is noted."""
+    """EXIF orientation 1 to 8; 1 when it is missing or invalid. An unreadable EXIF block is noted."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # EXIF blocks of hostile files raise anything; the pixels are good without them

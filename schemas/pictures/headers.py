@@ -18,7 +18,7 @@ MAX_SCANS = 128
 _TIFF_MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _BMP_HEADER_SIZES = (12, 16, 40, 52, 56, 64, 108, 124)
 
-# (offset, magic, name): picture formats that are recognised in order to be refused by name.
+# (offset, magic, name): picture formats that are recognized only to be rejected by name.
 _UNSUPPORTED: tuple[tuple[int, bytes, str], ...] = (
     (0, b"GIF87a", "GIF"),
     (0, b"GIF89a", "GIF"),
@@ -50,7 +50,7 @@ _SVG = re.compile(rb"<svg[\s>]", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Format and stored size in pixels; 0 x 0 for TIFF, whose size only its directory tells."""
+    """Format and stored size in pixels; 0 x 0 for TIFF, whose size is only in its directory."""
 
     format: Format
     width: int
@@ -58,7 +58,7 @@ class Header:
 
 
 def inspect(data: bytes) -> Header:
-    """Recognise `data` by content, never by name.
+    """Recognize `data` by content, never by name.
 
     Raises SampleError "not-a-picture", "unsupported-format", "unsupported-encoding", "broken-header",
     "truncated" or "decompression-bomb".
@@ -87,7 +87,7 @@ def _u32(data: bytes, offset: int) -> int:
     return int.from_bytes(data[offset : offset + 4], "little")
 
 
-def _sized(kind: Format, width: int, height: int) -> Header:
+def _make_header(kind: Format, width: int, height: int) -> Header:
     if width < 1 or height < 1:
         raise SampleError("broken-header", f"the header says {width} x {height} pixels")
     return Header(kind, width, height)
@@ -99,7 +99,7 @@ def _png(data: bytes) -> Header:
     if data[8:16] != b"\x00\x00\x00\rIHDR":
         raise SampleError("broken-header", "the first PNG chunk isn't IHDR")
     width, height = struct.unpack_from(">II", data, 16)
-    return _sized("png", width, height)
+    return _make_header("png", width, height)
 
 
 def _bmp(data: bytes) -> Header:
@@ -109,7 +109,7 @@ def _bmp(data: bytes) -> Header:
         width, height = struct.unpack_from("<HH" if _u32(data, 14) == 12 else "<II", data, 18)
     else:
         width, height = struct.unpack_from("<ii", data, 18)
-    return _sized("bmp", width, abs(height))  # a negative height stores the rows from top to bottom
+    return _make_header("bmp", width, abs(height))  # a negative height stores the rows from top to bottom
 
 
 def _tiff(data: bytes) -> Header:
@@ -132,13 +132,13 @@ def _webp(data: bytes) -> Header:
     chunk = data[12:16]
     if chunk == b"VP8X":
         bits = int.from_bytes(data[24:30], "little")
-        return _sized("webp", (bits & 0xFFFFFF) + 1, (bits >> 24) + 1)
+        return _make_header("webp", (bits & 0xFFFFFF) + 1, (bits >> 24) + 1)
     if chunk == b"VP8 " and data[23:26] == b"\x9d\x01\x2a":
         width, height = struct.unpack_from("<HH", data, 26)
-        return _sized("webp", width & 0x3FFF, height & 0x3FFF)
+        return _make_header("webp", width & 0x3FFF, height & 0x3FFF)
     if chunk == b"VP8L" and data[20] == 0x2F:
         bits = _u32(data, 21)
-        return _sized("webp", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+        return _make_header("webp", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
     raise SampleError("broken-header", f"the first WebP chunk {chunk!r} has no picture header")
 
 
@@ -167,7 +167,7 @@ def _jpeg(data: bytes) -> Header:
             precision, height, width = struct.unpack_from(">BHH", data, position + 2)
             if precision != 8:
                 raise SampleError("unsupported-encoding", f"a JPEG of {precision} bits a sample; 8 are read")
-            found, progressive = _sized("jpeg", width, height), marker in (0xC2, 0xC6, 0xCA, 0xCE)
+            found, progressive = _make_header("jpeg", width, height), marker in (0xC2, 0xC6, 0xCA, 0xCE)
         position += length
         if marker == 0xDA:
             scans += 1

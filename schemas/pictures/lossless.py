@@ -21,11 +21,10 @@ MAX_PIXELS = 16384 * 16384
 
 
 def encode(rgb: NDArray[np.uint8]) -> bytes:
-    """Encode (H, W, 3) uint8 RGB as PNG: 8 bits, no interlace, every row filtered "up", ISA-L deflate level
-    1.
+    """Encode (H, W, 3) uint8 RGB as PNG: 8 bits, no interlacing, "up" filter, ISA-L deflate level 1.
 
-    Equal pixels give equal bytes in one environment; another processor or deflate library may pack them
-    differently, so identity is decided by `pixel_hash`, never by these bytes. Raises ValueError for any
+    Equal pixels give equal bytes in one environment; another processor or deflate library may compress
+    them differently, so `pixel_hash` decides identity, never these bytes. Raises ValueError for any
     other shape or type.
     """
     _check(rgb)
@@ -41,23 +40,23 @@ def encode(rgb: NDArray[np.uint8]) -> bytes:
 
 
 def load_png(data: bytes) -> NDArray[np.uint8]:
-    """Decode a PNG that `encode` made: (H, W, 3) uint8 RGB.
+    """Decode a PNG that `encode` wrote: (H, W, 3) uint8 RGB.
 
-    Every chunk's checksum is checked, and only 8-bit RGB without interlace passes. Raises SampleError
+    Every chunk's checksum is checked, and only 8-bit RGB without interlacing is accepted. Raises SampleError
     "not-a-picture", "truncated", "broken-data", "unsupported-encoding" or "too-many-pixels".
     """
     if not data.startswith(png.SIGNATURE):
         raise SampleError("not-a-picture", "a stored picture isn't a PNG")
     if len(data) < 33 or data[12:16] != b"IHDR":
         raise SampleError("truncated", "a stored picture ends inside its header")
-    width, height, depth, colour, _, _, interlace = struct.unpack_from(">IIBBBBB", data, 16)
-    if (depth, colour, interlace) != (8, 2, 0):
+    width, height, depth, color, _, _, interlace = struct.unpack_from(">IIBBBBB", data, 16)
+    if (depth, color, interlace) != (8, 2, 0):
         raise SampleError("unsupported-encoding", "a stored picture isn't plain 8-bit RGB")
     if width * height > MAX_PIXELS:
         raise SampleError("too-many-pixels", f"a stored picture claims {width} x {height} pixels")
     for name, start, end in png.chunks(data):
         png.check_chunk(data, name, start, end)
-    rgb = _filtered_up(data, height, width)
+    rgb = _decode_up_filtered(data, height, width)
     if rgb is None:
         flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
         rgb = cv2.imdecode(np.frombuffer(data, np.uint8), flags)  # type: ignore[assignment]
@@ -66,8 +65,8 @@ def load_png(data: bytes) -> NDArray[np.uint8]:
     return np.ascontiguousarray(rgb, dtype=np.uint8)
 
 
-def _filtered_up(data: bytes, height: int, width: int) -> NDArray[np.uint8] | None:
-    """The pixels of a PNG just as `encode` lays it out, in half of OpenCV's time; None for any other."""
+def _decode_up_filtered(data: bytes, height: int, width: int) -> NDArray[np.uint8] | None:
+    """The pixels of a PNG with exactly `encode`'s layout, in half of OpenCV's time; None for any other."""
     (length,) = struct.unpack_from(">I", data, 33)
     if data[37:41] != b"IDAT" or data[45 + length + 4 : 45 + length + 8] != b"IEND":
         return None

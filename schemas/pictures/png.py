@@ -1,4 +1,4 @@
-"""PNG files at the level of chunks: checked, and reduced to the chunks that decide the pixels."""
+"""PNG files at chunk level: checked, and reduced to the chunks that determine the pixels."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from schemas.errors import SampleError
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_CHUNKS = 100_000
 MAX_PROFILE_BYTES = 8_000_000
-"""Colour profiles of printers reach about 3 MB; more than this is a decompression bomb."""
+"""Printers' color profiles reach about 3 MB; more than this is a decompression bomb."""
 
-# Text, time, animation and private chunks never decide the pixels of the default picture, so nothing expands
-# them.
+# Text, time, animation and private chunks never affect the default picture's pixels: they are never expanded.
 _KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"eXIf", b"IEND")
 
 
@@ -62,7 +61,7 @@ def check_chunk(data: bytes, name: bytes, start: int, end: int) -> None:
 
 
 def reduce(data: bytes) -> ReducedPng:
-    """Check the chunks that decide the pixels, drop the rest. SampleError as `chunks` and `check_chunk`."""
+    """Check the chunks that determine the pixels, drop the rest. Raises as `chunks` and `check_chunk` do."""
     kept, notes, profile = [SIGNATURE], [], None
     for name, start, end in chunks(data):
         if name in _KEPT:

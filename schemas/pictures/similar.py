@@ -18,13 +18,14 @@ _ASPECT_UNIT = 1 / 512
 _MAX_ASPECT_STEPS = 15
 """Two aspect ratios within about 2 % are equal: resizing and trimming a row or two keep it."""
 _FLOOR, _SHARE = 1.0, 0.2
-"""Thumbnails agree when they differ on average by at most 1 grey level plus a fifth of their contrast."""
+"""Thumbnails agree when they differ on average by at most 1 gray level plus a fifth of their contrast."""
 
 
 def perceptual_hash(rgb: NDArray[np.uint8]) -> str:
-    """64-bit DCT hash (imagehash.phash) of (H, W, 3) uint8 as 16 hex digits.
+    """64-bit DCT hash (imagehash.phash) of an (H, W, 3) uint8 picture, as 16 hex digits.
 
-    The picture is first shrunk to 128 x 128 by an area filter, which costs a fifth of hashing it whole.
+    The picture is first reduced to 128 x 128 by an area filter, which takes a fifth of the time of hashing
+    it at full size.
     """
     return str(imagehash.phash(Image.fromarray(_small(rgb))))
 
@@ -32,8 +33,8 @@ def perceptual_hash(rgb: NDArray[np.uint8]) -> str:
 def fingerprint(rgb: NDArray[np.uint8]) -> str:
     """What `near_duplicates` compares: "hash-aspect-thumbnail" in hex (886 ASCII characters).
 
-    hash: `perceptual_hash`. aspect: log2(width / height) / _ASPECT_UNIT + 32768, 16 bits. thumbnail: 12 x 12
-    RGB.
+    hash: `perceptual_hash`. aspect: log2(width / height) / _ASPECT_UNIT + 32768, 16 bits. thumbnail: 12 x
+    12 RGB.
     """
     height, width = rgb.shape[:2]
     aspect = round(float(np.log2(width / height)) / _ASPECT_UNIT) + 32768
@@ -50,13 +51,13 @@ def _small(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def near_duplicates(items: Iterable[tuple[str, str]], bits: int) -> dict[str, str]:
     """Which pictures to drop, as {dropped id: kept id}, from (id, `fingerprint`) pairs in any order.
 
-    Ids are taken from the smallest up; a picture is dropped when it is near one already kept (the smallest
-    such id is named), so the answer doesn't depend on the order of `items` and every dropped picture is near
-    a kept one. Near: hashes differ in at most `bits` bits (0 to 64; negative turns the search off), aspect
-    ratios within about 2 %, and thumbnails within 1 grey level plus a fifth of the smaller contrast
-    (standard deviation). The last two keep apart flat pictures, whose hashes collide: another colour or
-    another faint pattern isn't a duplicate. Compares each picture with the kept ones in one vector
-    operation: 100,000 pictures take seconds. Raises ValueError for a repeated id or a malformed fingerprint.
+    Ids are processed in ascending order; a picture is dropped when it is near one already kept (the smallest
+    such id is reported), so the result doesn't depend on the order of `items` and every dropped picture is
+    near a kept one. Near: hashes differ in at most `bits` bits (0 to 64; negative turns the search off),
+    aspect ratios within about 2 %, and thumbnails within 1 gray level plus a fifth of the smaller contrast
+    (standard deviation). The last two separate flat pictures, whose hashes collide: another color or another
+    faint pattern isn't a duplicate. Each picture is compared with the kept ones in one vector operation:
+    100,000 pictures take seconds. Raises ValueError for a repeated id or a malformed fingerprint.
     """
     if bits < 0:
         return {}
@@ -75,10 +76,10 @@ def near_duplicates(items: Iterable[tuple[str, str]], bits: int) -> dict[str, st
 
 
 class NearPictures:
-    """Pictures to hold others against, by `fingerprint` or by `perceptual_hash` alone.
+    """Pictures to compare others with, by `fingerprint` or by `perceptual_hash` alone.
 
-    Near is what `near_duplicates` says; a bare hash has neither shape nor thumbnail to confirm it. Memory:
-    444 bytes a picture. Looking one up among 100,000 takes about 0.1 ms.
+    Near means what it does in `near_duplicates`; a bare hash has neither shape nor thumbnail to confirm it.
+    Memory: 444 bytes per picture. Looking one up among 100,000 takes about 0.1 ms.
     """
 
     def __init__(self, bits: int) -> None:
@@ -123,7 +124,7 @@ class NearPictures:
 
 
 _ANY_ASPECT = -1
-"""Stands for the shape of a picture of which only the perceptual hash is known."""
+"""The aspect ratio of a picture of which only the perceptual hash is known."""
 
 
 def _alike(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> bool:

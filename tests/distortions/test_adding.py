@@ -1,4 +1,4 @@
-"""The worked example of docs/adding-a-distortion.md, run as it stands there."""
+"""The worked example of docs/adding-a-distortion.md, run as written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The calibration: the committed table is what the program makes, and its levels lie in their bands."""
+"""The calibration: the committed table is what the program writes, and its levels are within their bands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from distortions import fit_levels as program
 from distortions.registry import read_table
 
 COMMITTED = Path(program.__file__).with_name("levels.yaml").read_text(encoding="utf-8")
-# Types whose table is quick to make, from several classes: `python -m distortions.fit_levels` makes all.
+# Types whose table is quick to compute, from several classes: `python -m distortions.fit_levels` does all.
 REDERIVED = (
     "brightness_darken_gamma_RGB",
     "contrast_weaken_scale",
@@ -31,8 +31,8 @@ def block(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", REDERIVED)
-def test_committed_rows_are_reproduced_to_the_letter(name: str) -> None:
-    """The rows of the two smallest sides, made anew from the photographs."""
+def test_committed_rows_are_reproduced_exactly(name: str) -> None:
+    """The rows of the two smallest sides, recomputed from the photographs."""
     cv2.setNumThreads(1)
     path = dict(program.paths()[name])
     path["sides"] = path["sides"][:2]
@@ -41,7 +41,7 @@ def test_committed_rows_are_reproduced_to_the_letter(name: str) -> None:
     assert written == "".join(line for line in block(name).splitlines(keepends=True)[: len(path["sides"])])
 
 
-def test_every_entry_is_calibrated_at_the_sides_its_path_names() -> None:
+def test_every_entry_is_calibrated_at_the_sides_of_its_path() -> None:
     levels = read_table("levels.yaml")
     assert list(levels) == [entry.name for entry in catalog()]
     for name, path in program.paths().items():
@@ -50,7 +50,7 @@ def test_every_entry_is_calibrated_at_the_sides_its_path_names() -> None:
 
 @pytest.mark.parametrize("entry", catalog(), ids=lambda entry: str(entry.name))
 def test_levels_lie_in_their_bands(entry: program.Entry) -> None:
-    """On the photographs the table was made from, and near on three it has not seen."""
+    """On the photographs the table was fitted to, and approximately on three held-out ones."""
     side = 320
     measured = program.measured_levels(entry, side, program.photographs(side))
     assert program.outside_bands(entry, measured, 0.0) == [], measured

@@ -51,7 +51,7 @@ def test_operations_apply_in_order() -> None:
     assert detail[0] < detail[1]
 
 
-def test_the_same_operation_twice_draws_its_noise_anew() -> None:
+def test_the_same_operation_twice_draws_new_noise() -> None:
     image = np.full((64, 64, 3), 128, np.uint8)
     mask = np.ones((64, 64), bool)
     once = inject(image, mask, [Op("noise_gaussian_RGB", 2)]).astype(int) - 128
@@ -100,11 +100,11 @@ def test_an_image_view_with_odd_strides_passes() -> None:
         (np.zeros((4, 4, 3), np.uint8), np.ones((4, 4), np.uint8), "mask must be boolean"),
     ],
 )
-def test_wrong_input_is_named(image: np.ndarray, mask: np.ndarray, message: str) -> None:
+def test_wrong_input_is_reported(image: np.ndarray, mask: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         inject(image, mask, [Op("blur_gaussian", 1)])
 
 
-def test_an_unknown_operation_is_named_even_for_an_empty_mask() -> None:
+def test_an_unknown_operation_is_reported_even_for_an_empty_mask() -> None:
     with pytest.raises(UnknownDistortion, match="blur_gaussian"):
         inject(np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), bool), [Op("blur_gausian", 1)])

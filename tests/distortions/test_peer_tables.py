@@ -143,7 +143,7 @@ def test_jpeg_2000_keeps_to_its_ratio() -> None:
         assert np.array_equal(apply(picture, "kadid:9", level), np.asarray(Image.open(buffer)))
 
 
-def test_the_palette_has_as_many_colours_as_the_table_says() -> None:
+def test_the_palette_has_as_many_colors_as_the_table_says() -> None:
     picture = data.coffee()[:384, :512]
     errors = []
     for level, count in enumerate([64, 48, 32, 16, 8], start=1):
@@ -155,17 +155,17 @@ def test_the_palette_has_as_many_colours_as_the_table_says() -> None:
 
 
 def test_noises_of_kadid_have_the_variance_of_its_table() -> None:
-    grey = np.full((384, 512, 3), 128, np.uint8)
+    gray = np.full((384, 512, 3), 128, np.uint8)
     for level, variance in enumerate([0.001, 0.002, 0.003, 0.005, 0.01], start=1):
-        noisy = apply(grey, "kadid:11", level).astype(float) / 255
+        noisy = apply(gray, "kadid:11", level).astype(float) / 255
         assert noisy.var() == pytest.approx(variance, rel=0.05)
     for level, variance in enumerate([0.001, 0.005, 0.01, 0.02, 0.05], start=1):
-        noisy = apply(grey, "kadid:14", level).astype(float) / 255
+        noisy = apply(gray, "kadid:14", level).astype(float) / 255
         assert noisy.var() == pytest.approx(variance * (128 / 255) ** 2, rel=0.05)
 
 
 def test_the_brightening_curve_goes_where_kadids_does() -> None:
-    """Through 0, (0.5, 0.5 + amount / 2) and 1, for R, G and B; on greys Lab's L follows with a third."""
+    """Through 0, (0.5, 0.5 + amount / 2) and 1, for R, G and B; on grays Lab's L follows with a third."""
     for level, amount in enumerate([0.05, 0.1, 0.2, 0.4, 0.8], start=1):
         half = apply(np.full((4, 4, 3), 128, np.uint8), "kadid:17", level)[0, 0, 0]
         assert half == pytest.approx(255 * (128 / 255 - 2 * amount * (128 / 255) * (127 / 255)), abs=1)

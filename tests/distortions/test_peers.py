@@ -60,7 +60,7 @@ DETERMINISTIC = (
 
 @pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("name", DETERMINISTIC)
-def test_deterministic_ones_agree_within_two_grey_levels(name: str, severity: int) -> None:
+def test_deterministic_ones_agree_within_two_gray_levels(name: str, severity: int) -> None:
     ours = apply(picture(), f"imagecorruptions:{name}", severity)
     assert np.abs(ours.astype(int) - peer(name, severity)).mean() < 2
 
@@ -70,9 +70,9 @@ def test_deterministic_ones_agree_within_two_grey_levels(name: str, severity: in
 def test_random_scenes_agree_in_mean_and_deviation(
     name: str, severity: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No two draws are alike: the change they make is compared over many, on a square picture.
+    """No two draws are alike: their change is compared over many, on a square picture.
 
-    The peer never draws its sixth photograph of frost; for the comparison neither do we.
+    The peer never draws its sixth photograph of frost; for the comparison, neither does this.
     """
     monkeypatch.setattr(weather, "_FROST_FILES", weather._FROST_FILES[:5])
     image = np.ascontiguousarray(picture()[:, 56:280])
@@ -85,12 +85,12 @@ def test_random_scenes_agree_in_mean_and_deviation(
 
 def test_frost_draws_all_six_photographs_the_peer_ships(monkeypatch: pytest.MonkeyPatch) -> None:
     black = np.zeros((224, 224, 3), np.uint8)
-    asked: set[int] = set()
+    requested: set[int] = set()
     texture = weather._frost_texture
-    monkeypatch.setattr(weather, "_frost_texture", lambda index: asked.add(index) or texture(index))
+    monkeypatch.setattr(weather, "_frost_texture", lambda index: requested.add(index) or texture(index))
     for seed in range(60):
         assert apply(black, "imagecorruptions:frost", 5, seed).any()
-    assert asked == set(range(6))
+    assert requested == set(range(6))
 
 
 @pytest.mark.parametrize("severity", [1, 3, 5])
@@ -139,13 +139,13 @@ def test_median_cut_and_otsu_leave_as_many_values_as_the_table_says(level: int) 
 def test_multi_otsu_finds_scikit_images_thresholds() -> None:
     from skimage.filters import threshold_multiotsu
 
-    grey = picture()[:, :, 1]
-    thresholds = threshold_multiotsu(grey, classes=4, nbins=30)
-    flat = np.repeat(grey[:, :, None], 3, axis=2)
+    gray = picture()[:, :, 1]
+    thresholds = threshold_multiotsu(gray, classes=4, nbins=30)
+    flat = np.repeat(gray[:, :, None], 3, axis=2)
     from distortions.frame import Frame
     from distortions.quantization import otsu
 
     out = otsu(flat, Frame.whole(flat, 0), 4, "means")[:, :, 0]
-    ours = np.unique(out, return_inverse=True)[1].reshape(grey.shape)
-    theirs = np.digitize(grey, bins=thresholds)
+    ours = np.unique(out, return_inverse=True)[1].reshape(gray.shape)
+    theirs = np.digitize(gray, bins=thresholds)
     assert (ours == theirs).mean() > 0.97

@@ -69,7 +69,7 @@ def test_a_level_is_as_strong_at_any_resolution(name: str) -> None:
     assert max(values) - min(values) < 0.5, values
 
 
-def test_a_region_is_measured_where_it_lies() -> None:
+def test_a_region_is_measured_where_it_is() -> None:
     mask = np.zeros(CAT.shape[:2], bool)
     mask[60:180, 100:250] = True
     other = np.zeros_like(mask)
@@ -96,20 +96,20 @@ def test_a_batch_gives_what_single_calls_give() -> None:
     )
 
 
-def test_the_order_of_blur_and_noise_shows_and_of_darken_and_desaturate_does_not() -> None:
+def test_the_order_of_blur_and_noise_is_visible_and_of_darken_and_desaturate_is_not() -> None:
     mask = np.zeros(CAT.shape[:2], bool)
     mask[60:220, 100:300] = True
-    seen = order_effect(CAT, mask, Op("blur_gaussian", 3), Op("noise_gaussian_RGB", 3))
-    unseen = order_effect(CAT, mask, Op("brightness_darken_shift_RGB", 2), Op("saturate_weaken_YCrCb", 2))
-    assert seen > 0.7
-    assert unseen < 0.4
+    visible = order_effect(CAT, mask, Op("blur_gaussian", 3), Op("noise_gaussian_RGB", 3))
+    invisible = order_effect(CAT, mask, Op("brightness_darken_shift_RGB", 2), Op("saturate_weaken_YCrCb", 2))
+    assert visible > 0.7
+    assert invisible < 0.4
     assert order_effect(CAT, mask, Op("noise_gaussian_RGB", 3), Op("blur_gaussian", 3)) == pytest.approx(
-        seen, abs=0.3
+        visible, abs=0.3
     )
     assert order_effect(CAT, None, Op("pixelate", 2), Op("pixelate", 2)) == 0
 
 
-def test_wrong_sizes_and_empty_masks_are_named() -> None:
+def test_wrong_sizes_and_empty_masks_are_reported() -> None:
     with pytest.raises(ValueError, match="differ in size"):
         strength(CAT, CAT[1:])
     with pytest.raises(ValueError, match="empty"):

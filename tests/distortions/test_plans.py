@@ -58,7 +58,7 @@ def region(number: int, mask: BoolMask) -> Region:
 
 
 def shapes(image: Picture, ellipses: Sequence[tuple[float, float, float, float]]) -> list[Region]:
-    """Elliptic regions from (centre x, centre y, radius x, radius y) as shares; empty ones left out."""
+    """Elliptic regions from (center x, center y, radius x, radius y) as shares; empty ones left out."""
     height, width = image.shape[:2]
     yy, xx = np.mgrid[:height, :width]
     found = []
@@ -73,7 +73,7 @@ SIX = [(cx, cy, 0.16, 0.23) for cy in (0.25, 0.75) for cx in (1 / 6, 1 / 2, 5 / 
 
 
 def six(image: Picture) -> list[Region]:
-    """Six disjoint ellipses that touch nearly, 11% of the picture each."""
+    """Six disjoint ellipses that nearly touch, 11% of the picture each."""
     return shapes(image, SIX)
 
 
@@ -287,7 +287,7 @@ def test_same_seed_same_samples_and_another_seed_others() -> None:
     assert not set(pictures[0]) & set(pictures[1])
 
 
-def test_a_sample_depends_on_no_other() -> None:
+def test_samples_do_not_depend_on_each_other() -> None:
     both = DistortConfig(samples=SamplesConfig(hyd=3, sid=2, dao=2, single=2, whole=2, pristine=1))
     together = {
         item.sample.sample_id: item for item in planned("astronaut", both) if isinstance(item, PlannedSample)
@@ -421,7 +421,9 @@ def test_a_single_class_gives_no_mixes() -> None:
     assert skips["hyd"] == skips["dao"] == "no-allowed-pair"
 
 
-def test_an_operation_that_fails_is_quarantined_and_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_operation_that_fails_is_quarantined_and_the_rest_continues(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def broken(image: Picture, mask: BoolMask, ops: list[Op], seed: int = 0, feather: int = 0) -> Picture:
         if mask.all():
             raise ValueError("no such thing")
@@ -469,7 +471,7 @@ def test_a_feathered_plan_rebuilds_and_keeps_far_pixels() -> None:
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"version": 0}, "version"), ({"catalog": "0" * 64}, "catalogue"), ({"size": [1, 1]}, "pixels")],
+    [({"version": 0}, "version"), ({"catalog": "0" * 64}, "catalog"), ({"size": [1, 1]}, "pixels")],
 )
 def test_a_recipe_for_something_else_is_refused(change: dict[str, object], message: str) -> None:
     samples = SamplesConfig(hyd=0, sid=0, dao=0, single=1, whole=0, pristine=0)

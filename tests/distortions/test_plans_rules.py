@@ -11,7 +11,7 @@ import skimage.data
 from distortions import Op, catalog, inject, order_effect
 from distortions.plans import PlannedSample, balance, pairs, plan_samples
 from distortions.plans.draw import Draw
-from distortions.plans.drawable_names import vocabulary
+from distortions.plans.drawable_names import select_names
 from distortions.plans.margins import required_lead
 from distortions.plans.paste import paste, tight_box
 from distortions.plans.planned import Unplannable
@@ -30,7 +30,7 @@ TONE = (
 )
 
 
-def test_the_rules_know_the_catalogues_classes_and_no_others() -> None:
+def test_the_rules_cover_exactly_the_catalogs_classes() -> None:
     assert set(pairs.classes()) == {entry.category for entry in catalog()}
 
 
@@ -87,29 +87,29 @@ def test_chains_need_every_pair() -> None:
 
 
 def test_partners_are_spread_evenly() -> None:
-    words = vocabulary(None)
-    weights = words.weights
+    drawable = select_names(None)
+    weights = drawable.weights
     assert np.allclose(weights.sum(axis=1), 1)
     assert weights.sum(axis=0).max() < 1.3
     for i, j in zip(*np.nonzero(weights), strict=True):
-        assert pairs.orders([words.categories[i], words.categories[j]])
+        assert pairs.orders([drawable.categories[i], drawable.categories[j]])
 
 
 def test_order_partners_may_go_both_ways() -> None:
-    words = vocabulary(None)
-    for i, j in zip(*np.nonzero(pairs.order_weights(words.categories)), strict=True):
-        assert pairs.any_order_allowed([words.categories[i], words.categories[j]])
+    drawable = select_names(None)
+    for i, j in zip(*np.nonzero(pairs.order_weights(drawable.categories)), strict=True):
+        assert pairs.any_order_allowed([drawable.categories[i], drawable.categories[j]])
 
 
-def test_drawn_chains_keep_the_rules() -> None:
-    words = vocabulary(None)
+def test_drawn_chains_follow_the_rules() -> None:
+    drawable = select_names(None)
     for number in range(200):
         draw = Draw(number, "0" * 16, "hyd", number, 1)
-        first = words.names[number % len(words.names)]
-        chain = words.chain(draw, first, 1 + number % 3)
+        first = drawable.names[number % len(drawable.names)]
+        chain = drawable.chain(draw, first, 1 + number % 3)
         assert first in chain
         assert len(chain) <= 1 + number % 3
-        assert pairs.chain_allowed([words.category(name) for name in chain])
+        assert pairs.chain_allowed([drawable.category(name) for name in chain])
 
 
 def test_margins_grow_with_rivals_and_shrinking_regions() -> None:
@@ -138,7 +138,7 @@ def test_attempts_run_out() -> None:
         draw.spend("not-visible")
 
 
-def test_paste_writes_the_mask_alone() -> None:
+def test_paste_writes_only_the_mask() -> None:
     source = np.full((6, 8, 3), 10, np.uint8)
     mask = np.zeros((6, 8), bool)
     mask[1:4, 2:5] = True
@@ -160,7 +160,7 @@ def test_paste_writes_the_mask_alone() -> None:
         ("brightness_darken_shift_HSV", "noise_impulse"),
     ],
 )
-def test_an_order_that_changes_next_to_nothing_is_not_visible(one: str, other: str) -> None:
+def test_an_order_that_changes_almost_nothing_is_not_visible(one: str, other: str) -> None:
     image = skimage.data.coffee()
     mask = np.zeros(image.shape[:2], bool)
     mask[50:250, 100:400] = True
@@ -236,16 +236,16 @@ def test_many_samples_are_balanced(many: list[Sample]) -> None:
 
 def test_balance_counts_what_is_there(many: list[Sample]) -> None:
     spreads = balance(many, min_region_area=0.02)
-    asked = [sample for sample in many if sample.target_region_ids]
-    assert sum(spreads["position"].counts.values()) == len(asked)
-    assert sum(spreads["position"].expected.values()) == pytest.approx(len(asked))
-    rivals = [s for s in asked if sum(1 for r in s.regions if r.distortions) > 1]
+    targeted = [sample for sample in many if sample.target_region_ids]
+    assert sum(spreads["position"].counts.values()) == len(targeted)
+    assert sum(spreads["position"].expected.values()) == pytest.approx(len(targeted))
+    rivals = [s for s in targeted if sum(1 for r in s.regions if r.distortions) > 1]
     assert sum(spreads["rank"].counts.values()) == len(rivals)
     once = {s.sample_id: {d.name for r in s.regions for d in r.distortions} for s in many}
     assert sum(spreads["name"].counts.values()) == sum(len(names) for names in once.values())
 
 
-def test_balance_sees_a_lopsided_plan(many: list[Sample]) -> None:
+def test_balance_detects_a_lopsided_plan(many: list[Sample]) -> None:
     lopsided = [
         s for s in many if any(r.distortions and r.distortions[0].category == "blur" for r in s.regions)
     ]

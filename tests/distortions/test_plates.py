@@ -1,4 +1,4 @@
-"""The page of distortions against the catalogue: every entry has its picture, its levels, its aliases."""
+"""The page of distortions against the catalog: every entry has its picture, its levels, its aliases."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from distortions.plates import (
     PATCH_HEIGHT,
     PATCH_WIDTH,
     STRIP_BYTES,
-    encoded,
+    encode_webp,
     main,
     section,
     strip,
@@ -26,13 +26,13 @@ from distortions.plates import (
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def test_the_page_says_what_the_catalogue_says() -> None:
+def test_the_page_says_what_the_catalog_says() -> None:
     page = (DOCS / "distortions.md").read_text(encoding="utf-8")
     made = page.split(BEGIN)[1].split(END)[0]
     assert made.strip() == section(catalog()).strip(), "run python -m distortions.plates"
 
 
-def test_every_entry_has_a_small_picture_and_no_other_lies_about() -> None:
+def test_every_entry_has_a_small_picture_and_there_are_no_others() -> None:
     pictures = {path.stem: path.stat().st_size for path in (DOCS / "img").glob("*.webp")}
     assert set(pictures) == {entry.name for entry in catalog()}
     assert max(pictures.values()) <= STRIP_BYTES
@@ -53,9 +53,9 @@ def test_a_strip_shows_the_clean_patch_first_and_five_that_differ() -> None:
     assert (np.diff(away) > 0).all()
 
 
-def test_a_picture_too_rich_for_its_bytes_is_coded_worse() -> None:
+def test_a_picture_too_rich_for_its_bytes_is_encoded_at_lower_quality() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (100, 1268, 3), dtype=np.uint8)
-    assert len(encoded(noise)) < len(cv2.imencode(".webp", noise, [cv2.IMWRITE_WEBP_QUALITY, 90])[1])
+    assert len(encode_webp(noise)) < len(cv2.imencode(".webp", noise, [cv2.IMWRITE_WEBP_QUALITY, 90])[1])
 
 
 def test_the_command_draws_one_type_and_leaves_the_page(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_the_command_draws_one_type_and_leaves_the_page(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["pixelate.webp"]
 
 
-def test_a_page_without_markers_is_refused(tmp_path: Path) -> None:
+def test_a_page_without_markers_is_rejected(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("nothing here", encoding="utf-8")
     with pytest.raises(ValueError, match="once each"):

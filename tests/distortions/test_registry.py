@@ -1,4 +1,4 @@
-"""The registry: names, aliases, messages, scaling and the digest that store keys rest on."""
+"""The registry: names, aliases, messages, scaling and the digest that store keys depend on."""
 
 from __future__ import annotations
 
@@ -61,19 +61,19 @@ def test_kadids_mean_shift_changes_nothing_at_level_3() -> None:
     [
         ({"pixelate": {"levels": [1, 2, 3, 4], "cell": 2}}, "levels"),
         ({"pixelate": {"levels": [1, 2, 3, 4, 5], "sigma": 2}}, "other parameters"),
-        ({"pixel": {"levels": [1, 2, 3, 4, 5], "cell": 2}}, "no distortion"),
+        ({"pixel": {"levels": [1, 2, 3, 4, 5], "cell": 2}}, "unknown distortion"),
         ({"pixelate": {"levels": [1, 2, 3, 4, 5], "cell": [2, 3]}}, "2 values for 5 levels"),
     ],
 )
-def test_a_broken_alias_by_level_is_refused(parts: dict[str, object], message: str) -> None:
-    catalogue = copy.deepcopy(read_table("catalogue.yaml"))
-    catalogue["by_level"] = {"x:y": {"side": 224, "parts": parts}}
+def test_a_broken_alias_by_level_is_rejected(parts: dict[str, object], message: str) -> None:
+    table = copy.deepcopy(read_table("catalog.yaml"))
+    table["by_level"] = {"x:y": {"side": 224, "parts": parts}}
     with pytest.raises(ValueError, match=message):
-        build_registry(catalogue, {})
+        build_registry(table, {})
 
 
 def test_an_entry_not_yet_calibrated_has_the_levels_of_its_path() -> None:
-    entry = build_registry(read_table("catalogue.yaml"), {}).entries["weather_spatter_mud"]
+    entry = build_registry(read_table("catalog.yaml"), {}).entries["weather_spatter_mud"]
     assert entry.tables[0].side == 384
     levels = [float(entry.parameters(level, 384)["level"]) for level in range(1, 6)]
     assert levels == sorted(levels, reverse=True)
@@ -89,7 +89,7 @@ def test_an_alias_keeps_the_peers_table() -> None:
 
 
 @pytest.mark.parametrize("name", ["blur_gausian", "depictqa:blur_gausian", "zzz", ""])
-def test_an_unknown_name_says_what_is_near(name: str) -> None:
+def test_an_unknown_name_suggests_the_nearest(name: str) -> None:
     with pytest.raises(UnknownDistortion, match=r"did you mean|catalog") as caught:
         resolve(name)
     if "blur" in name:
@@ -97,48 +97,48 @@ def test_an_unknown_name_says_what_is_near(name: str) -> None:
 
 
 @pytest.mark.parametrize("level", [0, 6, -1, True, 2.5])
-def test_a_level_outside_1_to_5_is_refused(level: int) -> None:
+def test_a_level_outside_1_to_5_is_rejected(level: int) -> None:
     with pytest.raises(ValueError, match="level"):
         resolve("blur_gaussian").parameters(level, 224)
 
 
-def test_names_and_aliases_given_twice_are_refused() -> None:
-    catalogue = read_table("catalogue.yaml")
-    twice = copy.deepcopy(catalogue)
+def test_duplicate_names_and_aliases_are_rejected() -> None:
+    table = read_table("catalog.yaml")
+    twice = copy.deepcopy(table)
     twice["entries"].append(copy.deepcopy(twice["entries"][0]))
-    with pytest.raises(ValueError, match="given twice"):
+    with pytest.raises(ValueError, match="duplicate"):
         build_registry(twice, {})
-    clash = copy.deepcopy(catalogue)
+    clash = copy.deepcopy(table)
     clash["entries"][1]["peers"]["depictqa:blur_gaussian"] = clash["entries"][1]["peers"].popitem()[1]
-    with pytest.raises(ValueError, match="given twice"):
+    with pytest.raises(ValueError, match="duplicate"):
         build_registry(clash, {})
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"operation": "blur.none"}, "no operation"),
+        ({"operation": "blur.none"}, "unknown operation"),
         ({"peers": {"x:y": {"side": 224, "sigma": [1, 2]}}}, "2 values for 5 levels"),
     ],
 )
-def test_broken_data_is_refused(change: dict[str, object], message: str) -> None:
-    catalogue = copy.deepcopy(read_table("catalogue.yaml"))
-    catalogue["entries"][0].update(change)
+def test_broken_data_is_rejected(change: dict[str, object], message: str) -> None:
+    table = copy.deepcopy(read_table("catalog.yaml"))
+    table["entries"][0].update(change)
     with pytest.raises(ValueError, match=message):
-        build_registry(catalogue, {})
+        build_registry(table, {})
     with pytest.raises(ValueError, match="unknown distortions"):
-        build_registry(read_table("catalogue.yaml"), {"blurr": {224: {"sigma": [1, 2, 3, 4, 5]}}})
+        build_registry(read_table("catalog.yaml"), {"blurr": {224: {"sigma": [1, 2, 3, 4, 5]}}})
 
 
 def test_between_two_sides_numbers_are_interpolated() -> None:
-    catalogue = read_table("catalogue.yaml")
+    table = read_table("catalog.yaml")
     quality = {256: {"quality": [50, 40, 30, 20, 10]}, 1024: {"quality": [30, 20, 10, 5, 2]}}
-    entry = build_registry(catalogue, {"compression_jpeg": quality}).entries["compression_jpeg"]
+    entry = build_registry(table, {"compression_jpeg": quality}).entries["compression_jpeg"]
     assert entry.parameters(1, 100)["quality"] == 50
     assert entry.parameters(1, 512)["quality"] == pytest.approx(40)
     assert entry.parameters(1, 4000)["quality"] == 30
     sigma = {256: {"sigma": [1, 2, 3, 4, 5]}, 512: {"sigma": [3, 4, 6, 8, 10]}}
-    entry = build_registry(catalogue, {"blur_gaussian": sigma}).entries["blur_gaussian"]
+    entry = build_registry(table, {"blur_gaussian": sigma}).entries["blur_gaussian"]
     assert [entry.parameters(1, side)["sigma"] for side in (128, 256, 512, 1024)] == [0.5, 1, 3, 6]
 
 
@@ -151,7 +151,7 @@ def test_one_changed_level_changes_the_digest(monkeypatch: pytest.MonkeyPatch) -
     sigma = resolve("blur_gaussian").tables[0]
     values = [p["sigma"] for p in sigma.parameters]
     calibrated["blur_gaussian"] = {sigma.side: {"sigma": [*values[:4], float(values[4]) * 1.01]}}
-    changed = build_registry(read_table("catalogue.yaml"), calibrated)
+    changed = build_registry(read_table("catalog.yaml"), calibrated)
     monkeypatch.setattr(registry, "_registry", lambda: changed)
     assert catalog_digest(names) != before
     assert catalog_digest(["pixelate"]) == other

@@ -12,7 +12,7 @@ from PIL import Image
 from flows.cli import main
 from flows.engine.build import Outcome, build
 from flows.engine.overrides import Overrides, configure
-from schemas.foreign_text import visible
+from schemas.foreign_text import escape_hidden
 from tests.conftest import photograph, write_tiny_config
 from tests.flows import damage
 
@@ -45,7 +45,7 @@ class Verdict:
         assert self.summary["ok"] == (self.code == 0)
         if self.code:
             told = [f"{f['kind']}: {f['place']}: {f['what']}" for f in self.summary["faults"]]
-            assert self.lines == [visible(line) for line in told]
+            assert self.lines == [escape_hidden(line) for line in told]
 
     def kinds(self) -> set[str]:
         return {fault["kind"] for fault in self.summary["faults"]}

@@ -17,7 +17,7 @@ import pytest
 
 from flows.cli import main
 from schemas.dataset import load_manifest
-from schemas.store import exclusive
+from schemas.store import lock_output
 from tests.conftest import write_photographs, write_tiny_config
 from tests.waiting import LAST_RESORT, wait_until
 
@@ -152,14 +152,14 @@ CASES: list[tuple[Callable[[Path], None], int, str]] = [
     (missing_folder, 2, "images: no such file or directory; give a folder with pictures"),
     (file_for_folder, 2, "images: not a directory; give a folder with pictures"),
     (typo, 2, "tiny.yaml:6: unknown key 'ingset'; did you mean 'ingest'?"),
-    (foreign_output, 2, "out: not empty and not made by a build; choose another --out"),
+    (foreign_output, 2, "out: not empty and not created by a build; choose another --out"),
     (output_of_another, 2, "out: belongs to the build 'other', not 'tiny'; choose another --out or rename"),
-    (output_file, 2, "out: the output's place is a file; choose a folder"),
+    (output_file, 2, "out: the output is a file; choose a folder"),
     (output_below_a_file, 2, "file/out: Not a directory; choose another place"),
     (dangling_output, 2, "out: File exists; choose another place"),
     (foreign_store, 2, "images: not empty and not a store; choose another folder for the store"),
-    (file_store, 2, "tiny.yaml: the store's place is a file; choose a folder"),
-    (future_store, 2, "future: store format 99, this version reads 1; choose another store"),
+    (file_store, 2, "tiny.yaml: the store is a file; choose a folder"),
+    (future_store, 2, "future: store format 99; this version reads 1; choose another store"),
     (
         broken_hashes,
         1,
@@ -258,7 +258,7 @@ def test_no_server_at_the_url(place: Path, capfd: Captured, monkeypatch: pytest.
 def test_second_build_into_one_output_is_told_who_holds_it(
     place: Path, prefect_url: str, capfd: Captured
 ) -> None:
-    with exclusive(place / "out", "tiny"):
+    with lock_output(place / "out", "tiny"):
         code, line = refused(capfd, place / "tiny.yaml")
     assert code == 1
     assert f"out: held by process {os.getpid()} on " in line

@@ -80,7 +80,7 @@ def test_every_argument_has_help(name: str) -> None:
         ([], "give a command; iqa-spider --help lists them"),
         (["bulid"], "unknown command 'bulid'; did you mean 'build'?"),
         (["--quiet"], "unknown command '--quiet'"),
-        (["xyz"], "unknown command 'xyz'; there are ablation, app, build, "),
+        (["xyz"], "unknown command 'xyz'; available: ablation, app, build, "),
         (["recipes", "pakc"], "invalid choice: 'pakc'; did you mean 'pack'?"),
         (["export", "d", "--out", "x", "--format", "lava"], "invalid choice: 'lava'; did you mean 'llava'?"),
         (["build", "c.yaml", "--until", "regoins"], "invalid choice: 'regoins'; did you mean 'regions'?"),
@@ -97,7 +97,7 @@ def test_every_argument_has_help(name: str) -> None:
         (["build", "c.yaml", "--workers", "²"], "--workers"),
         (["build", "c.yaml", "--runner", "treads"], "invalid choice: 'treads'; did you mean 'thread'?"),
         (["build", "c.yaml", "--seed", "x"], "--seed: invalid int value: 'x'"),
-        (["build", "c.yaml", "--colour", "red"], "unknown option --colour; there are --help, --images, "),
+        (["build", "c.yaml", "--colour", "red"], "unknown option --colour; available: --help, --images, "),
         (["build", "none.yaml"], "none.yaml: can't read this configuration: No such file or directory"),
         (["plan", "none.yaml"], "none.yaml: can't read this configuration"),
         (["schedule", "none.yaml"], "required: --cron"),
@@ -247,7 +247,7 @@ def test_digest_of_a_damaged_dataset_is_one_line(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
-    assert f"row {first} can't be read; `iqa-spider verify` says more" in captured.err
+    assert f"row {first} can't be read; see `iqa-spider verify`" in captured.err
 
 
 def test_report_prints_totals_and_place(
@@ -283,7 +283,7 @@ def test_show_draws_a_row_of_every_task(
 
 def test_show_what_is_not_there(tiny: Outcome, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("show", tiny.folder, "no-such-row", "-o", tmp_path / "x.png") == 2
-    assert "no row 'no-such-row'; ids stand in the column 'id'" in capsys.readouterr().err
+    assert "no row 'no-such-row'; ids are in the column 'id'" in capsys.readouterr().err
     assert not (tmp_path / "x.png").exists()
     some = damage.all_rows(tiny.folder)[0]["id"]
     assert exit_code("show", tiny.folder, some, "-o", tmp_path / "none" / "x.png") == 2

@@ -79,8 +79,8 @@ def test_a_benchmark_is_a_file(copy: Copy, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("def run(:", "this command can't be loaded: SyntaxError: "),
-        ("import not_installed_here", "this command can't be loaded: ModuleNotFoundError: "),
+        ("def run(:", "can't load this command: SyntaxError: "),
+        ("import not_installed_here", "can't load this command: ModuleNotFoundError: "),
         (COUNT.replace("def run(", "def go("), "this command needs a function `run`; add it"),
         (COUNT.replace('GROUP = "look"', ""), "this command needs a text `GROUP`; add it"),
         (COUNT.replace('"look"', '"lok"'), "its GROUP 'lok' is unknown; did you mean 'look'?"),
@@ -113,9 +113,7 @@ def test_a_broken_export_format_names_itself(copy: Copy, tiny: Outcome, tmp_path
     finally:
         path.unlink()
     assert done.returncode == 2
-    what = (
-        "this export format can't be loaded: ZeroDivisionError: division by zero; mend the file or remove it"
-    )
+    what = "can't load this export format: ZeroDivisionError: division by zero; fix the file or remove it"
     assert done.stderr == f"iqa-spider: {path}: {what}\n"
     assert not (tmp_path / "x").exists()
     assert other.returncode == 0

@@ -102,7 +102,7 @@ def test_any_answer_is_written_inside_its_column(text: str, data: st.DataObject)
     assert said == [k for k in (0, 1) if _owns(spans, k)]
     panel = Panel(360)
     panel.answered(text, [(a, b) for a, b in spans])
-    out = panel.done()
+    out = panel.to_array()
     assert out.shape[1] == 360
     assert (out[:, -1] == PAPER).all()
 

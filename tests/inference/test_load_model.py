@@ -134,7 +134,7 @@ def test_missing_weights_are_not_made_up(tmp_path: Path) -> None:
     weights = load_file(folder / "model.safetensors")
     gone = next(name for name in weights if "layers.1" in name and "q_proj.weight" in name)
     save_file({name: value for name, value in weights.items() if name != gone}, folder / "model.safetensors")
-    with pytest.raises(InputError, match="1 weights aren't in its files"):
+    with pytest.raises(InputError, match="1 weights are missing from its files"):
         load_model(folder)
 
 

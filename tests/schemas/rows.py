@@ -1,4 +1,4 @@
-"""Rows for the tests of the contract: small, valid, and by Hypothesis."""
+"""Rows for testing the data contract: small valid ones, and Hypothesis strategies."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def external_row(row_id: str) -> Row:
 
 
 def picture(value: int = 7, size: tuple[int, int] = (6, 8)) -> bytes:
-    """A picture of one colour, as rows store it."""
+    """A single-color picture, encoded as in rows."""
     return encode(np.full((*size, 3), value, np.uint8))
 
 

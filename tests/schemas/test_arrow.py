@@ -1,4 +1,4 @@
-"""The Arrow schema: the one `datasets` makes of its features, exact for any row, and digests of content."""
+"""The Arrow schema: the one `datasets` builds from its features, lossless for any row; content digests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from schemas.records import Row
 from tests.schemas import rows as make
 
 
-def test_schema_is_the_one_datasets_makes_of_its_features() -> None:
+def test_schema_is_the_one_datasets_builds_from_its_features() -> None:
     features = datasets.Features.from_arrow_schema(ROW_SCHEMA)
     assert features.arrow_schema.equals(ROW_SCHEMA, check_metadata=True)
     assert features["images"] == datasets.List(datasets.Image())
@@ -61,20 +61,20 @@ def test_what_an_external_row_does_not_know_is_a_typed_null() -> None:
 
 
 @pytest.mark.parametrize("change", [{"split": "validation"}, {"messages": None}, {"id": None}])
-def test_broken_rows_are_refused(change: dict[str, Any]) -> None:
+def test_broken_rows_are_rejected(change: dict[str, Any]) -> None:
     values = to_table([(make.row(), [])]).to_pylist()[0]
     with pytest.raises(ValidationError):
         row_from_arrow({**values, **change})
 
 
 @given(st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=8), st.randoms())
-def test_digest_does_not_know_order_or_shards(rows: dict[str, str], draw: random.Random) -> None:
+def test_digest_does_not_depend_on_order_or_shards(rows: dict[str, str], draw: random.Random) -> None:
     turned = list(rows.items())
     draw.shuffle(turned)
     assert dataset_digest(dict(turned)) == dataset_digest(rows)
 
 
-def test_digest_knows_every_row() -> None:
+def test_digest_depends_on_every_row() -> None:
     rows = {f"r{n}": f"{n}" for n in range(5)}
     digest = dataset_digest(rows)
     assert dataset_digest({**rows, "r0": "other"}) != digest
@@ -82,7 +82,7 @@ def test_digest_knows_every_row() -> None:
     assert dataset_digest({**rows, "r5": "5"}) != digest
 
 
-def test_row_digest_knows_every_field_and_the_pixels() -> None:
+def test_row_digest_depends_on_every_field_and_the_pixels() -> None:
     row = make.row()
     digest = row_digest(row, ["p"])
     assert row_digest(make.row(), ["p"]) == digest

@@ -22,13 +22,13 @@ from schemas.dataset import (
     find_row,
     find_rows,
     has_row_schema,
-    inside,
     load_manifest,
     quarantine_bytes,
     raw_rows,
     read_recipes,
     read_rows,
     recipe_bytes,
+    resolve_inside,
     row_count,
 )
 from schemas.errors import InputError
@@ -76,7 +76,7 @@ def test_row_groups_are_bounded_by_rows_and_bytes(
     assert group_rows(tmp_path / "x.parquet") == expected
 
 
-def test_pictures_lie_plain_and_the_rest_compressed(tmp_path: Path) -> None:
+def test_pictures_are_uncompressed_and_the_rest_compressed(tmp_path: Path) -> None:
     write(tmp_path / "x.parquet", 8)
     assert make.picture(3) in (tmp_path / "x.parquet").read_bytes()
     group = pq.read_metadata(tmp_path / "x.parquet").row_group(0)
@@ -133,7 +133,7 @@ def manifest(files: dict[str, FileEntry]) -> DatasetManifest:
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
-    """Two files of rows and their manifest, whose hashes nobody looks at here."""
+    """Two files of rows and their manifest, whose hashes aren't checked here."""
     folder = tmp_path / "dataset"
     entries = {}
     for split in ("train", "test"):
@@ -153,7 +153,7 @@ def test_a_row_is_found_by_its_id(dataset: Path) -> None:
     row, pictures = find_row(dataset, "train-3")
     assert row == make.row("train-3")
     assert pictures == [make.picture(3)]
-    with pytest.raises(InputError, match="no row 'train-9'; ids stand in"):
+    with pytest.raises(InputError, match="no row 'train-9'; ids are in"):
         find_row(dataset, "train-9")
 
 
@@ -172,11 +172,11 @@ def test_only_row_groups_that_hold_the_row_are_read(dataset: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["../x.parquet", "/etc/passwd", "data/../../x", "link/x.parquet", "a\0b", "x" * 5000, "link"]
 )
-def test_names_that_lead_out_of_the_folder(dataset: Path, name: str) -> None:
+def test_names_that_lead_outside_the_folder(dataset: Path, name: str) -> None:
     (dataset / "link").symlink_to(dataset.parent)
     (dataset / "loop").symlink_to(dataset / "loop")
     if name != "x" * 5000:
-        assert inside(dataset, name) is None
+        assert resolve_inside(dataset, name) is None
     entry = FileEntry(sha256="", bytes=0, rows=0, split="train")
     (dataset / MANIFEST).write_text(manifest({name: entry}).model_dump_json())
     with pytest.raises(InputError) as caught:
@@ -185,10 +185,10 @@ def test_names_that_lead_out_of_the_folder(dataset: Path, name: str) -> None:
 
 
 def test_names_inside(dataset: Path) -> None:
-    assert inside(dataset, "data/train.parquet") == dataset / "data" / "train.parquet"
-    assert inside(dataset, "not-there") == dataset / "not-there"
+    assert resolve_inside(dataset, "data/train.parquet") == dataset / "data" / "train.parquet"
+    assert resolve_inside(dataset, "not-there") == dataset / "not-there"
     (dataset / "latest").symlink_to(dataset / "data")
-    assert inside(dataset, "latest/train.parquet") is not None
+    assert resolve_inside(dataset, "latest/train.parquet") is not None
 
 
 def flip(path: Path) -> None:
@@ -229,13 +229,13 @@ def test_damaged_files_are_one_line(dataset: Path, damage: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "not JSON that can be read"),
-        ("[" * 100_000, "not JSON that can be read"),
-        ("\udcff", "not JSON that can be read"),
-        ("[]", "dataset format None, this version reads 1"),
+        ("", "invalid JSON"),
+        ("[" * 100_000, "invalid JSON"),
+        ("\udcff", "invalid JSON"),
+        ("[]", "dataset format None; this version reads 1"),
         ('{"format": 99}', "dataset format 99"),
-        ('{"format": 1}', "not a dataset's manifest: name: Field required"),
-        ('{"format": 1, "zzz": 1}', "not a dataset's manifest"),
+        ('{"format": 1}', "not a dataset manifest: name: Field required"),
+        ('{"format": 1, "zzz": 1}', "not a dataset manifest"),
     ],
 )
 def test_broken_manifests_are_one_line(tmp_path: Path, text: str, problem: str) -> None:
@@ -268,7 +268,7 @@ def test_quarantine_and_recipes_come_back(tmp_path: Path) -> None:
     recipes = [{name: f"{name} {number}" for name in names} for number in range(3)]
     (tmp_path / "r.parquet").write_bytes(recipe_bytes(recipes))
     assert list(read_recipes(tmp_path / "r.parquet")) == recipes
-    with pytest.raises(InputError, match="not those of recipes"):
+    with pytest.raises(InputError, match=r"aren't those of recipes\.parquet"):
         list(read_recipes(tmp_path / "q.parquet"))
     with pytest.raises(InputError, match="can't be read"):
         list(read_recipes(tmp_path / "none.parquet"))

@@ -1,4 +1,4 @@
-"""File hashes: remembered for a file as it was, shared by runs, and a broken table is one line."""
+"""File hashes: cached for unchanged files, shared by runs, and a broken table gives a one-line error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schemas.hash_cache import FileHashes
 FILE = ("/pictures/a%20b.png", 10, 1_700_000_000_123_456_789, 42)
 
 
-def test_a_hash_is_remembered_for_a_file_as_it_was(tmp_path: Path) -> None:
+def test_a_hash_is_cached_for_an_unchanged_file(tmp_path: Path) -> None:
     with FileHashes(tmp_path / "hashes.sqlite") as hashes:
         assert hashes.get(*FILE) is None
         hashes.put(*FILE, "abc")
@@ -58,7 +58,7 @@ def test_a_run_that_fails_leaves_the_table_as_it_was(tmp_path: Path) -> None:
         assert hashes.get(*FILE) is None
 
 
-def test_what_is_no_table_is_one_line(tmp_path: Path) -> None:
+def test_a_broken_table_is_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("not a database, but long enough to be looked at" * 40)
     with pytest.raises(StoreError, match=r"text: file is not a database; free space or remove this file"):
         FileHashes(tmp_path / "text")

@@ -1,4 +1,4 @@
-"""Masks: the same encoding as pycocotools, hostile strings refused, places on both grids."""
+"""Masks: the same encoding as pycocotools, hostile strings rejected, places on both grids."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ hostile_size = st.lists(st.integers(-(2**70), 2**70) | st.integers(-1, 20), min_
 @example([2**40, 2**40], "0")
 @example([0, 0], "0")
 @example([16384, 16385], GOOD)
-def test_hostile_masks_are_refused_or_true(size: list[int], counts: str) -> None:
+def test_hostile_masks_are_rejected_or_decoded_correctly(size: list[int], counts: str) -> None:
     try:
         mask = Mask(size=size, counts=counts)
     except ValueError:
@@ -91,7 +91,7 @@ def test_hostile_masks_are_refused_or_true(size: list[int], counts: str) -> None
         ("o2", "do not add up to 9 x 7"),
     ],
 )
-def test_problem_of_a_malformed_mask_is_named(counts: str, problem: str) -> None:
+def test_the_problem_of_a_malformed_mask_is_stated(counts: str, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         masks.decode(Mask(size=[9, 7], counts=counts))
 

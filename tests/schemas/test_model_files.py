@@ -1,4 +1,4 @@
-"""Models load from safetensors alone, whole, at every place that loads them, or say in one line why not."""
+"""Every loader loads complete models, only from safetensors, or says in one line why it can't."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from annotation.regions.region_models import load_model as load_region_model
 from annotation.regions.region_models import place
 from inference.load_model import load_model
 from schemas.errors import InputError
-from schemas.model_files import load_pretrained, load_processor, load_vision_language_model, reason_of
+from schemas.model_files import load_pretrained, load_processor, load_vision_language_model, summarize_error
 from schemas.regions_config import DeviceConfig, ModelConfig
 from tests.annotation.regions.tiny_labellers import save_closed
 from training.sft.saving import load_base
@@ -59,7 +59,7 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Load, Path]:
     return PLACES[request.param], shutil.copytree(request.getfixturevalue(kind), tmp_path / "copy")
 
 
-def refused(load: Load, folder: Path) -> str:
+def load_error(load: Load, folder: Path) -> str:
     with pytest.raises(InputError) as caught:
         load(folder)
     line = str(caught.value)
@@ -78,17 +78,17 @@ def test_pickled_weights_are_refused(where: tuple[Load, Path]) -> None:
     weights = folder / "model.safetensors"
     torch.save(load_file(weights), folder / "pytorch_model.bin")
     weights.unlink()
-    assert "no file named model.safetensors" in refused(load, folder)
+    assert "no file named model.safetensors" in load_error(load, folder)
 
 
 def test_damaged_files_are_refused(where: tuple[Load, Path]) -> None:
     load, folder = where
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
-    assert "can't be loaded" in refused(load, folder)
+    assert "can't be loaded" in load_error(load, folder)
     for text in ("", "{", "[]", '{"model_type": 3}', '{"model_type": "nothing-known"}', "\x00"):
         (folder / "config.json").write_text(text)
-        assert "can't be loaded" in refused(load, folder)
+        assert "can't be loaded" in load_error(load, folder)
 
 
 def test_code_of_a_model_does_not_run(where: tuple[Load, Path]) -> None:
@@ -99,27 +99,27 @@ def test_code_of_a_model_does_not_run(where: tuple[Load, Path]) -> None:
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "own.py").write_text(f"open({str(folder / 'ran')!r}, 'w').close()")
     if load is not load_for_regions:  # its class is chosen here, whatever the file names
-        assert "code of its own, which is never run" in refused(load, folder)
+        assert "it needs its own code, which is never run" in load_error(load, folder)
     else:
         load(folder)
     assert not (folder / "ran").exists()
 
 
-def test_a_model_that_is_nowhere_says_what_to_do(
+def test_a_missing_model_says_what_to_do(
     where: tuple[Load, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     load, _ = where
-    assert "no such folder; give a model's folder" in refused(load, tmp_path / "nothing")
-    line = refused(load, Path("no/such-model"))
-    assert "fetch it with `hf download no/such-model` or give a folder" in line
+    assert "no such folder; give a model's folder" in load_error(load, tmp_path / "nothing")
+    line = load_error(load, Path("no/such-model"))
+    assert "download it with `hf download no/such-model` or give a folder" in line
 
 
 def test_the_hub_is_asked_for_the_revision_and_a_folder_is_not(tmp_path: Path) -> None:
-    seen: list[tuple[str, dict[str, Any]]] = []
+    calls: list[tuple[str, dict[str, Any]]] = []
 
     def load_from(name: str, **options: Any) -> str:
-        seen.append((name, options))
+        calls.append((name, options))
         if options.get("local_files_only"):
             raise OSError("not in the cache")
         return name
@@ -129,7 +129,7 @@ def test_the_hub_is_asked_for_the_revision_and_a_folder_is_not(tmp_path: Path) -
     with pytest.raises(InputError):
         load_pretrained(load_from, str(tmp_path), "v1", "the model")
     of_hub: dict[str, Any] = {"trust_remote_code": False, "revision": "v1"}
-    assert seen == [
+    assert calls == [
         ("org/name", of_hub),
         ("org/name", {**of_hub, "local_files_only": True}),
         ("org/name", of_hub),
@@ -145,7 +145,7 @@ def test_a_model_of_another_kind_is_refused(region_model: Path, tmp_path: Path) 
 
 
 def test_a_reason_is_one_short_line() -> None:
-    assert reason_of(OSError("first\nsecond")) == "first"
-    assert reason_of(KeyError()) == "KeyError"
-    assert reason_of(KeyError("a")) == "'a' is missing"
-    assert len(reason_of(ValueError("word " * 1000))) == 300
+    assert summarize_error(OSError("first\nsecond")) == "first"
+    assert summarize_error(KeyError()) == "KeyError"
+    assert summarize_error(KeyError("a")) == "'a' is missing"
+    assert len(summarize_error(ValueError("word " * 1000))) == 300

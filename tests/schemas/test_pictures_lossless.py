@@ -1,4 +1,4 @@
-"""Our PNG: the same pixels back by any decoder, damage noticed; the hash tells pictures and shapes apart."""
+"""The stored PNG: any decoder reads the same pixels, damage is noticed; the hash separates shapes too."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_other_decoders_read_the_same_pixels(name: str) -> None:
     assert len(content) < 0.85 * rgb.size
 
 
-def test_equal_pixels_give_equal_bytes_however_they_lie_in_memory() -> None:
+def test_equal_pixels_give_equal_bytes_in_any_memory_layout() -> None:
     rgb = photographs()[0]
     before = rgb.copy()
     assert encode(rgb) == encode(rgb.copy()) == encode(np.asfortranarray(rgb)) == encode(rgb[::-1][::-1])

@@ -24,12 +24,12 @@ def jpeg(rgb: Rgb, quality: int) -> Rgb:
     return decode(save(rgb, "JPEG", quality=quality), IngestConfig()).rgb
 
 
-def flat(colour: tuple[int, int, int], spread: float, seed: int) -> Rgb:
+def flat(color: tuple[int, int, int], spread: float, seed: int) -> Rgb:
     """A flat picture with faint soft blotches: its hash is decided by almost nothing."""
     blotches = cv2.resize(
         rng(seed, "flat").normal(0, spread, (6, 8)), (320, 240), interpolation=cv2.INTER_CUBIC
     )
-    return np.clip(np.array(colour) + blotches[:, :, None], 0, 255).astype(np.uint8)
+    return np.clip(np.array(color) + blotches[:, :, None], 0, 255).astype(np.uint8)
 
 
 def test_photographs_are_not_each_others_duplicates() -> None:
@@ -65,7 +65,7 @@ def test_flat_pictures_whose_hashes_collide_are_kept_apart() -> None:
     assert perceptual_hash(one) == perceptual_hash(other)
     assert near_duplicates([("a", fingerprint(one)), ("b", fingerprint(other))], 64) == {}
     faint = [(str(seed), fingerprint(flat((120, 130, 140), 4, seed))) for seed in range(12)]
-    assert near_duplicates(faint, 64) == {}  # 64 bits: every hash is taken for equal, the thumbnails decide
+    assert near_duplicates(faint, 64) == {}  # 64 bits: every hash counts as equal, the thumbnails decide
     assert near_duplicates([("a", fingerprint(one)), ("b", fingerprint(one.copy()))], 0) == {"b": "a"}
 
 

@@ -1,4 +1,4 @@
-"""Plug-ins by file name: the listing, the modules, and one line for a wrong name or a broken file."""
+"""Plug-ins by file name: the listing, the modules, and a one-line error for a wrong name or a broken file."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ def test_a_wrong_name_gets_the_nearest_one_or_all(folder: Path) -> None:
         COLORS.check("dark-bleu")
     with pytest.raises(InputError, match=r"^unknown color 'Dark_Blue'; did you mean 'dark-blue'\?$"):
         COLORS.load("Dark_Blue")
-    with pytest.raises(InputError, match=r"^unknown color 'x'; there are dark-blue, green, red$"):
+    with pytest.raises(InputError, match=r"^unknown color 'x'; available: dark-blue, green, red$"):
         COLORS.load("x")
     COLORS.check("red")
 
 
 @pytest.mark.parametrize("name", ["../red", "red.py", "", ".", "__init__", "_shared"])
-def test_what_is_no_name_is_unknown(folder: Path, name: str) -> None:
+def test_an_invalid_name_is_unknown(folder: Path, name: str) -> None:
     (importable(folder) / "red.py").write_text(GOOD)
     (folder / "_shared.py").write_text(GOOD)
     with pytest.raises(InputError, match=r"^unknown color "):
@@ -75,22 +75,22 @@ def test_what_is_no_name_is_unknown(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
-        ("def make(:\n", r"this color can't be loaded: SyntaxError: .* \(red\.py, line 1\); mend the file"),
-        ("import not_installed_here", "ModuleNotFoundError: No module named 'not_installed_here'; mend"),
-        ("raise ValueError('no')", "this color can't be loaded: ValueError: no; mend"),
+        ("def make(:\n", r"can't load this color: SyntaxError: .* \(red\.py, line 1\); fix the file"),
+        ("import not_installed_here", "ModuleNotFoundError: No module named 'not_installed_here'; fix"),
+        ("raise ValueError('no')", "can't load this color: ValueError: no; fix"),
         ('HELP = "A color."', "this color needs a function `make`; add it"),
         ('HELP = "A color."\nmake = 3', "this color needs a function `make`; add it"),
         ("def make(): ...", "this color needs a text `HELP`; add it"),
         ('HELP = " "\ndef make(): ...', "this color needs a text `HELP`; add it"),
     ],
 )
-def test_a_broken_file_names_itself(folder: Path, text: str, told: str) -> None:
+def test_a_broken_file_names_itself(folder: Path, text: str, message: str) -> None:
     path = importable(folder) / "red.py"
     path.write_text(text)
     (folder / "green.py").write_text(GOOD)
-    with pytest.raises(InputError, match=told) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         COLORS.load("red")
     assert str(caught.value).startswith(f"{path}: ")
     assert COLORS.load("green").HELP == "A color."
@@ -102,4 +102,4 @@ def test_a_package_that_is_not_there_is_one_line() -> None:
 
 
 def test_a_suggestion_without_any_name() -> None:
-    assert suggest("x", []) == "there are none"
+    assert suggest("x", []) == "available: none"

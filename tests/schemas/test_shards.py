@@ -1,4 +1,4 @@
-"""Shards: rows come back as they went in, a bad sample goes to quarantine, a bad disk stops the build."""
+"""Shards: rows round-trip, a bad sample goes to quarantine, a bad disk stops the build."""
 
 from __future__ import annotations
 
@@ -49,9 +49,7 @@ items = st.lists(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=40)
 @given(items)
-def test_rows_come_back_as_they_went_in(
-    store: Store, rows: list[tuple[str, dict[str, Any], bytes | None]]
-) -> None:
+def test_rows_round_trip(store: Store, rows: list[tuple[str, dict[str, Any], bytes | None]]) -> None:
     key = content_key([[name, str(value), str(picture)] for name, value, picture in rows])
     with new_shard(store, "stage", key) as out:
         for name, value, picture in rows:
@@ -104,7 +102,7 @@ def test_an_id_is_used_once(store: Store) -> None:
     assert store.find("stage", KEY) is None
 
 
-def test_a_failing_sample_goes_to_quarantine_and_the_rest_goes_on(store: Store) -> None:
+def test_a_failing_sample_is_quarantined_and_the_rest_continues(store: Store) -> None:
     def fail(name: str) -> None:
         if name == "sample":
             raise SampleError("too-dark", "mean 0.1")
@@ -129,14 +127,13 @@ def test_a_failing_sample_goes_to_quarantine_and_the_rest_goes_on(store: Store) 
         "sample-0",
     )
     assert found["unexpected.png"].reason == "unexpected"
-    assert found["unexpected.png"].error.startswith(
-        "ZeroDivisionError: a picture of no width at test_shards.py:"
-    )
+    message = "ZeroDivisionError: a picture of no width in fail (test_shards.py)"
+    assert found["unexpected.png"].error == message
     assert "a\\udcffb" in found["file.png"].error
 
 
 @pytest.mark.parametrize(
-    ("bad", "told"),
+    ("bad", "message"),
     [
         (Item("bad", {"text": "lone \ud800"}), "UnicodeEncodeError"),
         (Item("bad \ud800", {}), "UnicodeEncodeError"),
@@ -144,14 +141,16 @@ def test_a_failing_sample_goes_to_quarantine_and_the_rest_goes_on(store: Store) 
         (Item("good", {}), "two rows with the id 'good'"),
     ],
 )
-def test_a_row_that_cannot_be_stored_takes_no_other_with_it(store: Store, bad: Item, told: str) -> None:
+def test_a_row_that_cannot_be_stored_does_not_affect_the_others(
+    store: Store, bad: Item, message: str
+) -> None:
     with new_shard(store, "stage", KEY) as out:
         for item in (Item("good", {"n": 1}), bad, Item("last", {"n": 2})):
             with out.guard("x.png"):
                 out.add(item)
     assert [item.id for item in read_items(store, "stage", KEY)] == ["good", "last"]
     (entry,) = manifest_of(store).quarantine
-    assert told in entry.error
+    assert message in entry.error
 
 
 @pytest.mark.parametrize(

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from schemas.errors import BuildError, InputError, StoreError
-from schemas.shards import Item, checked_file, new_shard, read_items
+from schemas.shards import Item, check_shard, new_shard, read_items
 from schemas.store import (
     Manifest,
     Store,
-    claimed_folder,
-    exclusive,
-    named_disk_errors,
+    claim_folder,
+    lock_output,
     open_store,
+    wrap_disk_errors,
     write_atomically,
 )
 from tests.waiting import LAST_RESORT
@@ -29,7 +29,7 @@ KEY = "ab" + "0" * 62
 
 
 def tree(folder: Path) -> list[str]:
-    """Everything below a folder but locks."""
+    """Everything below a folder except locks."""
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.name != ".lock")
 
 
@@ -42,19 +42,19 @@ def fill(store: Store, key: str = KEY, rows: int = 3) -> Manifest:
     return manifest
 
 
-def test_a_shard_stands_whole_with_its_manifest(tmp_path: Path) -> None:
+def test_a_shard_is_complete_with_its_manifest(tmp_path: Path) -> None:
     with open_store(tmp_path / "store") as store:
         manifest = fill(store)
         assert (manifest.rows, manifest.stage, manifest.key) == (3, "stage", KEY)
         assert manifest.bytes == store.data_path("stage", KEY).stat().st_size
-        assert checked_file(store, "stage", KEY) == store.data_path("stage", KEY)
+        assert check_shard(store, "stage", KEY) == store.data_path("stage", KEY)
     assert tree(tmp_path / "store") == [
         "stage", "stage/ab", f"stage/ab/{KEY}.json", f"stage/ab/{KEY}.parquet", "store.json", "tmp",
     ]  # fmt: skip
 
 
 class Stop(BaseException):
-    """Stands for a keyboard interrupt."""
+    """A stand-in for a keyboard interrupt."""
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no"), OSError(errno.ENOENT, "gone"), Stop()])
@@ -157,7 +157,7 @@ def test_a_shard_of_another_size_or_without_its_manifest_does_not_count(
         assert [item.id for item in read_items(store, "stage", KEY)] == ["row0", "row1", "row2"]
 
 
-def test_a_damaged_shard_is_thrown_away_and_made_again(tmp_path: Path) -> None:
+def test_a_damaged_shard_is_discarded_and_rebuilt(tmp_path: Path) -> None:
     with open_store(tmp_path / "store") as store:
         first = fill(store)
         path = store.data_path("stage", KEY)
@@ -165,29 +165,29 @@ def test_a_damaged_shard_is_thrown_away_and_made_again(tmp_path: Path) -> None:
         data[len(data) // 2] ^= 1
         path.write_bytes(data)
         assert store.find("stage", KEY) is not None
-        with pytest.raises(StoreError, match=r"damaged or gone; build again, it will be made anew"):
+        with pytest.raises(StoreError, match=r"damaged or missing; build again to rebuild it"):
             list(read_items(store, "stage", KEY))
         assert store.find("stage", KEY) is None
         assert not path.exists()
-        with pytest.raises(StoreError, match="damaged or gone"):
-            checked_file(store, "stage", KEY)
+        with pytest.raises(StoreError, match="damaged or missing"):
+            check_shard(store, "stage", KEY)
         assert fill(store).sha256 == first.sha256
         assert len(list(read_items(store, "stage", KEY))) == 3
 
 
-def test_damage_after_a_first_look_is_seen(tmp_path: Path) -> None:
+def test_damage_after_a_first_check_is_noticed(tmp_path: Path) -> None:
     with open_store(tmp_path / "store") as store:
         fill(store)
-        path = checked_file(store, "stage", KEY)
+        path = check_shard(store, "stage", KEY)
         data = path.read_bytes()
         path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
         os.utime(path, ns=(1, 1))
         with pytest.raises(StoreError, match="damaged"):
-            checked_file(store, "stage", KEY)
+            check_shard(store, "stage", KEY)
 
 
 def in_child(code: str, *arguments: str | Path) -> subprocess.Popen[str]:
-    """A process that runs `code` and says "ready" on its first line."""
+    """A process that runs `code` and prints "ready" on its first line."""
     process = subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         stdout=subprocess.PIPE,
@@ -215,7 +215,7 @@ with open_store(Path(sys.argv[1])) as store:
 """
 
 
-def test_temporary_folders_of_dead_runs_go_and_of_living_ones_stay(tmp_path: Path) -> None:
+def test_temporary_folders_of_dead_runs_are_removed_and_of_live_ones_kept(tmp_path: Path) -> None:
     root = tmp_path / "store"
     dead, alive = in_child(CLAIM, root), in_child(CLAIM, root)
     try:
@@ -236,7 +236,7 @@ def test_temporary_folders_of_dead_runs_go_and_of_living_ones_stay(tmp_path: Pat
 def test_a_folder_without_a_lock_was_never_finished(tmp_path: Path) -> None:
     (tmp_path / "1-2-3").mkdir()
     (tmp_path / "1-2-3" / "x").write_text("x")
-    with claimed_folder(tmp_path) as mine:
+    with claim_folder(tmp_path) as mine:
         assert [path for path in tmp_path.iterdir() if path.is_dir()] == [mine]
 
 
@@ -244,12 +244,12 @@ def test_a_folder_without_a_lock_was_never_finished(tmp_path: Path) -> None:
     ("content", "problem"),
     [
         ({"notes.txt": "x"}, "not empty and not a store"),
-        ({"store.json": "{"}, "not a store's marker"),
-        ({"store.json": "[1]"}, "not a store's marker"),
-        ({"store.json": '{"format": 99}'}, "store format 99, this version reads 1"),
+        ({"store.json": "{"}, "not a store marker"),
+        ({"store.json": "[1]"}, "not a store marker"),
+        ({"store.json": '{"format": 99}'}, "store format 99; this version reads 1"),
     ],
 )
-def test_something_else_is_no_store(tmp_path: Path, content: dict[str, str], problem: str) -> None:
+def test_something_else_is_not_a_store(tmp_path: Path, content: dict[str, str], problem: str) -> None:
     for name, text in content.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(InputError, match=problem), open_store(tmp_path):
@@ -257,7 +257,7 @@ def test_something_else_is_no_store(tmp_path: Path, content: dict[str, str], pro
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == content
 
 
-def test_a_file_or_what_lies_below_a_file_is_no_store(tmp_path: Path) -> None:
+def test_a_file_or_a_path_below_a_file_is_not_a_store(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="is a file"), open_store(tmp_path / "file"):
         pass
@@ -293,28 +293,28 @@ def test_files_are_replaced_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_disk_errors_become_one_line(number: int, kind: type[Exception]) -> None:
-    with pytest.raises(kind) as caught, named_disk_errors(Path("place")):
+    with pytest.raises(kind) as caught, wrap_disk_errors(Path("place")):
         raise OSError(number, os.strerror(number))
     if kind is not FileNotFoundError:
         assert str(caught.value).startswith(f"place: {os.strerror(number)}; ")
 
 
-def test_a_second_build_is_told_who_holds_the_output(tmp_path: Path) -> None:
+def test_a_second_build_gets_an_error_that_says_who_holds_the_output(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with exclusive(out, "one"):
-        told = rf"out: held by process {os.getpid()} on \S+ since 2\d\d\d-"
-        with pytest.raises(BuildError, match=told), exclusive(out, "one"):
+    with lock_output(out, "one"):
+        message = rf"out: held by process {os.getpid()} on \S+ since 2\d\d\d-"
+        with pytest.raises(BuildError, match=message), lock_output(out, "one"):
             pass
         assert json.loads((out / "build.json").read_text()) == {"name": "one"}
-    with exclusive(out, "one"):
+    with lock_output(out, "one"):
         pass
 
 
 HOLD = """
 import sys
 from pathlib import Path
-from schemas.store import exclusive
-with exclusive(Path(sys.argv[1]), "one"):
+from schemas.store import lock_output
+with lock_output(Path(sys.argv[1]), "one"):
     (Path(sys.argv[1]) / ".quarantine.parquet.0123456789ab.part").write_text("half")
     print("ready", flush=True)
     sys.stdin.read()
@@ -324,18 +324,18 @@ with exclusive(Path(sys.argv[1]), "one"):
 def test_a_killed_build_holds_nothing(tmp_path: Path) -> None:
     out = tmp_path / "out"
     holder = in_child(HOLD, out)
-    with pytest.raises(BuildError, match=f"held by process {holder.pid} "), exclusive(out, "one"):
+    with pytest.raises(BuildError, match=f"held by process {holder.pid} "), lock_output(out, "one"):
         pass
     end(holder, signal.SIGKILL)
-    with exclusive(out, "one"):
+    with lock_output(out, "one"):
         assert tree(out) == ["build.json"]
 
 
 def test_an_output_belongs_to_one_name(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with exclusive(out, "one"):
+    with lock_output(out, "one"):
         pass
-    with pytest.raises(InputError, match="belongs to the build 'one', not 'two'"), exclusive(out, "two"):
+    with pytest.raises(InputError, match="belongs to the build 'one', not 'two'"), lock_output(out, "two"):
         pass
     assert tree(out) == ["build.json"]
 
@@ -343,10 +343,10 @@ def test_an_output_belongs_to_one_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ({"thesis.txt": "x"}, "not empty and not made by a build"),
-        ({"build.json": "{"}, "not a build's marker"),
-        ({"build.json": "[]"}, "not a build's marker"),
-        ({"build.json": "{}"}, "not a build's marker"),
+        ({"thesis.txt": "x"}, "not empty and not created by a build"),
+        ({"build.json": "{"}, "not a build marker"),
+        ({"build.json": "[]"}, "not a build marker"),
+        ({"build.json": "{}"}, "not a build marker"),
     ],
 )
 def test_a_foreign_folder_is_refused_and_left_alone(
@@ -354,14 +354,14 @@ def test_a_foreign_folder_is_refused_and_left_alone(
 ) -> None:
     for name, text in content.items():
         (tmp_path / name).write_text(text)
-    with pytest.raises(InputError, match=problem), exclusive(tmp_path, "one"):
+    with pytest.raises(InputError, match=problem), lock_output(tmp_path, "one"):
         pass
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == content
 
 
 def test_an_output_cannot_be_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match="is a file"), exclusive(tmp_path / "file", "one"):
+    with pytest.raises(InputError, match="is a file"), lock_output(tmp_path / "file", "one"):
         pass
-    with pytest.raises(InputError, match="Not a directory"), exclusive(tmp_path / "file" / "out", "one"):
+    with pytest.raises(InputError, match="Not a directory"), lock_output(tmp_path / "file" / "out", "one"):
         pass

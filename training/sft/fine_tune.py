@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from schemas.errors import BuildError, InputError, SpiderError
 from schemas.meter import SILENT, Progress
 from schemas.model_files import TRAINING_RECORD, load_processor
-from schemas.store import named_disk_errors, write_atomically
+from schemas.store import wrap_disk_errors, write_atomically
 from training.sft.saving import (
     ADAPTER,
     LOG,
@@ -104,7 +104,7 @@ def train(options: TrainOptions, change: Change | None = None, progress: Progres
 @contextmanager
 def _held(out: Path) -> Iterator[None]:
     """Hold a run's folder for this process; the lock ends with it and isn't its children's (POSIX)."""
-    with named_disk_errors(out):
+    with wrap_disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         lock = (out / ".lock").open("ab")
     with lock:

@@ -12,14 +12,14 @@ from typing import Any
 
 from schemas.dataset import load_manifest
 from schemas.errors import InputError
-from schemas.folders import appear, staging_folder
+from schemas.folders import move_into_place, staging_folder
 from schemas.model_files import (
     TRAINING_RECORD,
     load_adapter,
     load_pretrained,
     load_processor,
     load_vision_language_model,
-    reason_of,
+    summarize_error,
 )
 from training.sft.train_config import BaseConfig, TrainOptions
 
@@ -81,7 +81,7 @@ def save_trained(
         processor.save_pretrained(staging)
         (staging / LOG).write_text(json.dumps(list(log), indent=1) + "\n", encoding="utf-8")
         (staging / TRAINING_RECORD).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
-        appear(staging, folder)
+        move_into_place(staging, folder)
     return folder
 
 
@@ -113,7 +113,7 @@ def empty_base(base: BaseConfig, name: str) -> Any:
                 config, dtype=getattr(torch, base.dtype)
             )
     except (OSError, ValueError, ImportError) as error:
-        raise InputError(f"the model {name!r} can't be read: {reason_of(error)}") from error
+        raise InputError(f"the model {name!r} can't be read: {summarize_error(error)}") from error
 
 
 def load_trained(folder: Path, dtype: str = "float32") -> Any:
@@ -136,4 +136,4 @@ def merge(folder: Path, out: Path, dtype: str = "float32") -> None:
         model.save_pretrained(staging)
         load_processor(str(folder), None).save_pretrained(staging)
         (staging / TRAINING_RECORD).write_bytes((folder / TRAINING_RECORD).read_bytes())
-        appear(staging, out)
+        move_into_place(staging, out)

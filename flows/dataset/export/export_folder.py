@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import InputError
-from schemas.folders import appear, staging_folder
+from schemas.folders import move_into_place, staging_folder
 
 _SAFE = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
@@ -39,7 +39,7 @@ class ExportFolder:
     def file(self, name: str) -> Path:
         """The path of a new file of this name. Raises InputError for a name that may lead elsewhere."""
         if _SAFE.fullmatch(name) is None:
-            raise InputError(f"{name!r} can't be a file's name; `iqa-spider verify` says more")
+            raise InputError(f"{name!r} can't be a file's name; see `iqa-spider verify`")
         return self.path / name
 
     def json(self, name: str, content: Any) -> None:
@@ -56,7 +56,7 @@ def new_folder(out: Path) -> Iterator[ExportFolder]:
     """
     with staging_folder(out) as staging:
         yield ExportFolder(staging)
-        appear(staging, out)
+        move_into_place(staging, out)
 
 
 def extension(data: bytes) -> str:

@@ -15,7 +15,7 @@ from schemas.packs import PackedPicture, PackedRow, PackHead, PackWriter
 from schemas.pictures import load_png, pixel_hash
 from schemas.records import Row
 from schemas.row_group_reader import GroupReader, row_groups
-from schemas.store import named_disk_errors
+from schemas.store import wrap_disk_errors
 
 Recipes = dict[str, dict[str, str]]
 
@@ -30,7 +30,7 @@ def pack(dataset: Path, output: Path, progress: Progress = SILENT) -> int:
     recipes = {entry["id"]: entry for entry in read_recipes(folder / "recipes.parquet")}
     temporary = output.with_name(f".{output.name}.unfinished")
     rows = 0
-    with named_disk_errors(output.parent):
+    with wrap_disk_errors(output.parent):
         writer = PackWriter(temporary, head)
         try:
             with closing(_packed(folder, recipes, progress)) as packed_rows:
@@ -70,7 +70,7 @@ def _look(path: Path, data: bytes) -> tuple[str, bytes]:
     try:
         rgb = load_png(data)
     except SampleError as error:
-        raise InputError(f"{path}: a picture is broken: {error}; `iqa-spider verify` says more") from error
+        raise InputError(f"{path}: a picture is broken: {error}; see `iqa-spider verify`") from error
     return pixel_hash(rgb), sample(rgb)
 
 
@@ -81,10 +81,10 @@ def _picture(
     if told is not None:
         if pixels != told["picture_sha256"]:
             what = f"the picture of row {row.id} is not the one recipes.parquet tells of"
-            raise InputError(f"{path}: {what}; `iqa-spider verify` says more")
+            raise InputError(f"{path}: {what}; see `iqa-spider verify`")
         name, uri, sha256 = told["sample_id"], told["source_uri"], told["source_sha256"]
         return PackedPicture(name, pixels, sha256, uri, told["recipe"], kept)
     if row.external is not None:
         shown = row.external.images[number]
         return PackedPicture(shown.sha256, pixels, shown.sha256, shown.uri, None, kept)
-    raise InputError(f"{path}: row {row.id} has no recipe; `iqa-spider verify` says more")
+    raise InputError(f"{path}: row {row.id} has no recipe; see `iqa-spider verify`")

@@ -26,7 +26,7 @@ from schemas.arrow import row_digest
 from schemas.config import BuildConfig, ImagesConfig
 from schemas.dataset import RowWriter, first_problem
 from schemas.errors import BuildError, InputError
-from schemas.folders import appear, staging_folder
+from schemas.folders import move_into_place, staging_folder
 from schemas.meter import SILENT, Progress
 from schemas.packs import PackedPicture, PackedRow, PackHead, read_pack, read_pack_head, read_packed_pictures
 from schemas.shards import file_digest
@@ -73,7 +73,7 @@ def rebuild(
         digest = None
         if not differing:
             digest = _write(pack, head, config, staging, made, started)
-            appear(staging, out)
+            move_into_place(staging, out)
     return Rebuilt(len(shown), digest, differing)
 
 

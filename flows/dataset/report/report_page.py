@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from flows.dataset.report import cards, charts, plain_text
 from flows.dataset.report.data import ReportData, share
-from schemas.foreign_text import visible
+from schemas.foreign_text import escape_hidden
 from schemas.html_pages import own_file, page_templates
 from schemas.records import SPLITS
 
@@ -81,7 +81,7 @@ def _templates() -> Environment:
 
 def breakable(name: str) -> Markup:
     """A catalog name that may break after its underscores."""
-    return Markup("_<wbr>").join(visible(name, 60).split("_"))
+    return Markup("_<wbr>").join(escape_hidden(name, 60).split("_"))
 
 
 def by_count(counts: Mapping[str, int]) -> list[tuple[str, int]]:

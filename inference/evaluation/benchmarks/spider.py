@@ -124,7 +124,7 @@ def _item(path: Path, row: Row, pictures: Sequence[bytes]) -> Item:
     source = row.source_image
     if len(pictures) != 1 or source is None or not asked or len(asked) != len(answers):
         what = f"row {row.id} isn't one picture with questions, each answered"
-        raise InputError(f"{path}: {what}; `iqa-spider verify` says more")
+        raise InputError(f"{path}: {what}; see `iqa-spider verify`")
     grounding = row.task in GROUNDING
     target = _target(path, row) if grounding else None
     return Item(
@@ -151,15 +151,15 @@ def _target(path: Path, row: Row) -> Region:
             masks.area(region.mask)
         except ValueError as error:
             what = f"row {row.id}, region {region.region_id}: {error}"
-            raise InputError(f"{path}: {what}; `iqa-spider verify` says more") from error
+            raise InputError(f"{path}: {what}; see `iqa-spider verify`") from error
         if row.whole_image:
             return region.model_copy(update={"mask": metrics.full_mask(*region.mask.size)})
         return region
-    raise InputError(f"{path}: row {row.id} has no target region; `iqa-spider verify` says more")
+    raise InputError(f"{path}: row {row.id} has no target region; see `iqa-spider verify`")
 
 
 def _decoded(path: Path, row_id: str, data: bytes) -> Picture:
     try:
         return load_png(data)
     except SampleError as error:
-        raise InputError(f"{path}: row {row_id}: {error}; `iqa-spider verify` says more") from error
+        raise InputError(f"{path}: row {row_id}: {error}; see `iqa-spider verify`") from error

@@ -230,7 +230,7 @@ def test_the_command(tiny: Outcome, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert first.startswith(f"{tiny.manifest.rows} rows, ")
     assert last == str(tmp_path / "out")
     assert main(arguments) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert main([*arguments[:-1], str(tmp_path / "other"), "--split", "validation"]) == 2
     assert "no rows in the split 'validation'; it has test, train" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

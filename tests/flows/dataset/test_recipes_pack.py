@@ -137,7 +137,7 @@ def test_the_commands(
     assert main(arguments) == 0
     assert capsys.readouterr().out.startswith(f"ok: {tiny.manifest.rows} rows, digest {tiny.manifest.digest}")
     assert main(arguments) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", None])

@@ -207,7 +207,7 @@ def with_own_code(weights: dict[str, torch.Tensor], folder: Path) -> None:
     [
         (pickled, "no file named model.safetensors"),
         (cut_short, "can't be loaded"),
-        (without_one, "1 weights aren't in its files"),
+        (without_one, "1 weights are missing from its files"),
         (of_another_size, "can't be loaded"),
         (with_own_code, "isn't of a family known here"),
     ],
@@ -228,7 +228,7 @@ def test_code_of_a_base_is_never_run(base: Base, tmp_path: Path) -> None:
         lambda: saving.load_base(BaseConfig(name=model), model, "float32"),
         lambda: saving.empty_base(BaseConfig(name=model), model),
     ):
-        with pytest.raises(InputError, match="it needs code of its own, which is never run"):
+        with pytest.raises(InputError, match="it needs its own code, which is never run"):
             load()
     load_processor(model, None)
 
@@ -258,7 +258,7 @@ def test_a_merge_of_an_adapter_without_weights(told: Told, trained: Path, tmp_pa
     merge = ("--merge", str(tmp_path / "merged"))
     assert f"{trained}: the adapter can't be loaded" in told(tmp_path, 2, *merge)
     weights.unlink()
-    assert f"{weights}: isn't there" in told(tmp_path, 2, *merge)
+    assert f"{weights}: not found" in told(tmp_path, 2, *merge)
 
 
 @pytest.mark.parametrize("part", ["lora_A", "lora_B", "vision_tower", "multi_modal_projector"])

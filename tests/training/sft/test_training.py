@@ -172,7 +172,7 @@ def test_merged_it_is_the_same(ran: Ran, tmp_path: Path, capsys: pytest.CaptureF
     capsys.readouterr()
     assert main(command) == 2
     said = capsys.readouterr().err.splitlines()[-1]
-    assert said.endswith(f"{tmp_path / 'merged'}: exists already; give a folder that doesn't")
+    assert said.endswith(f"{tmp_path / 'merged'}: already exists; give a folder that doesn't")
 
 
 def test_a_finished_run_is_not_run_again(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:

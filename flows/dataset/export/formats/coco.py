@@ -84,7 +84,7 @@ class _Split:
         if place not in self._images:
             picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
             if picture is None:
-                raise InputError(f"row {row.id}: a picture can't be decoded; `iqa-spider verify` says more")
+                raise InputError(f"row {row.id}: a picture can't be decoded; see `iqa-spider verify`")
             number = self._images[place] = len(self._images) + 1
             known = row.source_image.license if row.source_image else None
             licence = self.licenses.setdefault(known or "not stated", len(self.licenses) + 1)

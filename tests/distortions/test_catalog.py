@@ -1,4 +1,4 @@
-"""Every entry of the catalogue at every level: what `apply` and `inject` promise."""
+"""Every entry of the catalog at every level: what `apply` and `inject` promise."""
 
 from __future__ import annotations
 
