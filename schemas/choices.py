@@ -1,17 +1,17 @@
-"""Names that a user chooses from: one list for the command line and the type checker."""
+"""Names that users choose from: one list for the command line and the type checker."""
 
 from __future__ import annotations
 
 from typing import Literal, get_args
 
 RunnerName = Literal["serial", "thread", "process"]
-"""Where shards are made."""
+"""How shards are processed."""
 Strategy = Literal["paper", "grid", "proposal"]
-"""The ways from the words of an answer to points."""
+"""How the words of an answer become points."""
 CalibratedStrategy = Literal["paper", "grid"]
-"""Those whose temperatures `calibrate` fits."""
+"""The strategies whose temperatures `calibrate` fits."""
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-"""The precision of a model's weights; `auto` is what they are stored in."""
+"""The precision of a model's weights; `auto`: as stored."""
 
 RUNNERS: tuple[str, ...] = get_args(RunnerName)
 STRATEGIES: tuple[str, ...] = get_args(Strategy)
@@ -19,4 +19,4 @@ CALIBRATED_STRATEGIES: tuple[str, ...] = get_args(CalibratedStrategy)
 DTYPES: tuple[str, ...] = get_args(Dtype)
 
 BASELINES = ("oracle", "centre", "whole", "random", "noun")
-"""What `evaluate` can put in a model's place. The first one says the truth, the others are compared with."""
+"""What `evaluate` can use in place of a model. The first gives the true answer, the others are baselines."""

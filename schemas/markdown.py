@@ -1,4 +1,4 @@
-"""Tables in Markdown."""
+"""Markdown tables."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of cells that are Markdown already, each line ended.
+    """A table from cells that are already Markdown; every line ends with a line break.
 
-    Raises ValueError for a row of another length than the head's.
+    Raises ValueError when a row and the header differ in length.
     """
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
         if len(row) != len(head):
-            raise ValueError(f"a row of {len(row)} cells under a head of {len(head)}")
+            raise ValueError(f"a row of {len(row)} cells under a header of {len(head)}")
         lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines) + "\n"

@@ -41,16 +41,16 @@ class EncodedPictures(Sequence[bytes]):
         return len(self._places)
 
     @overload
-    def __getitem__(self, place: int) -> bytes: ...
+    def __getitem__(self, index: int) -> bytes: ...
 
     @overload
-    def __getitem__(self, place: slice) -> Sequence[bytes]: ...
+    def __getitem__(self, index: slice) -> Sequence[bytes]: ...
 
-    def __getitem__(self, place: int | slice) -> bytes | Sequence[bytes]:
-        if isinstance(place, slice):
-            return [self[number] for number in range(*place.indices(len(self)))]
-        column, index = self._places[place]
-        return bytes(column[index].as_py())
+    def __getitem__(self, index: int | slice) -> bytes | Sequence[bytes]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        column, row = self._places[index]
+        return bytes(column[row].as_py())
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ _PATIENCE = 3
 class _Orders:
     """The operations in the order to ask about, and in the other orders that regions may carry."""
 
-    asked: Ops
+    target_order: Ops
     others: tuple[Ops, ...]
 
 
@@ -61,8 +61,8 @@ def plan(canvas: Canvas, draw: Draw, drawable: DrawableNames) -> Layout:
             picture, strengths = layout.compose(canvas, layers)
             if layout.visible(canvas, strengths):
                 target = next(iter(layers))
-                asked = tuple(op.name for op in layers[target])
-                return Layout(layers, strengths, picture, "order", target, asked, effect)
+                target_order = tuple(op.name for op in layers[target])
+                return Layout(layers, strengths, picture, "order", target, target_order, effect)
 
 
 def _chain(draw: Draw, drawable: DrawableNames, weights: NDArray[np.float64], first: str) -> Names:
@@ -81,9 +81,9 @@ def _orders(draw: Draw, drawable: DrawableNames, chain: Names, rise: int) -> _Or
     levels = tuple(
         min(5, max(drawable.least_level(name), int(draw.random.integers(2, 5))) + rise) for name in chain
     )
-    asked = ops(chain, levels)
-    others = [order for order in permutations(asked) if order != asked]
-    return _Orders(asked, tuple(draw.shuffle(others)))
+    target_order = ops(chain, levels)
+    others = [order for order in permutations(target_order) if order != target_order]
+    return _Orders(target_order, tuple(draw.shuffle(others)))
 
 
 def _place(
@@ -103,18 +103,18 @@ def _place(
         # The target's order must differ from all orders to come, another region's only from the target's.
         turn = (len(layers) - 1) % len(orders.others)
         against = orders.others[: count - 1] if not layers else (orders.others[turn],)
-        if _distinct(canvas, index, orders.asked, against):
-            layers[index] = orders.asked if not layers else against[0]
+        if _distinct(canvas, index, orders.target_order, against):
+            layers[index] = orders.target_order if not layers else against[0]
         else:
             failures += 1
     if len(layers) < 2:
         return None
     target, *others = layers
-    effects = [canvas.order_effect(target, orders.asked, layers[other]) for other in others]
+    effects = [canvas.order_effect(target, orders.target_order, layers[other]) for other in others]
     return layers, round(min(effects), 3)
 
 
-def _distinct(canvas: Canvas, index: int, asked: Ops, others: tuple[Ops, ...]) -> bool:
+def _distinct(canvas: Canvas, index: int, target_order: Ops, others: tuple[Ops, ...]) -> bool:
     """Whether the order to ask about is visibly different from each of the others inside the region."""
     least = canvas.config.min_order_effect
-    return all(canvas.order_effect(index, asked, other) >= least for other in others)
+    return all(canvas.order_effect(index, target_order, other) >= least for other in others)

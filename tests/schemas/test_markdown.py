@@ -13,5 +13,5 @@ def test_a_table_by_hand() -> None:
 
 
 def test_a_row_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(ValueError, match="1 cells under a head of 2"):
+    with pytest.raises(ValueError, match="1 cells under a header of 2"):
         markdown_table(("a", "b"), [("1",)])
