@@ -31,7 +31,7 @@ _APART = 26
 def draw_result(picture: Picture, result: Result, asked: BoolMask | None = None) -> Picture:
     """Draw a result beside its (H, W, 3) uint8 RGB picture.
 
-    Each grounding has a colour: of its outline, of its points and number on the photograph, of its words in
+    Each grounding has a color: of its outline, of its points and number on the photograph, of its words in
     the answer and of its 3x3 map. `asked` (H, W) is the region that the question was about, outlined by a
     dashed white line. The result is (H', W', 3) uint8 RGB. Raises ValueError for a mask of another size.
     """
@@ -83,19 +83,19 @@ def fitted(picture: Picture) -> tuple[Picture, float]:
     return np.array(cv2.resize(picture, size, interpolation=how), np.uint8), scale
 
 
-def _tint(out: Picture, mask: BoolMask, colour: Color) -> None:
+def _tint(out: Picture, mask: BoolMask, color: Color) -> None:
     size = (out.shape[1], out.shape[0])
     share = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)[..., None] * _TINT
-    out[:] = np.round(out * (1 - share) + np.array(colour, np.float32) * share).astype(np.uint8)
+    out[:] = np.round(out * (1 - share) + np.array(color, np.float32) * share).astype(np.uint8)
 
 
 def _rings(mask: BoolMask, scale: float) -> list[NDArray[np.float64]]:
     return outline(mask, scale) if mask.any() else []
 
 
-def _ring(out: Picture, mask: BoolMask, scale: float, colour: Color) -> None:
+def _ring(out: Picture, mask: BoolMask, scale: float, color: Color) -> None:
     points = [np.round(ring * 2**_SMOOTH).astype(np.int32) for ring in _rings(mask, scale)]
-    for stroke, thickness in ((DARK, 7), (colour, 4)):
+    for stroke, thickness in ((DARK, 7), (color, 4)):
         cv2.polylines(out, points, True, stroke, thickness, cv2.LINE_AA, _SMOOTH)
 
 
@@ -124,11 +124,11 @@ def _thirds(draw: ImageDraw.ImageDraw, size: tuple[int, int]) -> None:
             draw.line(list(ends), fill=(255, 255, 255, 110), width=1)
 
 
-def _points(draw: ImageDraw.ImageDraw, size: tuple[int, int], grounding: Grounding, colour: Color) -> None:
+def _points(draw: ImageDraw.ImageDraw, size: tuple[int, int], grounding: Grounding, color: Color) -> None:
     for x, y in grounding.points:
         a, b = float(x) * size[0], float(y) * size[1]
         a, b = min(max(a, 9), size[0] - 9), min(max(b, 9), size[1] - 9)
-        for radius, fill in ((9, DARK), (7, WHITE), (5, colour)):
+        for radius, fill in ((9, DARK), (7, WHITE), (5, color)):
             draw.ellipse((a - radius, b - radius, a + radius, b + radius), fill=fill)
 
 

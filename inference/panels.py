@@ -15,7 +15,7 @@ from schemas.foreign_text import escape_hidden
 MARKS: tuple[Color, ...] = (
     (255, 210, 31), (90, 200, 250), (255, 128, 171), (120, 220, 120), (255, 159, 64), (190, 150, 255),
 )  # fmt: skip
-"""The colours of groundings, in order: light, so that dark text is read on them, and told apart when colours
+"""The colors of groundings, in order: light, so that dark text is read on them, and told apart when colors
 are seen weakly by their numbers.
 """
 _CELL = 34
@@ -29,7 +29,7 @@ class Panel(Column):
         self.bubble(text, is_question=True, gap=12)
 
     def answered(self, text: str, spans: Sequence[tuple[int, int]]) -> None:
-        """The answer, in a bubble at the left; each span of its characters is marked in its own colour."""
+        """The answer, in a bubble at the left; each span of its characters is marked in its own color."""
         letters = typeface(16)
         lines = _marked_lines(text, spans, letters, self.width - 68)
         wide = max([round(sum(letters.getlength(part) for part, _ in line)) for line in lines] + [24]) + 28
@@ -68,14 +68,14 @@ class Panel(Column):
             self.draw.text((indent, y + row * step(13)), line, font=typeface(13), fill=MUTED)
         self.y += high + 18
 
-    def _map(self, cells: NDArray[np.float64], colour: Color) -> None:
+    def _map(self, cells: NDArray[np.float64], color: Color) -> None:
         """Nine cells with their percentages, the fuller the likelier."""
         most = max(float(cells.max()), 1e-9)
         for row in range(3):
             for column in range(3):
                 share = float(cells[row, column])
                 weight = (share / most) ** 0.7
-                fill = _mixed(PAPER, colour, weight)
+                fill = _mixed(PAPER, color, weight)
                 x, y = column * _CELL, self.y + row * _CELL
                 self.draw.rectangle((x, y, x + _CELL, y + _CELL), fill=fill, outline=LINE)
                 text = f"{100 * share:.0f}" if share >= 0.005 else "·"

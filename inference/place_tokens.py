@@ -156,7 +156,7 @@ def _class_names() -> dict[str, str]:
 
 
 def _starts(tokenizer: Any, texts: Mapping[int, str]) -> dict[int, str]:
-    """First tokens of words that take several ("cent" of "centre"), by id, with their class.
+    """First tokens of words that take several ("cent" of "center"), by id, with their class.
 
     A first token counts when it has three letters or more, is no word of the table nor one that English has
     beside ("low" of "lower"), and begins words of one class only. Rivals have to be whole tokens. "leftmost"

@@ -24,9 +24,9 @@ from schemas.choices import Strategy
 from schemas.drawing.outlines import spot
 
 ANCHORS = np.array([0.08, 0.5, 0.92])
-"""Where the point of each class of an axis stands, in unit coordinates. Not the cells' centres 1/6, 1/2, 5/6,
+"""Where the point of each class of an axis stands, in unit coordinates. Not the cells' centers 1/6, 1/2, 5/6,
 nor the expected coordinate, which lies between cells: regions called "left" reach the picture's border
-more often than the centre of its left third (docs/grounding.md has the figures).
+more often than the center of its left third (docs/grounding.md has the figures).
 """
 SIDE_POINTS = np.array([0.45, 0.5, 0.55])
 """Where points stand along an axis that the answer says nothing about ("the left side"): around its middle,

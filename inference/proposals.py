@@ -18,7 +18,7 @@ STRANGER = 0.1
 def choose_region(grounding: Grounding, regions: Sequence[Region]) -> Region | None:
     """The region with the highest `score * L(its centroid) * label match`, None when all are 0.
 
-    L is the likelihood of the place (`inference.likelihood`) around the centres of the cells of 3x3, which
+    L is the likelihood of the place (`inference.likelihood`) around the centers of the cells of 3x3, which
     by their centroids are what place words mean in the dataset (`schemas.masks.position`). Ties go to the
     larger region. Raises ValueError for masks of different sizes.
     """

@@ -58,7 +58,7 @@ def settle(
     `across`, `down`: probabilities (3,) of the axis' classes, None for an axis the answer doesn't name;
     `anchors` (3,) where the point of each class stands without a picture. The first point is the pixel with
     the highest `L(centroid of its part) * L(pixel) * sqrt(depth)`, L the likelihood of the place around the
-    cells' centres and around the anchors: a part that is where the words say, and well inside of it. Along an
+    cells' centers and around the anchors: a part that is where the words say, and well inside of it. Along an
     axis without a word a point on either side joins it where the part reaches that far.
     """
     height, width = parts.labels.shape

@@ -18,5 +18,5 @@ STRATEGIES: tuple[str, ...] = get_args(Strategy)
 CALIBRATED_STRATEGIES: tuple[str, ...] = get_args(CalibratedStrategy)
 DTYPES: tuple[str, ...] = get_args(Dtype)
 
-BASELINES = ("oracle", "centre", "whole", "random", "noun")
+BASELINES = ("oracle", "center", "whole", "random", "noun")
 """What `evaluate` can use in place of a model. The first gives the true answer, the others are baselines."""

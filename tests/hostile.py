@@ -21,9 +21,9 @@ from tests.picture_bytes import (
     add_comments,
     alpha_file,
     animated,
-    colour_key_png,
+    color_key_png,
     exif_block,
-    grey_alpha_png,
+    gray_alpha_png,
     icc_bomb,
     jpeg_resized,
     lab_tiff,
@@ -48,7 +48,7 @@ class Expected:
     """What must become of one file.
 
     outcome: "good", "duplicate" (of another file), "ignored", or the reason it is quarantined with. For good
-    ones: `rgb` the picture it holds, `tolerance` the largest mean difference in grey levels, `notes` those of
+    ones: `rgb` the picture it holds, `tolerance` the largest mean difference in gray levels, `notes` those of
     Picture.
     """
 
@@ -75,14 +75,14 @@ def good_files() -> dict[str, tuple[bytes, Expected]]:
     ) -> Callable[[Rgb], tuple[bytes, Rgb]]:
         return lambda rgb: (save(rgb, kind, exif=exif_block(orientation), **options), turn(rgb))
 
-    def grey(rgb: Rgb) -> NDArray[np.uint8]:
+    def gray(rgb: Rgb) -> NDArray[np.uint8]:
         return np.ascontiguousarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
 
     def three(values: NDArray[np.uint8]) -> Rgb:
         return np.repeat(values[:, :, None], 3, axis=2)
 
     def wide(rgb: Rgb) -> NDArray[np.uint16]:
-        return grey(rgb).astype(np.uint16) * 256 + 0x5B
+        return gray(rgb).astype(np.uint16) * 256 + 0x5B
 
     lossless: dict[str, object] = {"lossless": True}
     put("plain.jpg", plain("JPEG", quality=95), 4)
@@ -101,11 +101,11 @@ def good_files() -> dict[str, tuple[bytes, Expected]]:
     put(os.fsdecode(b"bad-utf8-\xff\xfe.png"), plain("PNG"))
     put("folder.jpg/inside.png", plain("PNG"))
     put("deep/er/still.png", plain("PNG"))
-    put("grey.png", lambda rgb: (save(grey(rgb), "PNG"), three(grey(rgb))))
-    put("grey.jpg", lambda rgb: (save(grey(rgb), "JPEG", quality=95), three(grey(rgb))), 4)
-    put("grey16.png", lambda rgb: (save(Image.fromarray(wide(rgb)), "PNG"), three(grey(rgb))))
-    put("grey16.tiff", lambda rgb: (save(Image.fromarray(wide(rgb)), "TIFF"), three(grey(rgb))))
-    put("grey16-white-is-zero.tiff", lambda rgb: (raw_tiff(65535 - wide(rgb), 0), three(grey(rgb))))
+    put("grey.png", lambda rgb: (save(gray(rgb), "PNG"), three(gray(rgb))))
+    put("grey.jpg", lambda rgb: (save(gray(rgb), "JPEG", quality=95), three(gray(rgb))), 4)
+    put("grey16.png", lambda rgb: (save(Image.fromarray(wide(rgb)), "PNG"), three(gray(rgb))))
+    put("grey16.tiff", lambda rgb: (save(Image.fromarray(wide(rgb)), "TIFF"), three(gray(rgb))))
+    put("grey16-white-is-zero.tiff", lambda rgb: (raw_tiff(65535 - wide(rgb), 0), three(gray(rgb))))
     put("rgb16.png", lambda rgb: (rgb16_png(rgb), rgb))
     put("rgb16.tiff", lambda rgb: (raw_tiff(rgb.astype(np.uint16) * 256 + 9, 2), rgb))
     put("cmyk.jpg", lambda rgb: (save(Image.fromarray(rgb).convert("CMYK"), "JPEG", quality=97), rgb), 3)
@@ -115,8 +115,8 @@ def good_files() -> dict[str, tuple[bytes, Expected]]:
     put(
         "one-bit.png",
         lambda rgb: (
-            save(Image.fromarray(grey(rgb) > 127), "PNG"),
-            three((grey(rgb) > 127).astype(np.uint8) * 255),
+            save(Image.fromarray(gray(rgb) > 127), "PNG"),
+            three((gray(rgb) > 127).astype(np.uint8) * 255),
         ),
     )
     put("palette.png", palette_png)
@@ -124,8 +124,8 @@ def good_files() -> dict[str, tuple[bytes, Expected]]:
     put("alpha.png", alpha_file("PNG"), 0.5, "alpha-on-white")
     put("alpha.webp", alpha_file("WEBP", lossless=True, exact=True), 0.5, "alpha-on-white")
     put("opaque-alpha.png", lambda rgb: (save(Image.fromarray(rgb).convert("RGBA"), "PNG"), rgb))
-    put("grey-alpha.png", grey_alpha_png, 0.5, "alpha-on-white")
-    put("colour-key.png", colour_key_png, 0.0, "alpha-on-white")
+    put("grey-alpha.png", gray_alpha_png, 0.5, "alpha-on-white")
+    put("colour-key.png", color_key_png, 0.0, "alpha-on-white")
     put("exif-2.jpg", turned("JPEG", 2, lambda a: a[:, ::-1], quality=95), 4)
     put("exif-3.png", turned("PNG", 3, lambda a: a[::-1, ::-1]))
     put("exif-5.webp", turned("WEBP", 5, lambda a: a.transpose(1, 0, 2), **lossless))
@@ -146,7 +146,7 @@ def good_files() -> dict[str, tuple[bytes, Expected]]:
     put("icc-broken.jpg", plain("JPEG", quality=95, icc_profile=b"no profile" * 30), 3, "icc-ignored")
     put(
         "icc-unfitting.png",
-        lambda rgb: (save(grey(rgb), "PNG", icc_profile=swapped_profile()), three(grey(rgb))),
+        lambda rgb: (save(gray(rgb), "PNG", icc_profile=swapped_profile()), three(gray(rgb))),
         0,
         "icc-ignored",
     )

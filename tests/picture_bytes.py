@@ -48,9 +48,9 @@ def with_chunk(png: bytes, name: bytes, content: bytes) -> bytes:
     return png[:33] + png_chunk(name, content) + png[33:]
 
 
-def png_of_size(width: int, height: int, colour: int = 2, depth: int = 8) -> bytes:
+def png_of_size(width: int, height: int, color: int = 2, depth: int = 8) -> bytes:
     """A PNG whose header claims a size and whose pixel data is eight bytes long."""
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
         + png_chunk(b"IHDR", header)
@@ -169,13 +169,13 @@ def alpha_file(kind: str, **options: object) -> Callable[[Rgb], tuple[bytes, Rgb
     return make
 
 
-def grey_alpha_png(rgb: Rgb) -> tuple[bytes, Rgb]:
-    grey, alpha = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), gradient_alpha()
-    image = Image.merge("LA", [Image.fromarray(grey), Image.fromarray(alpha)])
-    return save(image, "PNG"), on_white(np.repeat(grey[:, :, None], 3, axis=2), alpha)
+def gray_alpha_png(rgb: Rgb) -> tuple[bytes, Rgb]:
+    gray, alpha = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), gradient_alpha()
+    image = Image.merge("LA", [Image.fromarray(gray), Image.fromarray(alpha)])
+    return save(image, "PNG"), on_white(np.repeat(gray[:, :, None], 3, axis=2), alpha)
 
 
-def colour_key_png(rgb: Rgb) -> tuple[bytes, Rgb]:
+def color_key_png(rgb: Rgb) -> tuple[bytes, Rgb]:
     key = rgb[HEIGHT // 2, WIDTH // 2]
     white = rgb.copy()
     white[(rgb == key).all(axis=2)] = 255

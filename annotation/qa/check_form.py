@@ -43,7 +43,7 @@ _FOREIGN = frozenset(
         """,
     )
 )
-"""Frequent words of neighbouring languages that English texts hardly have."""
+"""Frequent words of neighboring languages that English texts hardly have."""
 _MARKUP = re.compile(r"\*\*|__|^\s*#|`|</?[a-z]+>|\]\(")
 _META = re.compile(
     r"\b(?:masks?|masked|masking|metadata|inject(?:ed|ion|ions|ing)?|synthetic(?:ally)?|simulated|"

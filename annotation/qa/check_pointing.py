@@ -51,7 +51,7 @@ def _check_places(scene: Scene) -> list[Failure]:
     for role, reading in scene.messages:
         for reference in reading.references():
             true_places = {scene.regions[i].position for i in reference.regions}
-            if scene.subject is not None and not reference.labelled:
+            if scene.subject is not None and not reference.labeled:
                 true_places = {scene.regions[scene.subject].position}
             wrong = [words for words in reference.positions if words not in true_places]
             if wrong and not (role == "user" and _is_grounding(scene) and reading is scene.question):
@@ -61,7 +61,7 @@ def _check_places(scene: Scene) -> list[Failure]:
 
 def _find_own(scene: Scene, reading: MessageReading) -> list[Reference]:
     """References that can only mean the subject, or its label where others share it."""
-    return [r for r in reading.references() if scene.subject in r.regions and r.labelled]
+    return [r for r in reading.references() if scene.subject in r.regions and r.labeled]
 
 
 def _check_subject(scene: Scene) -> list[Failure]:
@@ -85,7 +85,7 @@ def _check_subject(scene: Scene) -> list[Failure]:
         r
         for reading in scene.questions
         for r in reading.references()
-        if r.labelled and scene.subject not in r.regions
+        if r.labeled and scene.subject not in r.regions
     ]
     return [Failure("region_wrong", "the question names another region")] if strangers else []
 
@@ -94,14 +94,14 @@ def _check_grounding(scene: Scene) -> list[Failure]:
     failures = []
     subject = scene.regions[scene.target]
     references = [r for reading in scene.answers for r in reading.references()]
-    if any(r.labelled and scene.subject not in r.regions for r in references):
+    if any(r.labeled and scene.subject not in r.regions for r in references):
         failures.append(Failure("one_region", "the answer names another region than the target"))
     if not any(subject.position in r.positions and scene.subject in r.regions for r in references):
         failures.append(
             Failure("position_missing", f"the answer doesn't say that the region is at '{subject.position}'")
         )
     first = scene.question.references()
-    if any(not r.labelled or scene.subject in r.regions for r in first):
+    if any(not r.labeled or scene.subject in r.regions for r in first):
         failures.append(Failure("leak", "the question gives the region or its place away"))
     return failures
 

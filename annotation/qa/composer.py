@@ -9,7 +9,7 @@ from annotation.qa.backend import Request
 from annotation.qa.lexicon import Group, load_lexicon, strip_slot
 from annotation.qa.nouns import article, is_plural, join, spoken_label
 from annotation.qa.read_places import find_places
-from annotation.qa.wording import Expander, Value, Wording, capitalise
+from annotation.qa.wording import Expander, Value, Wording, capitalize
 from schemas.hashing import rng
 from schemas.records import Distortion, Region
 
@@ -190,7 +190,7 @@ class Composer:
 
     def finish(self, text: str) -> str:
         """Capitals and spaces set, labels filled in."""
-        text = capitalise(text)
+        text = capitalize(text)
         for index, label in enumerate(self._labels):
             text = text.replace(chr(ord(LABEL_MARK) + index), label)
         return text

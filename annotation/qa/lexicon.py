@@ -1,4 +1,4 @@
-"""The words for distortions, read from lexicon.yaml: what texts write, and what the checks recognise."""
+"""The words for distortions, read from lexicon.yaml: what texts write, and what the checks recognize."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Phrase:
-    """What a phrase stands for: the catalogue names it may mean (empty for generic and clean words)."""
+    """What a phrase stands for: the catalog names it may mean (empty for generic and clean words)."""
 
     kind: PhraseKind
     names: frozenset[str]
@@ -41,7 +41,7 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Lexicon:
-    """`phrases` maps a normalised phrase to its meaning; `pattern` finds phrases, longest first; see
+    """`phrases` maps a normalized phrase to its meaning; `pattern` finds phrases, longest first; see
     lexicon.yaml.
     """
 
@@ -54,11 +54,11 @@ class Lexicon:
     reserved: frozenset[str]
 
     def group(self, name: str) -> Group:
-        """Words of a catalogue name. Raises KeyError when the lexicon doesn't know it."""
+        """Words of a catalog name. Raises KeyError when the lexicon doesn't know it."""
         return self.groups[self.names[name]]
 
     def kind(self, name: str) -> str:
-        """The group of a catalogue name, the same for names that no words tell apart; the name itself when
+        """The group of a catalog name, the same for names that no words tell apart; the name itself when
         the lexicon doesn't know it.
         """
         return self.names.get(name, name)
@@ -71,7 +71,7 @@ class Lexicon:
         """Whether a label taken alone reads as something else in the texts: a distortion, a severity, a
         place.
         """
-        text = normalise(label.lower())
+        text = normalize(label.lower())
         if text in self.reserved or text in self.severity or self.pattern.fullmatch(text):
             return True
         return all(word in self.reserved for word in re.split(r"[\s-]+", text))
@@ -93,8 +93,8 @@ _SPELLING = (
 )
 
 
-def normalise(text: str) -> str:
-    """Lower case with one spelling ("colour" -> "color", "quantisation" -> "quantization")."""
+def normalize(text: str) -> str:
+    """Lower case with one spelling ("color" -> "color", "quantization" -> "quantization")."""
     text = text.lower()
     for pattern, replacement in _SPELLING:
         text = pattern.sub(replacement, text)
@@ -143,7 +143,7 @@ def _phrases(data: dict[str, Any], groups: dict[str, Group], names: dict[str, st
     table: dict[str, Phrase] = {}
 
     def add(phrase: str, kind: PhraseKind, meaning: frozenset[str]) -> None:
-        key = re.sub(r"[\s-]+", " ", normalise(phrase))
+        key = re.sub(r"[\s-]+", " ", normalize(phrase))
         known = table.get(key)
         if known is not None and known.kind != kind:
             raise ValueError(f"lexicon.yaml: '{phrase}' is both {known.kind} and {kind}")

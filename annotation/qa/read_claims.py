@@ -16,7 +16,7 @@ from schemas.records import Row
 class Claim:
     """A distortion that a text names.
 
-    `names` are the catalogue names that the words may mean, `categories` their classes. `regions` are
+    `names` are the catalog names that the words may mean, `categories` their classes. `regions` are
     indexes into the row's regions, empty where the text doesn't say which. `levels` are those its severity
     words allow, None without such words. `denied`: the text says that it isn't there. `hint`: only its effect
     is told ("grainy"), not its name.
@@ -58,7 +58,7 @@ def read_claims(row: Row, texts: Sequence[str]) -> Claims:
         tuple(_find_claims(mentions)),
         tuple(m.regions for m in mentions if m.kind == "clean" or (m.kind == "generic" and m.negated)),
         any(m.kind == "generic" and not m.negated for m in mentions),
-        tuple(r.regions for reading in readings for r in reading.references() if r.labelled),
+        tuple(r.regions for reading in readings for r in reading.references() if r.labeled),
         sum(_count_disorders(row, reading, labels, subject) for reading in readings),
     )
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from annotation.qa.lexicon import PhraseKind, load_lexicon, normalise
+from annotation.qa.lexicon import PhraseKind, load_lexicon, normalize
 from annotation.qa.nouns import spoken_label
 from annotation.qa.read_places import PlacePhrase, find_places
 from schemas.records import Region
@@ -63,7 +63,7 @@ _PARTLY = re.compile(
 
 @dataclass
 class Reference:
-    """A phrase that points at regions, by label (`labelled`) or by place alone.
+    """A phrase that points at regions, by label (`labeled`) or by place alone.
 
     `regions` are indexes into the picture's regions, `positions` the places given with it, in grid words.
     """
@@ -71,7 +71,7 @@ class Reference:
     start: int
     end: int
     regions: frozenset[int]
-    labelled: bool
+    labeled: bool
     positions: tuple[str, ...] = ()
 
 
@@ -79,7 +79,7 @@ class Reference:
 class Mention:
     """A distortion (or damage, or its absence) that a text claims.
 
-    `names` are the catalogue names it may mean; `levels` the levels its severity words allow, None without
+    `names` are the catalog names it may mean; `levels` the levels its severity words allow, None without
     such words; `regions` the regions it is claimed of, empty when the text doesn't say; `implied` when only
     the context says so; `rest` when it speaks of other places.
     """
@@ -151,7 +151,7 @@ class LabelMask:
         self.regions = regions
         self._holders: dict[str, list[int]] = {}
         for index, region in enumerate(regions):
-            label = re.sub(r"[\s-]+", " ", normalise(spoken_label(region.label)))
+            label = re.sub(r"[\s-]+", " ", normalize(spoken_label(region.label)))
             self._holders.setdefault(label, []).append(index)
         self._labels = sorted(self._holders, key=lambda label: (-len(label), label))
         self.label_places = [_find_label_place(label) for label in self._labels]
@@ -160,8 +160,8 @@ class LabelMask:
         )
 
     def mask(self, text: str) -> str:
-        """`text` normalised, each label replaced by one character."""
-        text = _LABEL.sub("?", normalise(text))
+        """`text` normalized, each label replaced by one character."""
+        text = _LABEL.sub("?", normalize(text))
         if self._pattern is None:
             return text
         return self._pattern.sub(self._replace, text)
@@ -252,9 +252,9 @@ def _find_owner(place: PlacePhrase, clause: Clause) -> Reference | None:
     """The label a place belongs to: right after it, else right before it, else the last label before, else
     the next.
     """
-    labelled = [reference for reference in clause.references if reference.labelled]
-    before = [reference for reference in labelled if reference.end <= place.start]
-    after = [reference for reference in labelled if reference.start >= place.end]
+    labeled = [reference for reference in clause.references if reference.labeled]
+    before = [reference for reference in labeled if reference.end <= place.start]
+    after = [reference for reference in labeled if reference.start >= place.end]
     if before and _BESIDE_AFTER.match(clause.text[before[-1].end : place.start]):
         return before[-1]
     if after and _BESIDE_BEFORE.match(clause.text[place.end : after[0].start]):

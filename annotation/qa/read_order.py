@@ -47,7 +47,7 @@ class OrderClaim:
     """`first` came before `second`; with `second` None it was the first, with `first` None `second` was not
     the first.
 
-    Both are the catalogue names that the text's word may mean.
+    Both are the catalog names that the text's word may mean.
     """
 
     first: frozenset[str] | None
@@ -62,7 +62,7 @@ class _Spot:
 
 
 def find_order_claims(sentence: str) -> list[OrderClaim]:
-    """What a normalised sentence says about the order of distortions."""
+    """What a normalized sentence says about the order of distortions."""
     spots = _find_spots(sentence)
     claims: list[OrderClaim] = []
     for index, spot in enumerate(spots):
@@ -97,7 +97,7 @@ def _pair(a: _Spot, b: _Spot, gap: str, head: str) -> list[OrderClaim]:
 
 
 def _find_spots(sentence: str) -> list[_Spot]:
-    """Named distortions of a sentence; neighbours that mean the same ("blurred by Gaussian blur") are one."""
+    """Named distortions of a sentence; neighbors that mean the same ("blurred by Gaussian blur") are one."""
     lexicon = load_lexicon()
     spots: list[_Spot] = []
     for match in lexicon.pattern.finditer(sentence):

@@ -42,7 +42,7 @@ class _Grammar:
 
 
 def find_places(text: str) -> list[PlacePhrase]:
-    """Every position in a normalised text, in order; places relative to something else than the picture are
+    """Every position in a normalized text, in order; places relative to something else than the picture are
     left out.
     """
     grammar = _grammar()

@@ -36,7 +36,7 @@ _LEAST_LOOSE = re.compile(rf"{_LEAST_FIXED}|\bleast\b(?! (?:clean|intact|preserv
 
 
 def find_asked_end(question: str) -> Polarity | None:
-    """Which end of the scale a normalised question asks for; None when it says neither or both."""
+    """Which end of the scale a normalized question asks for; None when it says neither or both."""
     most, least = (
         bool(_MOST_LOOSE.search(question)),
         bool(_LEAST_LOOSE.search(re.sub(r"\bat least\b", "", question))),
@@ -47,7 +47,7 @@ def find_asked_end(question: str) -> Polarity | None:
 
 
 def says_end(answer: str, end: Polarity) -> bool:
-    """Whether a normalised answer calls its region the one at `end` of the scale."""
+    """Whether a normalized answer calls its region the one at `end` of the scale."""
     return bool(
         (_MOST if end == "most" else _LEAST).search(re.sub(r"\bat (?:best|least|most|worst)\b", "", answer))
     )

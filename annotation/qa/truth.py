@@ -21,7 +21,7 @@ def distorted(regions: Sequence[Region]) -> list[Region]:
 
 
 def in_order(region: Region) -> list[str]:
-    """Catalogue names of a region's distortions in order of application."""
+    """Catalog names of a region's distortions in order of application."""
     return [d.name for d in sorted(region.distortions, key=lambda d: d.order)]
 
 

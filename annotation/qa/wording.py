@@ -168,7 +168,7 @@ class Expander:
         return _TOKEN.sub(replace, template)
 
 
-def capitalise(text: str) -> str:
+def capitalize(text: str) -> str:
     """Each sentence starts with a capital; spaces before punctuation go."""
     text = re.sub(r"\s+([,.;:?!])", r"\1", re.sub(r"\s+", " ", text).strip())
     return re.sub(r"(^|[.?!]\s+)([a-z])", lambda match: match[1] + match[2].upper(), text)

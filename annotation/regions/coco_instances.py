@@ -35,7 +35,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class CocoPicture:
-    """One entry of `images`: the name, the id and the licence's name or address, None where the file gives
+    """One entry of `images`: the name, the id and the license's name or address, None where the file gives
     none. `place` is the name with its folder ("train2017/a.jpg") where the file has only a `coco_url`.
     """
 

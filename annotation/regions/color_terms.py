@@ -1,4 +1,4 @@
-"""Colour terms: which of thirteen English colour words a pixel has, and the colour phrase of a region."""
+"""Color terms: which of thirteen English color words a pixel has, and the color phrase of a region."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from annotation.regions.interface import Picture
 
-TABLE = 32  # cells a side of the RGB table of colour terms
+TABLE = 32  # cells a side of the RGB table of color terms
 ONE_TERM, TWO_TERMS = 0.55, 0.60  # share of pixels one term, or the two most frequent together, must have
 SHADOW = 0.40  # black pixels below this share are shadows and don't vote
-DARK, LIGHT = 33.0, 70.0  # mean L (0..100) below which a colour is dark, above which it is light
+DARK, LIGHT = 33.0, 70.0  # mean L (0..100) below which a color is dark, above which it is light
 NO_LIGHT = frozenset({"black", "white", "beige", "yellow"})
 NO_DARK = frozenset({"black", "white", "pink", "beige", "orange", "yellow"})
 
-# The eleven basic colour terms of English (Berlin and Kay, "Basic Color Terms", 1969), beige and teal: sRGB
+# The eleven basic color terms of English (Berlin and Kay, "Basic Color Terms", 1969), beige and teal: sRGB
 # prototypes, several where a term spans a wide range. A pixel takes the term of the nearest one in CIE Lab.
 # The prototypes were set by hand and corrected by looking at regions of photographs.
 PROTOTYPES: dict[str, tuple[tuple[int, int, int], ...]] = {
@@ -65,7 +65,7 @@ PROTOTYPES: dict[str, tuple[tuple[int, int, int], ...]] = {
 TERMS = tuple(PROTOTYPES)
 
 
-def colour_terms(image: Picture) -> NDArray[np.uint8]:
+def color_terms(image: Picture) -> NDArray[np.uint8]:
     """Index into TERMS for every pixel of a (H, W, 3) uint8 RGB picture."""
     cell = image.astype(np.intp) * TABLE // 256
     return np.asarray(_table()[cell[..., 0], cell[..., 1], cell[..., 2]], dtype=np.uint8)
@@ -74,8 +74,8 @@ def colour_terms(image: Picture) -> NDArray[np.uint8]:
 @cache
 def _table() -> NDArray[np.uint8]:
     """Term index for each of 32^3 RGB cells, by the nearest prototype in Lab."""
-    centres = ((np.arange(TABLE) + 0.5) / TABLE).astype(np.float32)
-    grid = np.stack(np.meshgrid(centres, centres, centres, indexing="ij"), axis=-1).reshape(1, -1, 3)
+    centers = ((np.arange(TABLE) + 0.5) / TABLE).astype(np.float32)
+    grid = np.stack(np.meshgrid(centers, centers, centers, indexing="ij"), axis=-1).reshape(1, -1, 3)
     cells = cv2.cvtColor(grid, cv2.COLOR_RGB2LAB)[0]
     prototypes = np.array(
         [rgb for many in PROTOTYPES.values() for rgb in many], dtype=np.float32
@@ -86,11 +86,11 @@ def _table() -> NDArray[np.uint8]:
     return np.asarray(owner[distance.argmin(axis=1)].reshape(TABLE, TABLE, TABLE), dtype=np.uint8)
 
 
-def colour_phrase(terms: NDArray[np.uint8], lightness: float) -> tuple[str, float]:
-    """The colour of a region, and the share (0..1) of its pixels the phrase speaks for.
+def color_phrase(terms: NDArray[np.uint8], lightness: float) -> tuple[str, float]:
+    """The color of a region, and the share (0..1) of its pixels the phrase speaks for.
 
     `terms` are the indices into TERMS of its pixels, at least one; `lightness` its mean L (0..100). The
-    phrase is one term with at most "dark" or "light" before it, "x-and-y", or "multicoloured".
+    phrase is one term with at most "dark" or "light" before it, "x-and-y", or "multicolored".
     """
     shares = np.bincount(terms, minlength=len(TERMS)) / terms.size
     votes = shares.copy()

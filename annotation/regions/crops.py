@@ -27,7 +27,7 @@ Box = tuple[int, int, int, int]
 
 
 def scaled_box(bbox: Box, scale: float, size: tuple[int, int]) -> Box:
-    """A bounding box [x, y, width, height] grown by `scale` about its centre, as [x0, y0, x1, y1] within a
+    """A bounding box [x, y, width, height] grown by `scale` about its center, as [x0, y0, x1, y1] within a
     picture of `size` (height, width); x1 and y1 are not part of it. Holds a pixel at least.
     """
     x, y, width, height = bbox

@@ -74,7 +74,7 @@ class PromptedModel:
         self._two_embeddings = kind == "sam_hq"
 
     def pixels(self, image: Picture, view: View) -> torch.Tensor:
-        """A crop as (3, side, side) float32: resized, normalised, padded, as the model wants it."""
+        """A crop as (3, side, side) float32: resized, normalized, padded, as the model wants it."""
         import torch
 
         crop, size = view.crop, (view.rows, view.columns)
@@ -104,7 +104,7 @@ class PromptedModel:
         """Foreground points over one crop's embedding, all sets in one forward of the decoder.
 
         `points` (P, n, 2) are P sets of n points, x, y in pixels of the crop, where a pixel's number means
-        its centre, as in segment-anything. Gives float32 logits (P, M, h, w) and predicted IoUs (P, M);
+        its center, as in segment-anything. Gives float32 logits (P, M, h, w) and predicted IoUs (P, M);
         M is 3 with `multimask` and 1 without.
         """
         import torch

@@ -1,7 +1,7 @@
 """The merge tree of a picture: watershed superpixels joined two by two, least visible boundary first.
 
 Superpixels are marker-controlled watershed basins (scikit-image) on the gradient of the blurred Lab picture;
-neighbours are merged greedily, cheapest first, and the heights of the merges are made monotone, which gives
+neighbors are merged greedily, cheapest first, and the heights of the merges are made monotone, which gives
 an ultrametric hierarchy in the manner of Arbelaez et al., "Contour Detection and Hierarchical Image
 Segmentation" (PAMI 2011), here with a much simpler boundary measure. Everything is a pure function of the
 pixels: no randomness, ties broken by index.
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.segmentation import watershed
 
-from annotation.regions.color_terms import colour_terms
+from annotation.regions.color_terms import color_terms
 from annotation.regions.interface import Picture
 from annotation.regions.regionmaps import working_lab, working_rgb
 
@@ -38,8 +38,8 @@ class RegionTree:
     2) int32; `parent` (2n-1,) int32, -1 at the root; `height` (2n-1,) float64, 0 at superpixels and never
     falling towards the root; `share` (2n-1,) float64, area over the picture's; `contrast` (2n-1,) float64,
     the strongest boundary inside a node, place left out, in units of weighted Lab; `lab` (h, w, 3) float32
-    the working picture (L 0..100); `terms` (h, w) uint8 the colour term of each of its pixels
-    (`colours.TERMS`); `edges` (m, 2) int32 and `edge_gradient` (m,) float64 the neighbouring superpixels and
+    the working picture (L 0..100); `terms` (h, w) uint8 the color term of each of its pixels
+    (`colors.TERMS`); `edges` (m, 2) int32 and `edge_gradient` (m,) float64 the neighboring superpixels and
     the mean gradient there.
     """
 
@@ -97,7 +97,7 @@ def build_tree(image: Picture) -> RegionTree:
         share=areas / leaves.size,
         contrast=contrast,
         lab=lab,
-        terms=colour_terms(small),
+        terms=color_terms(small),
         edges=edges,
         edge_gradient=sums / np.maximum(lengths, 1),
     )
@@ -154,7 +154,7 @@ def _features(
 def _boundaries(
     leaves: NDArray[np.int32], gradient: NDArray[np.float32]
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float64]]:
-    """Neighbouring pairs (m, 2) with low < high, boundary lengths (m,) in pixels, sums (m,) of capped
+    """Neighboring pairs (m, 2) with low < high, boundary lengths (m,) in pixels, sums (m,) of capped
     gradient.
     """
     capped = np.minimum(gradient, GRADIENT_CAP).astype(np.float64)
@@ -187,7 +187,7 @@ def _merge(
 ) -> tuple[
     NDArray[np.int32], NDArray[np.int32], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]
 ]:
-    """Merge the cheapest neighbours until one is left: children, parent, heights, areas, contrasts."""
+    """Merge the cheapest neighbors until one is left: children, parent, heights, areas, contrasts."""
     leaf_count, total = len(counts), float(counts.sum())
     node_count = 2 * leaf_count - 1
     mean = [tuple(row) for row in features.tolist()] + [()] * (leaf_count - 1)

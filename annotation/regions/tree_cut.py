@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotation.regions.color_terms import colour_phrase
+from annotation.regions.color_terms import color_phrase
 from annotation.regions.interface import Candidate, candidate
 from annotation.regions.regionmaps import texture_class, upsample_labels, upsample_mask
 from annotation.regions.tree import RegionTree
@@ -79,7 +79,7 @@ def _open_splits(tree: RegionTree, most: int) -> NDArray[np.int32]:
 
 
 def _adopt(tree: RegionTree, groups: NDArray[np.int32], orphans: list[NDArray[np.int32]]) -> None:
-    """Give each small side to the neighbouring group behind the weakest boundary, weakest first."""
+    """Give each small side to the neighboring group behind the weakest boundary, weakest first."""
     owner = np.full(len(groups), -1, dtype=np.int32)
     for index, leaves in enumerate(orphans):
         owner[leaves] = index
@@ -97,7 +97,7 @@ def _adopt(tree: RegionTree, groups: NDArray[np.int32], orphans: list[NDArray[np
 
 
 def _join_same_look(tree: RegionTree, groups: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Merge neighbouring groups that look alike or would get the same name, most alike first, while over
+    """Merge neighboring groups that look alike or would get the same name, most alike first, while over
     three are left.
     """
     groups = groups.copy()
@@ -114,15 +114,13 @@ def _join_same_look(tree: RegionTree, groups: NDArray[np.int32]) -> NDArray[np.i
             / size[:, None]
         )
         texture = [texture_class(lightness, labels == index) for index in range(count)]
-        colour = [
-            colour_phrase(tree.terms[labels == index], float(light[index]))[0] for index in range(count)
-        ]
+        color = [color_phrase(tree.terms[labels == index], float(light[index]))[0] for index in range(count)]
         pairs = np.unique(np.sort(groups[tree.edges], axis=1), axis=0)
         best: tuple[float, int, int] | None = None
         for low, high in pairs[pairs[:, 0] != pairs[:, 1]].tolist():
             alike = float(np.minimum(shares[low], shares[high]).sum())
             if (
-                (alike > LOOK_INTERSECTION or colour[low] == colour[high] != "multicoloured")
+                (alike > LOOK_INTERSECTION or color[low] == color[high] != "multicoloured")
                 and abs(light[low] - light[high]) < LOOK_LIGHTNESS
                 and texture[low] == texture[high]
                 and (size[low] + size[high]) / labels.size <= LOOK_SHARE

@@ -110,18 +110,18 @@ def dataset_card(
             ],
         ),
         "Levels 1 to 5: " + ", ".join(number(count) for count in data.levels) + ".\n",
-        "## Sources and licences\n",
+        "## Sources and licenses\n",
         markdown_table(
             ("source", "rows"),
             [(_plain(source), number(sum(n.values()))) for source, n in data.sources.items()],
         ),
         markdown_table(
-            ("licence of the photograph", "rows"),
+            ("license of the photograph", "rows"),
             [(_plain(name), number(count)) for name, count in data.licenses.items()],
         ),
-        "Each row names its photograph and its licence in `source_image`, and the licence of the row in "
+        "Each row names its photograph and its license in `source_image`, and the license of the row in "
         "`license`. A distorted picture is made from the photograph and stays under the photograph's "
-        "licence.\n",
+        "license.\n",
         *_merged(data),
         "## How it was made\n",
         "Photographs are decoded, turned upright and brought to 8-bit sRGB; duplicates are dropped. "
@@ -159,14 +159,14 @@ def _merged(data: ReportData) -> list[str]:
         lines += [
             "## Merged datasets\n",
             markdown_table(
-                ("source", "licence", "rows"),
+                ("source", "license", "rows"),
                 [
-                    (_plain(source), _plain(licence), number(count))
-                    for (source, licence), count in data.source_licenses.items()
+                    (_plain(source), _plain(license), number(count))
+                    for (source, license), count in data.source_licenses.items()
                 ],
             ),
             "Rows of other datasets keep what their makers state in the column `external`; what they "
-            "don't know is null. Distortions have the names of our catalogue and, beside them, those of the "
+            "don't know is null. Distortions have the names of our catalog and, beside them, those of the "
             "source. Where labels of one picture contradict each other, what was injected and measured here "
             "counts more than what another generator says it did, and that more than what people wrote; of "
             "rows that count equally none stays.\n",
@@ -205,8 +205,8 @@ def _header(data: ReportData, files: Sequence[PublishedFile]) -> dict[str, Any]:
     else:
         header |= {
             "license": "other",
-            "license_name": "licence-of-each-photograph",
-            "license_link": "README.md#sources-and-licences",
+            "license_name": "license-of-each-photograph",
+            "license_link": "README.md#sources-and-licenses",
         }
     header["task_categories"] = ["visual-question-answering", "image-text-to-text", "image-segmentation"]
     header["size_categories"] = [next((name for limit, name in _SIZES if data.rows < limit), "10M<n<100M")]
@@ -235,7 +235,7 @@ def _types(data: ReportData, category: str) -> list[str]:
 def _limits(data: ReportData) -> list[str]:
     """What the counts themselves say a reader should know."""
     limits = [
-        "The distortions are synthetic; levels follow the tables of the catalogue, not what a camera does.",
+        "The distortions are synthetic; levels follow the tables of the catalog, not what a camera does.",
         "Strength is a computed measure, not the opinion of people.",
     ]
     if any(name.split()[:1] == ["grammar"] for name in data.generators):
@@ -252,9 +252,9 @@ def _limits(data: ReportData) -> list[str]:
         )
     if "not stated" in data.licenses:
         limits.append(
-            f"{plural(data.licenses['not stated'], 'row')} come from photographs without a stated licence."
+            f"{plural(data.licenses['not stated'], 'row')} come from photographs without a stated license."
         )
-    unused = sorted(set(data.build.catalogue) - {kind.name for kind in data.distortions})
+    unused = sorted(set(data.build.catalog) - {kind.name for kind in data.distortions})
     if unused:
         limits.append("Never injected: " + ", ".join(_code(name) for name in unused) + ".")
     if data.quarantined:

@@ -1,4 +1,4 @@
-"""What the dataset card and the Croissant description both say: the files, the columns, known licences."""
+"""What the dataset card and the Croissant description both say: the files, the columns, known licenses."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ HUB_LICENSES = frozenset(
 COLUMNS = (
     ("id", "identity of the row"),
     ("source", "where the row comes from"),
-    ("license", "licence of the row: of its text and its pictures"),
+    ("license", "license of the row: of its text and its pictures"),
     ("task", "one of the seven tasks, or external_* for what merged datasets ask beside them"),
     ("split", "train or test; follows the source photograph"),
     ("images", "the pictures, losslessly encoded"),

@@ -290,7 +290,7 @@ def _report_data(
         skips=_under(facts.counts, "skipped: "),
         refusals=_under(facts.counts, "refused: "),
         duplicates=facts.duplicates,
-        catalogue=facts.config.distort.names or [entry.name for entry in catalog()],
+        catalog=facts.config.distort.names or [entry.name for entry in catalog()],
         merged=_under(facts.counts, "merge: "),
         kept_out=facts.kept_out,
         mixture=facts.config.merge.mixture,

@@ -1,4 +1,4 @@
-"""Checks of rows that come from other datasets: dialogue, pictures, licence, stated distortions, leaks."""
+"""Checks of rows that come from other datasets: dialogue, pictures, license, stated distortions, leaks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Problem = tuple[str, str]
 
 
 class ExternalChecks:
-    """Checks merged rows one by one; `categories` are the catalogue's classes by name."""
+    """Checks merged rows one by one; `categories` are the catalog's classes by name."""
 
     def __init__(
         self, categories: Mapping[str, str], licenses: LicensesConfig, kept_out: Iterable[KeptOut]
@@ -35,7 +35,7 @@ class ExternalChecks:
         if row.provenance is not None or row.regions or row.target_region_ids:
             yield "invented-truth", "a merged row has provenance, regions or targets that its dataset hasn't"
         if row.license is None:
-            yield "missing-license", "the row states no licence"
+            yield "missing-license", "the row states no license"
         elif not allowed(row.license, self._licenses):
             yield "refused-license", f"the configuration refuses {row.license!r}"
         yield from _check_dialogue(row)
@@ -65,7 +65,7 @@ class ExternalChecks:
         if stated.name is not None:
             category = self._categories.get(stated.name)
             if category is None:
-                yield "unknown-distortion", f"{stated.name!r} is not in the catalogue"
+                yield "unknown-distortion", f"{stated.name!r} is not in the catalog"
             elif category != stated.category:
                 yield "wrong-category", f"{stated.name} is of class {category}, not {stated.category}"
 

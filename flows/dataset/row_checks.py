@@ -1,4 +1,4 @@
-"""Checks of published rows: each against its pictures, masks, catalogue, recipe and text, then together."""
+"""Checks of published rows: each against its pictures, masks, catalog, recipe and text, then together."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class RowChecks:
             yield Fault("split-leak", place, what)
 
     def _check_truth(self, row: Row, place: str, size: tuple[int, ...] | None) -> Iterator[Fault]:
-        """Regions against masks, picture and catalogue; targets; the text against regions that hold."""
+        """Regions against masks, picture and catalog; targets; the text against regions that hold."""
         holds = True
         for region in row.regions:
             for kind, what in self._check_region(region, size):
@@ -136,7 +136,7 @@ class RowChecks:
                 yield Fault("wrong-answer", place, f"{failure.name}: {failure.reason}")
 
     def _check_region(self, region: Region, size: tuple[int, ...] | None) -> Iterator[tuple[str, str]]:
-        """A mask against area, box, position and picture; distortions against the catalogue."""
+        """A mask against area, box, position and picture; distortions against the catalog."""
         if size is not None and tuple(region.mask.size) != size:
             yield "mask-size", f"mask of {region.mask.size}, picture of {list(size)}"
             return
@@ -159,7 +159,7 @@ class RowChecks:
         for distortion in region.distortions:
             category = self._categories.get(distortion.name)
             if category is None:
-                yield "unknown-distortion", f"{distortion.name!r} is not in the catalogue"
+                yield "unknown-distortion", f"{distortion.name!r} is not in the catalog"
             elif category != distortion.category:
                 yield "wrong-category", f"{distortion.name} is of class {category}, not {distortion.category}"
         if [d.order for d in region.distortions] != list(range(1, len(region.distortions) + 1)):
@@ -192,7 +192,7 @@ class RowChecks:
 
 
 def _licenses(config: Mapping[str, Any]) -> LicensesConfig:
-    """The licences that a manifest's configuration allows; all when it doesn't say in a way that is read."""
+    """The licenses that a manifest's configuration allows; all when it doesn't say in a way that is read."""
     merge = config.get("merge")
     try:
         return LicensesConfig.model_validate(merge.get("licenses", {}) if isinstance(merge, dict) else {})

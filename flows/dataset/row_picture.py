@@ -94,8 +94,8 @@ def _outlined(picture: RgbImage, shown: Sequence[Region], targets: set[str], who
         rings = outline(decoded[k], scale)
         points = [np.round(ring * 2**_SMOOTH).astype(np.int32) for ring in rings]
         strokes = [(DARK, 7), (TARGET, 4)] if shown[k].region_id in targets else [(DARK, 3), (WHITE, 1)]
-        for colour, thickness in strokes:
-            cv2.polylines(out, points, True, colour, thickness, cv2.LINE_AA, _SMOOTH)
+        for color, thickness in strokes:
+            cv2.polylines(out, points, True, color, thickness, cv2.LINE_AA, _SMOOTH)
     if whole:
         height, width = out.shape[:2]
         cv2.rectangle(out, (0, 0), (width - 1, height - 1), DARK, 13)

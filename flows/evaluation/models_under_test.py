@@ -72,7 +72,7 @@ def named(name: str, setup: Setup, opened: Opened) -> Model:
     simple: dict[str, Callable[[], Model]] = {
         "oracle": lambda: baselines.Oracle(),
         "whole": lambda: baselines.WholePicture(),
-        "centre": lambda: baselines.Centre(open_segmenter(setup.segmenter, setup.device)),
+        "center": lambda: baselines.Center(open_segmenter(setup.segmenter, setup.device)),
         "random": lambda: baselines.Chance(
             open_segmenter(setup.segmenter, setup.device), opened.items(), setup.seed
         ),

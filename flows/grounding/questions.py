@@ -24,7 +24,7 @@ option's number there.
 
 
 def look_of(picture: RgbImage, mask: BoolMask) -> str:
-    """What the training rows of the embedded proposer call a region: its colour, texture and form."""
+    """What the training rows of the embedded proposer call a region: its color, texture and form."""
     from annotation.regions.interface import Context, candidate
     from annotation.regions.labellers.appearance import label
 

@@ -91,8 +91,8 @@ def region_in(encoded: Encoded, box: str) -> BoolMask:
         raise InputError(f"the box {box} is not inside the picture of {columns} x {rows} pixels")
     inside = np.zeros(encoded.size, bool)
     inside[top:bottom, left:right] = True
-    centre = np.array([[(left + right) / 2 / columns, (top + bottom) / 2 / rows]])
-    offered = [region.mask for region in encoded.regions()] + [encoded.segment([centre])[0].mask]
+    center = np.array([[(left + right) / 2 / columns, (top + bottom) / 2 / rows]])
+    offered = [region.mask for region in encoded.regions()] + [encoded.segment([center])[0].mask]
     fits = [_overlap(mask, inside) for mask in offered]
     best = int(np.argmax(fits))
     return offered[best] if fits[best] >= _BOX_FITS else inside

@@ -1,4 +1,4 @@
-"""The real photographs that scikit-image and scikit-learn install, with their licences."""
+"""The real photographs that scikit-image and scikit-learn install, with their licenses."""
 
 from __future__ import annotations
 

@@ -188,7 +188,7 @@ def list_coco(annotations: Path, folder: Path | None, license: str | None) -> Li
 
 
 def _list_named(root: str, entries: Iterable[tuple[str, str | None, str | None]]) -> Listing:
-    """Named files under `root`; a file named twice counts once, and is refused when its licences differ."""
+    """Named files under `root`; a file named twice counts once, and is refused when its licenses differ."""
     listing, seen = Listing(), dict[str, Candidate]()
     conflicts = set[str]()
     for name, license, coco_name in entries:

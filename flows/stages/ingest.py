@@ -44,7 +44,7 @@ class IngestedSource(IngestedPicture):
 
 
 def jobs(known: Known) -> list[Job]:
-    """One job a run of files; the files' places are local, their content, names and licences are not."""
+    """One job a run of files; the files' places are local, their content, names and licenses are not."""
     config = known.config
     by_hash = {ref.sha256: ref for ref in known.scanned.refs}
     settings = shaping(config.ingest, "ingest")
@@ -65,15 +65,15 @@ def run(job: Job, store: Store, out: ShardWriter) -> None:
     """Decode every file of the shard; `extra["sources"]` lists the pictures with their fingerprints."""
     limits = IngestConfig.model_validate(job.content["ingest"])
     sources: list[IngestedSource] = []
-    for (sha256, uri, licence), (path, size, coco_name) in zip(
+    for (sha256, uri, license), (path, size, coco_name) in zip(
         job.content["files"], job.local["files"], strict=True
     ):
         with out.guard(uri):
-            ref = SourceRef(Path(path), uri, sha256, size, licence, coco_name)
+            ref = SourceRef(Path(path), uri, sha256, size, license, coco_name)
             picture = decode(read_source(ref), limits)
             height, width = picture.rgb.shape[:2]
             source = SourceImage(
-                id=sha256[:16], sha256=sha256, uri=uri, license=licence, width=width, height=height
+                id=sha256[:16], sha256=sha256, uri=uri, license=license, width=width, height=height
             )
             values = cast(SourceValues, source.model_dump())
             out.add(Item(source.id, IngestedPicture(source_image=values), encode(picture.rgb)))

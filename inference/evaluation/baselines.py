@@ -1,4 +1,4 @@
-"""Models to compare with: the truth itself, the centre, the whole picture, chance, a mask found by a noun."""
+"""Models to compare with: the truth itself, the center, the whole picture, chance, a mask found by a noun."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ class WholePicture:
         return [Reply(whole_image=True) for _ in items]
 
 
-class Centre:
+class Center:
     """The point in the middle of the picture, given to a segmenter."""
 
-    name = "centre"
+    name = "center"
     at_once = AT_ONCE
 
     def __init__(self, segmenter: Segmenter) -> None:

@@ -32,7 +32,7 @@ def find_subjects(row: Row) -> list[int]:
 def score_claims(row: Row, claims: Claims) -> Values:
     """The values of `CLAIM_COLUMNS` for an answer to a description or referring row.
 
-    Distortions are compared by kind, the same for catalogue names that no words tell apart: a word that may
+    Distortions are compared by kind, the same for catalog names that no words tell apart: a word that may
     mean several ("compression") is right when one of them is there, and tells one at most. Claims about other
     regions than the row is about count as false claims where they are wrong, and not otherwise. An untouched
     subject is right (f1 1) when the answer says that it is undamaged and claims nothing of it; levels count

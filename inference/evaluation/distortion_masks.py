@@ -146,10 +146,10 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     data = read_bytes(path)
     if not data.startswith(_PNG) or len(data) < 33 or data[12:16] != b"IHDR":
         raise InputError(f"{path}: no PNG; give the masks as published")
-    width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
+    width, height, depth, color = struct.unpack_from(">IIBB", data, 16)
     if not 0 < width * height <= MAX_PIXELS or depth > 8:
         raise InputError(f"{path}: {width} x {height} pixels of {depth} bits; masks have 8 bits")
-    pixels = _palette_indices(data) if colour == 3 else _grey(data)
+    pixels = _palette_indices(data) if color == 3 else _gray(data)
     if pixels is None or pixels.shape != (height, width):
         raise InputError(f"{path}: no mask: it can't be decoded to one channel")
     return pixels
@@ -167,7 +167,7 @@ def _palette_indices(data: bytes) -> NDArray[np.uint8] | None:
         return None
 
 
-def _grey(data: bytes) -> NDArray[np.uint8] | None:
+def _gray(data: bytes) -> NDArray[np.uint8] | None:
     found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
     if found is None or found.dtype != np.uint8:
         return None

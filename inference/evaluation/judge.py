@@ -202,5 +202,5 @@ def _values(rubric: Rubric, rounds: Sequence[Round] | None) -> dict[str, float |
         return dict(zip(columns, (float(rubric.lowest), 0.0, 0.0, 0.0, 0.0), strict=True))
     scores = [found.score for found in rounds if found.score is not None]
     lost, failures = len(rounds) - len(scores), sum(len(found.failures) for found in rounds)
-    centre = (float(np.mean(scores)), float(np.std(scores))) if scores else (None, None)
-    return dict(zip(columns, (*centre, float(len(rounds)), float(lost), float(failures)), strict=True))
+    center = (float(np.mean(scores)), float(np.std(scores))) if scores else (None, None)
+    return dict(zip(columns, (*center, float(len(rounds)), float(lost), float(failures)), strict=True))

@@ -6,7 +6,7 @@ with the truth, which the same tree made from the pristine pictures:
 | points | cut into 10 | cut into 20 | nested masks: middle / best score | smallest node of the tree |
 |---|---|---|---|---|
 | one, anywhere in the region | .66 | .54 | .41 / .19 | |
-| one, the centre of the region's cell of 3x3 | .38 | .27 | .24 / .08 | |
+| one, the center of the region's cell of 3x3 | .38 | .27 | .24 / .08 | |
 | three in the region | .70 | .70 | / .33 | .62 |
 | three along the region's side of the picture | .31 | .27 | / .09 | .28 |
 

@@ -51,10 +51,10 @@ def photographs() -> tuple[Picture, ...]:
 def ellipse(
     shape: tuple[int, int], y: float, x: float, height: float, width: float, turn: float = 0.0
 ) -> Mask:
-    """An elliptical mask; centre and axes as shares of the picture."""
+    """An elliptical mask; center and axes as shares of the picture."""
     canvas = np.zeros(shape, np.uint8)
-    centre = (int(x * shape[1]), int(y * shape[0]))
-    cv2.ellipse(canvas, centre, (int(width * shape[1]), int(height * shape[0])), turn, 0, 360, 1, -1)
+    center = (int(x * shape[1]), int(y * shape[0]))
+    cv2.ellipse(canvas, center, (int(width * shape[1]), int(height * shape[0])), turn, 0, 360, 1, -1)
     return masks.encode(canvas.astype(bool))
 
 

@@ -1,6 +1,6 @@
 """How well answers that were never seen are read: answers.yaml, its halves, and how a reading is judged.
 
-`python -m tests.inference.labelled` prints the figures of docs/grounding.md; with `--wrong seen` or
+`python -m tests.inference.labeled` prints the figures of docs/grounding.md; with `--wrong seen` or
 `--wrong held` also what is read wrongly of a half.
 """
 
@@ -32,7 +32,7 @@ _SIDES = {"left": 0, "right": 0, "top": 1, "bottom": 1}
 
 
 @dataclass(frozen=True)
-class Labelled:
+class Labeled:
     """An answer and what it means: (horizontal, vertical) classes and nouns of places, or the whole."""
 
     kind: str
@@ -50,7 +50,7 @@ class Judged:
     each place of an answer read right whether its noun is right too.
     """
 
-    answer: Labelled
+    answer: Labeled
     outcome: Outcome
     nouns: tuple[bool, ...]
     read: tuple[tuple[Names, str | None], ...]
@@ -58,11 +58,11 @@ class Judged:
 
 
 @lru_cache(maxsize=1)
-def labelled() -> tuple[Labelled, ...]:
-    """Every labelled answer, in order of the file."""
+def labeled() -> tuple[Labeled, ...]:
+    """Every labeled answer, in order of the file."""
     table = yaml.safe_load(_TABLE.read_text(encoding="utf-8"))
     return tuple(
-        Labelled(
+        Labeled(
             row["kind"],
             table["questions"][row["asked"]],
             row["says"],
@@ -73,16 +73,16 @@ def labelled() -> tuple[Labelled, ...]:
     )
 
 
-def half(name: Half) -> list[Labelled]:
+def half(name: Half) -> list[Labeled]:
     """The half that rules were made from ("seen") or the one they were only measured on ("held")."""
-    answers = labelled()
+    answers = labeled()
     drawn = rng(0, "labelled answers").permutation(len(answers))
     middle = len(answers) // 2
     places = drawn[:middle] if name == "seen" else drawn[middle:]
     return [answers[at] for at in sorted(places)]
 
 
-def judge(answer: Labelled) -> Judged:
+def judge(answer: Labeled) -> Judged:
     """Read one answer, its own words certain, and compare."""
     placed = text_to_point(spoken(answer.text), vocabulary(), "grid")
     read = tuple((_names(found), found.noun) for found in placed.groundings)
@@ -112,7 +112,7 @@ def shares(judged: Sequence[Judged]) -> dict[str, float]:
 
 
 def same_noun(label: str | None, read: str | None) -> bool:
-    """Whether a noun phrase names the labelled thing: its head last, and no words but its own before the
+    """Whether a noun phrase names the labeled thing: its head last, and no words but its own before the
     whole of it.
     """
     if label is None or read is None:

@@ -1,4 +1,4 @@
-"""Drawn results: whatever the picture's size and the answer's letters, they have their place and colours."""
+"""Drawn results: whatever the picture's size and the answer's letters, they have their place and colors."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tests.conftest import photograph
 from tests.inference.results import TEXT, answer, nowhere, two_places, whole
 
 
-def near(image: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    """Where an image has a colour, (H, W) bool."""
-    return np.abs(image.astype(int) - colour).max(axis=-1) < 12
+def near(image: np.ndarray, color: tuple[int, int, int]) -> np.ndarray:
+    """Where an image has a color, (H, W) bool."""
+    return np.abs(image.astype(int) - color).max(axis=-1) < 12
 
 
 @pytest.mark.parametrize("size", [24, 90, 512, 2000])

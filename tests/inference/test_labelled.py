@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import pytest
-
-from tests.inference.labelled import Half, Judged, Labelled, half, judge, labelled, same_noun, shares
+from tests.inference.labeled import Half, Judged, Labeled, half, judge, labeled, same_noun, shares
 
 UNREADABLE = ("contrast", "border")
 """Kinds that need the question, or a place that no class of an axis names."""
@@ -18,7 +17,7 @@ def judged(name: Half) -> tuple[Judged, ...]:
 
 
 def test_the_set_and_its_halves() -> None:
-    answers = labelled()
+    answers = labeled()
     none = [answer for answer in answers if not answer.places and not answer.whole]
     assert len(answers) > 280
     assert len(none) > 80
@@ -46,7 +45,7 @@ def test_how_well_answers_are_read_that_can_be(name: Half, right: float) -> None
 
 
 def outcome(text: str, *places: tuple[str | None, str | None], whole: bool = False) -> str:
-    return judge(Labelled("plain", "", text, tuple((names, None) for names in places), whole)).outcome
+    return judge(Labeled("plain", "", text, tuple((names, None) for names in places), whole)).outcome
 
 
 def test_a_judge_can_say_no() -> None:

@@ -70,7 +70,7 @@ class _Squares:
 
 
 def place(mask: NDArray[np.bool_]) -> tuple[float, float]:
-    """The centre of a mask, x and y in unit coordinates."""
+    """The center of a mask, x and y in unit coordinates."""
     rows, columns = np.nonzero(mask)
     return float(columns.mean() / mask.shape[1]), float(rows.mean() / mask.shape[0])
 

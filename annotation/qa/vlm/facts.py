@@ -63,7 +63,7 @@ def _is_adjective(word: str) -> bool:
 
 
 def damage_name(name: str) -> str:
-    """How texts call a catalogue's distortion ("Gaussian blur"). Raises SampleError without words for it."""
+    """How texts call a catalog's distortion ("Gaussian blur"). Raises SampleError without words for it."""
     lexicon = load_lexicon()
     if name not in lexicon.names:
         raise SampleError("no-words", f"the lexicon doesn't know {name}")

@@ -29,7 +29,7 @@ class Crop(NamedTuple):
 def crops(height: int, width: int, layers: int, overlap: float) -> list[Crop]:
     """The whole picture, then every layer's crops, left to right and there top to bottom.
 
-    Crops of layer 1 share `overlap` times the picture's short side with their neighbours, those of layer n
+    Crops of layer 1 share `overlap` times the picture's short side with their neighbors, those of layer n
     1/2^(n-1) of that. Crops without a pixel, which a very thin picture has, are left out.
     """
     result = [Crop(0, 0, width, height, 0)]

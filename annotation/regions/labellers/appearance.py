@@ -1,4 +1,4 @@
-"""The `appearance` labeller: names a region by its colour, lightness, texture, shape and size; no model, no
+"""The `appearance` labeller: names a region by its color, lightness, texture, shape and size; no model, no
 guess at what it is.
 """
 
@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotation.regions.color_terms import colour_phrase, colour_terms
+from annotation.regions.color_terms import color_phrase, color_terms
 from annotation.regions.interface import Candidate, Context, Labeller, Picture
 from annotation.regions.regionmaps import texture_class, working_lab, working_rgb
 from schemas.masks import BoolMask
@@ -28,39 +28,39 @@ def make(config: RegionsConfig) -> Labeller:
 
 @dataclass(frozen=True)
 class Look:
-    """What a region looks like: colour phrase, the share of its pixels the phrase speaks for, texture and
+    """What a region looks like: color phrase, the share of its pixels the phrase speaks for, texture and
     noun.
     """
 
-    colour: str
-    colour_share: float
+    color: str
+    color_share: float
     texture: str
     noun: str
 
     def phrase(self) -> str:
-        """Texture, colour, noun, for example "smooth dark blue area"."""
-        return " ".join(word for word in (self.texture, self.colour, self.noun) if word)
+        """Texture, color, noun, for example "smooth dark blue area"."""
+        return " ".join(word for word in (self.texture, self.color, self.noun) if word)
 
 
 def label(image: Picture, candidates: Sequence[Candidate], context: Context) -> list[Candidate]:
-    """Every candidate named by its look; the score is the share of its pixels that have the named colours."""
+    """Every candidate named by its look; the score is the share of its pixels that have the named colors."""
     small = working_rgb(image)
     lab = working_lab(small)
     height, width = lab.shape[:2]
-    terms = colour_terms(small)
+    terms = color_terms(small)
     named = []
     for item in candidates:
         look = describe(
             lab, terms, _working_mask(item, (height, width)), item.area / (image.shape[0] * image.shape[1])
         )
-        named.append(item.named(look.phrase(), round(look.colour_share, 4)))
+        named.append(item.named(look.phrase(), round(look.color_share, 4)))
     return named
 
 
 def describe(lab: NDArray[np.float32], terms: NDArray[np.uint8], mask: BoolMask, share: float) -> Look:
     """The look of a non-empty mask at the working size; `share` is its part of the picture, 0..1."""
-    colour, colour_share = colour_phrase(terms[mask], float(lab[..., 0][mask].mean()))
-    return Look(colour, colour_share, texture_class(lab[..., 0], mask), _noun(mask, share))
+    color, color_share = color_phrase(terms[mask], float(lab[..., 0][mask].mean()))
+    return Look(color, color_share, texture_class(lab[..., 0], mask), _noun(mask, share))
 
 
 def _noun(mask: BoolMask, share: float) -> str:

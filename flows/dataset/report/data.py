@@ -45,7 +45,7 @@ class BuildSummary:
 
     `seconds` and `shards` are by stage, in the order the stages ran. `inputs` is the number of files the
     build was given. `skips` says how often a sample could not be planned, by reason; `refusals` how often
-    each check refused a dialogue that was then written again; `catalogue` lists the names that could have
+    each check refused a dialogue that was then written again; `catalog` lists the names that could have
     been injected (to show the ones that never were). `made` is an ISO date (2026-03-14), "" leaves it out.
     `merged` counts what merging sources did, in words; `kept_out` lists the pictures removed because an
     evaluation set has them; `mixture` are the rules it followed.
@@ -67,7 +67,7 @@ class BuildSummary:
     skips: Mapping[str, int] = field(default_factory=dict)
     refusals: Mapping[str, int] = field(default_factory=dict)
     duplicates: Sequence[Duplicate] = ()
-    catalogue: Sequence[str] = ()
+    catalog: Sequence[str] = ()
     merged: Mapping[str, int] = field(default_factory=dict)
     kept_out: Sequence[KeptOut] = ()
     mixture: Sequence[MixtureRule] = ()
@@ -111,7 +111,7 @@ class ReportData:
     """Everything `render` shows.
 
     Distortions, levels, strengths, sizes and places count each distorted region once a picture, however many
-    rows ask about that picture. Tables by task, source, split and licence count rows unless their name says
+    rows ask about that picture. Tables by task, source, split and license count rows unless their name says
     otherwise.
     """
 
@@ -177,7 +177,7 @@ class ReportData:
     @property
     def never_injected(self) -> tuple[str, ...]:
         """Names that could have been injected and weren't, in alphabetical order."""
-        return tuple(sorted(set(self.build.catalogue) - {kind.name for kind in self.distortions}))
+        return tuple(sorted(set(self.build.catalog) - {kind.name for kind in self.distortions}))
 
     @property
     def words_by_task(self) -> dict[str, Histogram]:
@@ -246,7 +246,7 @@ def collect(
         sizes=tally.sizes,
         positions=places,
         density=smooth(tally.density),
-        balance=_balances(distortions, places, tasks, build.catalogue),
+        balance=_balances(distortions, places, tasks, build.catalog),
         text=tuple(
             TextCount(task, tally.words[task].total, len(tally.answers_by_task[task]), tally.words[task])
             for task in tasks
@@ -271,12 +271,12 @@ def _balances(
     distortions: Sequence[DistortionCount],
     places: Mapping[str, int],
     tasks: Mapping[str, Mapping[str, int]],
-    catalogue: Sequence[str],
+    catalog: Sequence[str],
 ) -> tuple[Balance, ...]:
     categories: Counter[str] = Counter()
     for kind in distortions:
         categories[kind.category] += kind.total
-    types = dict.fromkeys(catalogue, 0) | {kind.name: kind.total for kind in distortions}
+    types = dict.fromkeys(catalog, 0) | {kind.name: kind.total for kind in distortions}
     levels = {str(k + 1): sum(kind.levels[k] for kind in distortions) for k in range(5)}
     return tuple(
         balance(what, counts)

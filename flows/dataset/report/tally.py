@@ -76,9 +76,9 @@ class Tally:
         origin = row.source_image
         if origin is not None:
             self.photographs.setdefault(origin.id, set()).add(row.split)
-        licence = row.license or (origin.license if origin else None) or "not stated"
-        self.licenses[licence] += 1
-        self.source_licenses[row.source, licence] += 1
+        license = row.license or (origin.license if origin else None) or "not stated"
+        self.licenses[license] += 1
+        self.source_licenses[row.source, license] += 1
         made_by = row.provenance
         if made_by is None:
             self.generators["not stated" if row.external is None else f"{row.source}'s makers"] += 1
@@ -152,7 +152,7 @@ def _picture_keys(row: Row) -> list[bytes]:
 
 
 def smooth(counts: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
-    """Centroid counts blurred by a Gaussian of one cell (edges renormalised), scaled to at most 1."""
+    """Centroid counts blurred by a Gaussian of one cell (edges renormalized), scaled to at most 1."""
     blurred, weights = (
         cv2.GaussianBlur(values, (7, 7), 1.0, borderType=cv2.BORDER_CONSTANT)
         for values in (counts, np.ones_like(counts))

@@ -52,7 +52,7 @@ _SEVERAL = ("distortion_classes", "distortion_names", "severities")
 def facts(path: Path) -> dict[str, Any]:
     """The form of the file's rows by its path, however that is written, and what names are mapped to."""
     whole = Path(os.path.abspath(path))  # noqa: PTH100 links stay: their targets may be named by hashes
-    return {"form": form_of("/".join(whole.parts[-3:])), "catalogue": catalogue_key()}
+    return {"form": form_of("/".join(whole.parts[-3:])), "catalogue": catalog_key()}
 
 
 def form_of(place: str) -> str | None:
@@ -64,7 +64,7 @@ def form_of(place: str) -> str | None:
     return None
 
 
-def catalogue_key() -> str:
+def catalog_key() -> str:
     """A hash of what the names are mapped to: part of every key."""
     return content_key(
         [[alias, entry.name, entry.category] for entry in catalog() for alias in entry.aliases]

@@ -31,7 +31,7 @@ class Candidate:
 
     `pictures` and `origin` (the photograph) are hashes of files for rows of others, of pixels for ours;
     `photograph` is the hash of our photograph's file. `truths` are those of the pictures, None where nobody
-    states one. `dialogue` is a hash of the normalised text, `asked` of the first question, `short` the answer
+    states one. `dialogue` is a hash of the normalized text, `asked` of the first question, `short` the answer
     when it is short and the only one. `rank` decides between rows that contradict each other, the lowest
     first: what was injected and measured here has 0.
     """
@@ -73,11 +73,11 @@ class RowRef(NamedTuple):
     bytes: int
 
 
-def normalised(text: str) -> str:
+def normalized(text: str) -> str:
     """A text without case, punctuation and spacing."""
     return " ".join(_WORD.findall(text.casefold()))
 
 
 def hashed(*texts: str) -> bytes:
-    """12 bytes that stand for texts as `normalised`."""
-    return hashlib.blake2b("\n".join(map(normalised, texts)).encode(), digest_size=12).digest()
+    """12 bytes that stand for texts as `normalized`."""
+    return hashlib.blake2b("\n".join(map(normalized, texts)).encode(), digest_size=12).digest()

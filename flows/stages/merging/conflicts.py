@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from annotation.qa.lexicon import load_lexicon, normalise
+from annotation.qa.lexicon import load_lexicon, normalize
 from flows.stages.merging.candidates import Candidate, Truth
 
 DENIED_LEVEL = 3
@@ -110,5 +110,5 @@ def _denies(row: Candidate, stated: set[Truth]) -> bool:
         return False
     plain = {name for truth in stated for name, level in truth if level >= DENIED_LEVEL}
     lexicon = load_lexicon()
-    asked = [lexicon.phrase(found[0]) for found in lexicon.pattern.finditer(normalise(row.question))]
+    asked = [lexicon.phrase(found[0]) for found in lexicon.pattern.finditer(normalize(row.question))]
     return any(phrase.kind in ("name", "hint") and phrase.names & plain for phrase in asked)

@@ -1,4 +1,4 @@
-"""How many rows of which source and task stay, and which licences may; chosen by hash, never by chance."""
+"""How many rows of which source and task stay, and which licenses may; chosen by hash, never by chance."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from schemas.config import LicensesConfig, MixtureRule
 from schemas.hashing import content_key
 
 
-def allowed(licence: str, config: LicensesConfig) -> bool:
-    """Whether rows under a licence may be published."""
+def allowed(license: str, config: LicensesConfig) -> bool:
+    """Whether rows under a license may be published."""
 
     def fits(patterns: Sequence[str]) -> bool:
-        return any(fnmatchcase(licence.casefold(), pattern.casefold()) for pattern in patterns)
+        return any(fnmatchcase(license.casefold(), pattern.casefold()) for pattern in patterns)
 
     return not fits(config.deny) and (config.allow is None or fits(config.allow))
 

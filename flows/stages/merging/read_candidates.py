@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from flows.stages.importers import importer
-from flows.stages.merging.candidates import Candidate, Picture, Truth, hashed, normalised
+from flows.stages.merging.candidates import Candidate, Picture, Truth, hashed, normalized
 from schemas.shards import Item, read_items
 from schemas.store import Store
 
@@ -67,7 +67,7 @@ def external_rows(store: Store, key: str, files: Mapping[str, str]) -> Iterator[
             truths=_truths(record),
             dialogue=hashed(*texts),
             asked=hashed(texts[0]),
-            short=normalised(texts[1]) if single and len(texts[1].split()) <= _SHORT_WORDS else None,
+            short=normalized(texts[1]) if single and len(texts[1].split()) <= _SHORT_WORDS else None,
             question=texts[0] if single and importer(record["source"]).by_people else None,
             origin=origin,
             groups=tuple(record["groups"]),

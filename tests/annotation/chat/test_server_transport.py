@@ -137,7 +137,7 @@ def test_all_faults_at_once() -> None:
 
 
 @pytest.mark.parametrize("as_date", [False, True])
-def test_retry_after_is_honoured(as_date: bool) -> None:
+def test_retry_after_is_honored(as_date: bool) -> None:
     seconds = "2" if as_date else "1"
     settings = Settings(rates={"429-retry-after": 0.4}, retry_after=seconds, retry_after_date=as_date)
     with talking(settings, retries=12) as (server, transport), ThreadPoolExecutor(8) as pool:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from annotation.qa.lexicon import load_lexicon, normalise
+from annotation.qa.lexicon import load_lexicon, normalize
 from annotation.qa.read_order import contradicts, find_order_claims
 from annotation.qa.read_superlatives import find_asked_end
 from annotation.qa.wording import load_wording
@@ -28,12 +28,12 @@ FRAMES = (
 
 @pytest.mark.parametrize(("group", "clause"), EFFECTS)
 def test_an_effect_is_no_claim(group: str, clause: str) -> None:
-    text = normalise(clause)
+    text = normalize(clause)
     # "light" is what falls on a scene here, not a severity.
     severity = [word for word in load_lexicon().severity if word != "light"]
     words = [word for word in severity if re.search(rf"\b{re.escape(word)}\b", text)]
     assert words == []
     assert find_asked_end(text) is None
     for frame in FRAMES:
-        claims = find_order_claims(normalise(frame.format(effect=clause)))
+        claims = find_order_claims(normalize(frame.format(effect=clause)))
         assert not any(contradicts(claim, ORDER) for claim in claims), frame

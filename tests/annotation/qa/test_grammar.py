@@ -252,7 +252,7 @@ def test_rows_of_other_datasets_are_not_judged() -> None:
     assert check_row(foreign) == []
 
 
-def test_lexicon_covers_the_catalogue() -> None:
+def test_lexicon_covers_the_catalog() -> None:
     catalog = pytest.importorskip("distortions").catalog
     lexicon = load_lexicon()
     assert lexicon.missing(entry.name for entry in catalog()) == []

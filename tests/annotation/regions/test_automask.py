@@ -186,8 +186,8 @@ def discs(radius: float) -> Field:
     y, x = np.mgrid[:64, :64].astype(np.float32)
 
     def field(where: NDArray[np.float64]) -> NDArray[np.float32]:
-        centre = (where * 64 - 0.5)[:, :, None, None]
-        distance = np.hypot(x - centre[:, 0], y - centre[:, 1])
+        center = (where * 64 - 0.5)[:, :, None, None]
+        distance = np.hypot(x - center[:, 0], y - center[:, 1])
         return ((radius - distance) * 200).astype(np.float32)[:, None]
 
     return field

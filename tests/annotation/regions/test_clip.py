@@ -66,8 +66,8 @@ def labeller(folder: Path, words: Path, **settings: object) -> tuple[ClipLabelle
 
 
 def painted(label: ClipLabeller, flat: bool = False) -> Counter:
-    """Known features: a text's by its word, a picture's by its mean colour."""
-    counter = paint_clip(label._model, TEXTS, lambda colour: (1, 1, 1) if flat else [v + 1 for v in colour])
+    """Known features: a text's by its word, a picture's by its mean color."""
+    counter = paint_clip(label._model, TEXTS, lambda color: (1, 1, 1) if flat else [v + 1 for v in color])
     label._features = label._model.texts([label._config.template.format(name) for name in label._names])
     return counter
 
@@ -99,8 +99,8 @@ def test_a_blue_picture_is_not_called_by_a_red_name(saved: Saved, words: Path, k
     painted(label)
     whole = box_mask((40, 50), 0, 0, 40, 50)
     names = []
-    for colour in ((220, 10, 10), (10, 10, 220)):
-        names.append(label(np.full((40, 50, 3), colour, dtype=np.uint8), [whole], context)[0].label)
+    for color in ((220, 10, 10), (10, 10, 220)):
+        names.append(label(np.full((40, 50, 3), color, dtype=np.uint8), [whole], context)[0].label)
     assert names == ["car", "sea"]
 
 
@@ -172,14 +172,14 @@ def test_a_wider_crop_sees_what_is_around(saved: Saved, words: Path) -> None:
     image, masks = plates()
     seen: list[list[float]] = []
 
-    def colour(mean: Sequence[float]) -> Sequence[float]:
+    def color(mean: Sequence[float]) -> Sequence[float]:
         seen.append(list(mean))
         return mean
 
     for scale in (1.0, 1.2, 4.0):
         label, context = labeller(saved("clip"), words, crop_scale=scale)
         painted(label)
-        paint_clip(label._model, TEXTS, colour)
+        paint_clip(label._model, TEXTS, color)
         label(image, masks[:1], context)
     reds = [red for red, _, _ in seen]
     assert reds[0] > reds[1] + 0.1 > reds[2] + 0.2

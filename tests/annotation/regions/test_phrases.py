@@ -107,7 +107,7 @@ def test_a_box_holds_the_mask_and_stays_inside(
     assert x1 - x0 <= w * scale + 2
 
 
-def test_a_box_grows_about_its_centre() -> None:
+def test_a_box_grows_about_its_center() -> None:
     assert scaled_box((40, 20, 20, 10), 1.6, (100, 100)) == (34, 17, 66, 33)
     assert scaled_box((0, 0, 20, 10), 1.6, (100, 100)) == (0, 0, 26, 13)
     assert scaled_box((0, 0, 0, 0), 1.2, (5, 5)) == (0, 0, 1, 1)

@@ -22,10 +22,10 @@ from schemas.regions_config import RegionsConfig
 
 CONFIG = RegionsConfig()
 COCO = RegionsConfig(proposer="coco", labeller="given")
-COLOUR = "black|grey|white|red|orange|yellow|green|teal|blue|purple|pink|brown|beige"
+COLOR = "black|grey|white|red|orange|yellow|green|teal|blue|purple|pink|brown|beige"
 PHRASE = re.compile(
     r"^(larger |smaller |(second |third )?largest |smallest )?(smooth |textured )?"
-    rf"((dark |light )?({COLOUR})|({COLOUR})-and-({COLOUR})|multicoloured) (area|patch|strip)( .+)?$"
+    rf"((dark |light )?({COLOR})|({COLOR})-and-({COLOR})|multicoloured) (area|patch|strip)( .+)?$"
 )
 
 
@@ -80,7 +80,7 @@ def test_a_slightly_changed_picture_gives_mostly_the_same_regions(photograph: ND
     assert mean > 0.6
 
 
-def test_known_colours_get_their_names() -> None:
+def test_known_colors_get_their_names() -> None:
     picture = np.zeros((200, 300, 3), dtype=np.uint8)
     picture[:, :100], picture[:, 100:200], picture[:, 200:] = (200, 20, 20), (30, 150, 50), (20, 30, 90)
     labels = [region.label for region in propose(picture, CONFIG).regions]
@@ -105,7 +105,7 @@ def test_flat_pictures_have_no_region_and_the_reason_is_counted(shape: tuple[int
     assert result.dropped == {"too-large": 1}
 
 
-def test_one_line_of_pixels_with_two_colours() -> None:
+def test_one_line_of_pixels_with_two_colors() -> None:
     line = np.zeros((1, 5000, 3), dtype=np.uint8)
     line[:, 2500:] = (200, 20, 20)
     result = propose(line, RegionsConfig(max_area=1))

@@ -32,7 +32,7 @@ from tests.annotation.regions.tiny_labellers import (
 
 COCO = {0: "road", 1: "person", 2: "tree-merged", 3: "background"}
 ADE = {0: "wall", 1: "car, auto", 2: "sea", 3: "grass"}
-RED, BLUE, GREY = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.4, 0.4, 0.4)
+RED, BLUE, GRAY = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.4, 0.4, 0.4)
 TEXTS = {
     "person": (0.8, 0.2, 0.0),
     "redcar": RED,
@@ -42,7 +42,7 @@ TEXTS = {
     "sea": (0.0, 0.1, 0.9),
     "grass": (0.0, 1.0, 0.0),
     "dog": (0.1, 0.1, 0.1),
-    "road": GREY,
+    "road": GRAY,
     "wall": (0.5, 0.4, 0.4),
 }
 
@@ -81,7 +81,7 @@ def labeller(
 
 
 def paint(label: SsaLabeller, captions: bool = True) -> dict[str, Counter]:
-    """Known answers by colour in every part, through the real classes; the counts of forwards of each."""
+    """Known answers by color in every part, through the real classes; the counts of forwards of each."""
     counts = {"coco": paint_closed(label._votes[0]._model), "ade": paint_closed(label._votes[1]._model)}
     counts["clip"] = paint_clip(label._ranker, TEXTS, lambda mean: [max(v, 0.05) for v in mean])
     counts["blip"] = _paint_blip(label._captioner._model, captions)
@@ -108,7 +108,7 @@ def _paint_blip(model: Any, captions: bool) -> Counter:
 
 
 def _paint_clipseg(settler: Any) -> Counter:
-    """The logit of a text at a pixel is the product of the text's vector and the pixel's colour."""
+    """The logit of a text at a pixel is the product of the text's vector and the pixel's color."""
     counter = Counter()
     model = settler._model
 
@@ -159,8 +159,8 @@ def test_red_and_blue_pictures_have_the_right_names(folders: dict[str, Any]) -> 
     label, context = labeller(folders)
     paint(label)
     names = []
-    for colour in ((220, 10, 10), (10, 10, 220)):
-        image = np.full((64, 80, 3), colour, dtype=np.uint8)
+    for color in ((220, 10, 10), (10, 10, 220)):
+        image = np.full((64, 80, 3), color, dtype=np.uint8)
         names.append(label(image, [box_mask(image.shape, 8, 8, 40, 40)], context)[0].label)
     assert names == ["red car", "blue sea"]
 

@@ -75,8 +75,8 @@ def test_red_and_blue_pictures_have_the_right_names(saved: Saved, kind: str) -> 
     paint_closed(label._model._model)
     whole = box_mask((64, 80), 0, 0, 64, 80)
     names = []
-    for colour in ((220, 10, 10), (10, 10, 220)):
-        image = np.full((64, 80, 3), colour, dtype=np.uint8)
+    for color in ((220, 10, 10), (10, 10, 220)):
+        image = np.full((64, 80, 3), color, dtype=np.uint8)
         names.append(label(image, [whole], context)[0].label)
     assert names == ["person", "tree"]
 

@@ -264,8 +264,8 @@ def save_blip(folder: Path) -> Path:
     return folder
 
 
-def colour_map(pixels: torch.Tensor) -> torch.Tensor:
-    """Which of grey (0), red (1), blue (2), green (3) each pixel of (B, 3, h, w) normalised input is, one-hot
+def color_map(pixels: torch.Tensor) -> torch.Tensor:
+    """Which of gray (0), red (1), blue (2), green (3) each pixel of (B, 3, h, w) normalized input is, one-hot
     (B, 4, h, w); "red" is the FIRST channel, so a picture in BGR order would be called by the wrong name.
     """
     red, green, blue = pixels.float().unbind(1)
@@ -281,7 +281,7 @@ class Counter:
 
 
 def paint_closed(model: Any, share: float = 1.0) -> Counter:
-    """Makes a loaded closed-vocabulary model see the classes of `colour_map`: grey is class 0, red 1, blue 2,
+    """Makes a loaded closed-vocabulary model see the classes of `color_map`: gray is class 0, red 1, blue 2,
     green 3; `share` of each cell's score goes to that class, the rest to none. Returns the count of forwards.
     """
     counter = Counter()
@@ -290,7 +290,7 @@ def paint_closed(model: Any, share: float = 1.0) -> Counter:
     def forward(*arguments: Any, **inputs: Any) -> Any:
         counter.calls += 1
         outputs = real(*arguments, **inputs)
-        seen = colour_map(inputs["pixel_values"])
+        seen = color_map(inputs["pixel_values"])
         if "logits" in outputs:
             seen = torch.nn.functional.adaptive_avg_pool2d(seen, outputs.logits.shape[-2:])
             odds = np.log(share * 3 / (1 - share)) if share < 1 else 30.0
@@ -315,7 +315,7 @@ def paint_closed(model: Any, share: float = 1.0) -> Counter:
 
 def paint_clip(model: Any, texts: Mapping[str, Vector], pictures: Callable[[Vector], Vector]) -> Counter:
     """Replaces a TextPictureModel's features by known vectors through the real class: of each text in which
-    a word of `texts` occurs, and of a picture by `pictures`, which gets its mean normalised colour. Returns
+    a word of `texts` occurs, and of a picture by `pictures`, which gets its mean normalized color. Returns
     the count of picture forwards.
     """
     counter = Counter()
@@ -354,14 +354,14 @@ def box_mask(shape: tuple[int, ...], top: int, left: int, height: int, width: in
 
 
 def plates(height: int = 96, width: int = 128) -> tuple[NDArray[np.uint8], list[Candidate]]:
-    """A grey picture with a red, a blue and a green plate, and the masks red, blue, green, grey, red and blue
+    """A gray picture with a red, a blue and a green plate, and the masks red, blue, green, gray, red and blue
     half and half.
     """
     image = np.full((height, width, 3), 128, dtype=np.uint8)
     tall, wide = height // 3, width // 4
     columns = {0: (230, 20, 20), 1: (20, 20, 230), 3: (20, 230, 20)}
-    for column, colour in columns.items():
-        image[tall : 2 * tall, column * wide : (column + 1) * wide] = colour
+    for column, color in columns.items():
+        image[tall : 2 * tall, column * wide : (column + 1) * wide] = color
     masks = [box_mask(image.shape, tall, column * wide, tall, wide) for column in columns]
     masks.append(box_mask(image.shape, 0, 0, tall // 2, width))
     masks.append(box_mask(image.shape, tall, wide // 2, tall, wide))

@@ -204,7 +204,7 @@ def _save(build: Callable[[], Any], processor: Any, folder: Path, seed: int) -> 
 
 
 def _liven(model: Any) -> None:
-    """Random weights that see: masks follow colours and the point, predicted IoUs lie on both sides of .86.
+    """Random weights that see: masks follow colors and the point, predicted IoUs lie on both sides of .86.
 
     Kernels that reduce or enlarge are flat, so that masks are patches and no checkerboard; pixels look at the
     point with the same weights on both sides, which makes it felt near it; logits are mostly negative and

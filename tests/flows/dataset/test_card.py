@@ -117,7 +117,7 @@ def test_datasets_loads_the_folder_by_its_card(folder: Path, tmp_path: Path) -> 
     }
 
 
-def test_the_header_names_files_sizes_and_licences(folder: Path) -> None:
+def test_the_header_names_files_sizes_and_licenses(folder: Path) -> None:
     head = header((folder / "README.md").read_text())
     assert head["size_categories"] == ["n<1K"]
     assert head["license"] == "other"
@@ -148,11 +148,11 @@ def test_the_card_counts_what_is_there(folder: Path) -> None:
 def test_hostile_text_stays_text() -> None:
     row, _ = ROWS[0]
     assert row.source_image is not None
-    licence = "x | y\n# Heading `` <script>alert(1)</script> [a](javascript:b)"
+    license = "x | y\n# Heading `` <script>alert(1)</script> [a](javascript:b)"
     hostile = row.model_copy(
         update={
             "source": "a\n---\nlicense: mit | <img src=x>",
-            "source_image": row.source_image.model_copy(update={"license": licence}),
+            "source_image": row.source_image.model_copy(update={"license": license}),
         }
     )
     data = collect([(hostile, None)], [], summary(name="x\n---\nfoo: [bar"), {})

@@ -57,7 +57,7 @@ BUILD = BuildSummary(
     skips={"no-margin": 4},
     refusals={"distortion_invented": 7, "not-json": 2},
     duplicates=[Duplicate("b.jpg", "a.jpg", "near")],
-    catalogue=[*(name for name, _ in KINDS), "oversharpen"],
+    catalog=[*(name for name, _ in KINDS), "oversharpen"],
 )
 
 
@@ -280,7 +280,7 @@ def hostile(text: str) -> str:
     build = replace(
         BUILD, name=text, digest=text, config_hash=text, code_version=text, made=text, runner=text,
         seconds={text: 1.0}, shards={text: ShardCount(1, 1)}, skips={text: 1}, refusals={text: 1},
-        catalogue=[f"{text} unused"],
+        catalog=[f"{text} unused"],
         duplicates=[Duplicate(text, text, text)],
     )  # fmt: skip
     again = changed.model_copy(update={"id": f"{text}2"})

@@ -20,7 +20,7 @@ BARE = {"regions": [], "target_region_ids": [], "whole_image": False}
 
 
 def yellow(drawn: np.ndarray, without: np.ndarray) -> np.ndarray:
-    """Where the target's colour is, left of the panel, and is not without the outline."""
+    """Where the target's color is, left of the panel, and is not without the outline."""
     height = min(drawn.shape[0], without.shape[0])
     marked = [
         np.abs(picture[:height, : -PANEL_WIDTH - MARGIN].astype(int) - np.array(TARGET)).sum(axis=2) < 30

@@ -205,7 +205,7 @@ def test_a_model_of_transformers_and_its_baselines(
     save_talkative(folder)
     more = ["--limit", "12", "--max-tokens", "4", "--device", "cpu"]
     model, *baselines = run(str(folder), *more, "--baselines")
-    assert [found["model"] for found in baselines] == ["centre", "whole", "random", "noun"]
+    assert [found["model"] for found in baselines] == ["center", "whole", "random", "noun"]
     assert model["items"] == 12
     assert model["errors"] == {}
     results = read_results(Path(model["folder"]) / "results.parquet")
@@ -228,10 +228,10 @@ def test_an_adapter_is_compared_with_its_base(tmp_path: Path) -> None:
     (own, base, *others) = wiring.models_of(wanted)
     assert own == (str(adapter), setup)
     assert base == ("org/base", Setup())
-    assert [name for name, _ in others] == ["centre", "whole", "random", "noun"]
+    assert [name for name, _ in others] == ["center", "whole", "random", "noun"]
     assert wiring.models_of(replace(wanted, baselines=False)) == [own]
     assert [name for name, _ in wiring.models_of(replace(wanted, model="noun"))] == [
-        "noun", "centre", "whole", "random",
+        "noun", "center", "whole", "random",
     ]  # fmt: skip
 
 

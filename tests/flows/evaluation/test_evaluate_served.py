@@ -39,7 +39,7 @@ def test_a_dataset_and_its_baselines(
         (again,) = told(capsys, "spider", *place, "--limit", "12")
         assert len(server.asked) == asked
     assert again == model
-    assert [one["model"] for one in others] == ["centre", "whole", "random", "noun"]
+    assert [one["model"] for one in others] == ["center", "whole", "random", "noun"]
     assert (model["model"], model["errors"], model["settings"]["server"]) == ("m", {}, server.url)
     assert not any(b"secret-key" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 

@@ -167,7 +167,7 @@ def test_the_answer_depends_on_names_and_bytes_alone(album: Path, tmp_path: Path
     assert [(one.uri, one.kept_uri) for one in first.duplicates] == [("copy.png", "b.png")]
 
 
-def test_the_folder_may_be_a_link_and_the_default_licence_is_used(album: Path, tmp_path: Path) -> None:
+def test_the_folder_may_be_a_link_and_the_default_license_is_used(album: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(album)
     result = scan(ImagesConfig(folder=tmp_path / "link"), IngestConfig(license="CC0-1.0"))
     assert {ref.license for ref in result.refs} == {"CC0-1.0"}
@@ -279,7 +279,7 @@ def write_manifest(path: Path, rows: list[dict[str, str]]) -> Path:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
-def test_a_manifest_names_pictures_and_licences(album: Path, suffix: str) -> None:
+def test_a_manifest_names_pictures_and_licenses(album: Path, suffix: str) -> None:
     rows = [{"path": "sub/c.webp", "license": "CC-BY-4.0"}, {"path": "./b.png"}, {"path": "b.png"}]
     manifest = write_manifest(album / f"list{suffix}", rows)
     result = scan(ImagesConfig(manifest=manifest), IngestConfig(license="mine"))

@@ -213,12 +213,12 @@ def test_the_oracle_is_right_everywhere(tmp_path: Path) -> None:
     assert set(values.values()) == {1.0}
 
 
-def test_centre_and_whole_answer_only_what_asks_where(tmp_path: Path) -> None:
+def test_center_and_whole_answer_only_what_asks_where(tmp_path: Path) -> None:
     segmenter = HalfSegmenter()
-    centre = run(baselines.Centre(segmenter), tmp_path)
-    assert centre.summary.items == 12
+    center = run(baselines.Center(segmenter), tmp_path)
+    assert center.summary.items == 12
     assert segmenter.looked == 12
-    assert found(centre, "where", "gIoU").value == pytest.approx(8 / 12)
+    assert found(center, "where", "gIoU").value == pytest.approx(8 / 12)
     whole = run(baselines.WholePicture(), tmp_path)
     assert found(whole, "where", "gIoU").value == pytest.approx(0.5)
     assert found(whole, "where", "point in mask").value == 0.0

@@ -87,10 +87,10 @@ class _Split:
                 raise InputError(f"row {row.id}: a picture can't be decoded; see `iqa-spider verify`")
             number = self._images[place] = len(self._images) + 1
             known = row.source_image.license if row.source_image else None
-            licence = self.licenses.setdefault(known or "not stated", len(self.licenses) + 1)
+            license = self.licenses.setdefault(known or "not stated", len(self.licenses) + 1)
             height, width = picture.shape[:2]
             self.images.append(
-                {"id": number, "file_name": place, "width": width, "height": height, "license": licence}
+                {"id": number, "file_name": place, "width": width, "height": height, "license": license}
             )
         return self._images[place]
 

@@ -142,7 +142,7 @@ def test_every_name_level_and_place_of_the_facts_passes_the_checks() -> None:
         assert [place.words for place in find_places(f"it is {facts.place(words)}.")] == [words]
 
 
-def test_nothing_told_names_the_catalogue_or_a_number_of_the_truth() -> None:
+def test_nothing_told_names_the_catalog_or_a_number_of_the_truth() -> None:
     generator = np.random.default_rng(4)
     for number in range(60):
         subject = random_sample(generator, SAMPLE_KINDS[number % 6], f"s{number}")

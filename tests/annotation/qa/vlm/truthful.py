@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from annotation.qa import GrammarBackend, Request
-from annotation.qa.lexicon import load_lexicon, normalise
+from annotation.qa.lexicon import load_lexicon, normalize
 from annotation.qa.tasks import Draft
 from annotation.qa.vlm import facts
 from schemas import masks
@@ -140,7 +140,7 @@ def _region(number: int, entry: dict[str, Any], known: dict[str, Any]) -> Region
 
 def _distortion(damage: dict[str, Any], order: int) -> Distortion:
     lexicon = load_lexicon()
-    name = min(lexicon.phrase(normalise(damage["name"])).names)
+    name = min(lexicon.phrase(normalize(damage["name"])).names)
     (level,) = frozenset.intersection(*(lexicon.severity[word] for word in damage["strength"]))
     return Distortion(name=name, category=lexicon.group(name).category, level=level, order=order)
 

@@ -79,7 +79,7 @@ def test_every_file_of_dq_495k(name: str, tmp_path: Path, read_file: Import) -> 
         assert ("Image A" in record["messages"][0][1]) == (len(parts) > 1)
 
 
-def test_distortions_map_to_the_catalogue(tmp_path: Path, read_file: Import) -> None:
+def test_distortions_map_to_the_catalog(tmp_path: Path, read_file: Import) -> None:
     rows = [
         dq_row("china_0", "A_sd_brief", distortion_class="brighten", severity=5,
                distortion_name="brightness_brighten_shfit_HSV"),

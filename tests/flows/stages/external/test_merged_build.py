@@ -118,7 +118,7 @@ def test_a_merged_build_passes_verify(everything: Outcome) -> None:
     assert set(manifest.sources) == {"iqa-spider", "dq-495k", "q-instruct"}
     assert sum(manifest.sources.values()) == manifest.rows
     assert set(EXTERNAL_TASKS) - set(manifest.tasks) <= {"external_question"}
-    assert any("S-Lab" in licence for licence in manifest.licenses)
+    assert any("S-Lab" in license for license in manifest.licenses)
 
 
 def test_rows_of_others_say_where_they_come_from(everything: Outcome) -> None:
@@ -243,7 +243,7 @@ def test_a_file_with_too_many_bad_rows_stops_the_build(place: Place) -> None:
         place.build("strict", "q-instruct", max_bad_share=0.05)
 
 
-def test_licences_can_be_refused(place: Place) -> None:
+def test_licenses_can_be_refused(place: Place) -> None:
     outcome = place.build("licences", "q-instruct", "dq-495k", licenses={"deny": ["*S-Lab*"]})
     assert set(outcome.manifest.sources) == {"iqa-spider", "dq-495k"}
     assert outcome.manifest.merged["licence: q-instruct"] > 0

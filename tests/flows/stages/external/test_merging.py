@@ -1,4 +1,4 @@
-"""The rules of merging one by one: whose word counts, what the mixture keeps, which split, which licence."""
+"""The rules of merging one by one: whose word counts, what the mixture keeps, which split, which license."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from flows.stages.importers import importer
 from flows.stages.keepout import KeepOut, read_list
-from flows.stages.merging.candidates import Candidate, Picture, hashed, normalised
+from flows.stages.merging.candidates import Candidate, Picture, hashed, normalized
 from flows.stages.merging.conflicts import without_conflicts
 from flows.stages.merging.duplicates import same_pictures, without_repeats
 from flows.stages.merging.mixture import allowed, mixed
@@ -35,7 +35,7 @@ def row(row_id: str, source: str, pictures: tuple[str, ...] = ("p",), **more: An
         "truths": (None,) * len(pictures),
         "dialogue": hashed(question, answer),
         "asked": hashed(question),
-        "short": normalised(answer) if len(answer.split()) <= 3 else None,
+        "short": normalized(answer) if len(answer.split()) <= 3 else None,
         "question": question if source == "q-instruct" else None,
         "rank": 0 if source == "iqa-spider" else importer(source).rank,
     }
@@ -161,7 +161,7 @@ def test_mixture_keeps_caps_and_proportions_whatever_the_order() -> None:
     assert len({one.row_id for one in fewer} & before) >= 19
 
 
-def test_licences() -> None:
+def test_licenses() -> None:
     stated = "Apache-2.0 (dataset card); S-Lab License 1.0, non-commercial (repository)"
     assert allowed(stated, LicensesConfig())
     assert not allowed(stated, LicensesConfig(deny=["*non-commercial*"]))
