@@ -70,7 +70,7 @@ def _select(entry: Mapping[str, str], reader: Reader, name: str) -> tuple[str, .
             continue
         unknown = set(readers.split()) - {"all", *READERS}
         if unknown:
-            raise ValueError(f"{TABLE.name}: {name}: nobody is called {', '.join(sorted(unknown))}")
+            raise ValueError(f"{TABLE.name}: {name}: unknown readers: {', '.join(sorted(unknown))}")
         if readers != "all" and "why" not in entry:
             raise ValueError(f"{TABLE.name}: {name}: the readers differ without a `why`")
         if readers == "all" or reader in readers.split():

@@ -54,7 +54,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; every error of ours is one line on standard error."""
+    """Run one command; every expected error is one line on standard error."""
     given = sys.argv[1:] if arguments is None else arguments
     try:
         if given and given[0] in ("-h", "--help"):
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _print_error(error)
         return error.exit_code
     except KeyboardInterrupt:
-        print(f"{_NAME}: stopped; run the same command again to go on", file=sys.stderr)
+        print(f"{_NAME}: stopped; run the same command again to continue", file=sys.stderr)
         return 1
     except BrokenPipeError:
         _drop_output()

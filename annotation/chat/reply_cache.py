@@ -145,7 +145,7 @@ class ReplyCache:
         if self._number("application_id") != _APPLICATION:
             self._make()
         if self._number("application_id") != _APPLICATION:
-            raise StoreError(f"{self.path}: this file is no reply cache; give another path for it")
+            raise StoreError(f"{self.path}: this file is not a reply cache; give another path for it")
         if self._number("user_version") != TABLE_FORMAT:
             raise StoreError(
                 f"{self.path}: this reply cache was written by another version; "
@@ -317,7 +317,7 @@ class ReplyCache:
             ) from error
         except sqlite3.Error as error:
             raise StoreError(
-                f"{self.path}: the reply cache is damaged: {error}; mend it with the command `sqlite3 "
+                f"{self.path}: the reply cache is damaged: {error}; repair it with the command `sqlite3 "
                 f"{self.path} .recover`, or move it away: what it held is then asked again"
             ) from error
         except OSError as error:

@@ -113,7 +113,7 @@ def _load(path: Path, changed: int, size: int) -> CocoIndex:
         name = _file_name(entry)
         ident: Any = entry.get("id") if name is not None else None
         if name is None or not _is_id(ident):
-            raise InputError(f"{path}: images[{number}] needs an 'id' and a 'file_name'; mend that entry")
+            raise InputError(f"{path}: images[{number}] needs an 'id' and a 'file_name'; fix that entry")
         if ident in names or name in sizes:
             raise InputError(
                 f"{path}: images[{number}]: the id {ident!r} or the name {name!r} is given twice"
@@ -126,7 +126,7 @@ def _load(path: Path, changed: int, size: int) -> CocoIndex:
     orphans = 0
     for number, entry in enumerate(_list(path, data, "annotations")):
         if not isinstance(entry, dict) or not _is_id(entry.get("image_id")):
-            raise InputError(f"{path}: annotations[{number}] needs an 'image_id'; mend that entry")
+            raise InputError(f"{path}: annotations[{number}] needs an 'image_id'; fix that entry")
         if entry["image_id"] in names:
             by_picture[names[entry["image_id"]]].append(entry)
         else:
@@ -264,7 +264,7 @@ def _categories(path: Path, entries: Sequence[Any]) -> dict[Any, str]:
     for number, entry in enumerate(entries):
         name = entry.get("name") if isinstance(entry, dict) else None
         if not isinstance(name, str) or not _is_id(entry.get("id")) or not category_phrase(name):
-            raise InputError(f"{path}: categories[{number}] needs an 'id' and a 'name'; mend that entry")
+            raise InputError(f"{path}: categories[{number}] needs an 'id' and a 'name'; fix that entry")
         if entry["id"] in found:
             raise InputError(f"{path}: categories[{number}]: the id {entry['id']!r} is given twice")
         found[entry["id"]] = category_phrase(name)

@@ -80,7 +80,7 @@ def _checked(written: str, at: str) -> str:
     if len(written) > MAX_LETTERS:
         raise InputError(f"{at}: more than {MAX_LETTERS} characters; write one short noun phrase a line")
     if not written.isprintable() or not any(letter.isalpha() for letter in written):
-        raise InputError(f"{at}: {written!r} is no noun phrase; write words such as: wooden chair")
+        raise InputError(f"{at}: {written!r} is not a noun phrase; write words such as: wooden chair")
     places = [word for word in written.split() if word.casefold() in PLACE_WORDS]
     if places:
         raise InputError(

@@ -59,9 +59,9 @@ def run(options: argparse.Namespace) -> int:
     if requests is not None and config.annotate.vlm is not None:
         print(f"model     {config.annotate.vlm.model} ({config.annotate.backend}): {_asked(requests)}")
     if done is not None:
-        print(f"nothing to do: {done.resolve()} stands")
+        print(f"nothing to do: {done.resolve()} already exists")
     if until is not None and not any(entry.new for entry in stages):
-        print(f"nothing to do: all shards until {until} stand")
+        print(f"nothing to do: all shards up to {until} already exist")
     if options.json:
         summary: dict[str, Any] = {
             "photographs": len(scanned.refs),

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def trainers() -> PlugIns:
-    """The other trainers: files that write a run of theirs as a shell script."""
+    """The other trainers: files that write a training run as a shell script."""
     from schemas.plugins import PlugIns
 
     return PlugIns("trainer", "training.backends.trainers", functions=("script",))

@@ -56,7 +56,7 @@ LIBRARIES = ("numpy", "opencv-python", "pillow", "pyarrow", "pycocotools", "scik
 
 @dataclass
 class BuildFacts:
-    """What the build knows when all shards stand: handed to the report, the card and the manifest."""
+    """What the build knows once all shards exist: handed to the report, the card and the manifest."""
 
     config: BuildConfig
     inputs: int

@@ -47,7 +47,7 @@ class ExternalChecks:
 
     def _check_pictures(self, row: Row, external: External, hashes: Sequence[str]) -> Iterator[Problem]:
         if [picture.pixels for picture in external.images] != list(hashes):
-            yield "wrong-picture", "its pictures are not those that its column external tells of"
+            yield "wrong-picture", "its pictures are not those listed in its column external"
         if bool(external.images) != (row.source_image is not None):
             yield "wrong-source", "a row has a source picture when it has pictures"
         for pixels in hashes:

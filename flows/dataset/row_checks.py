@@ -104,10 +104,10 @@ class RowChecks:
             yield from self._check_recipe(row, place, hashes)
 
     def check_together(self) -> Iterator[Fault]:
-        """What all rows are needed for: the rows that recipes.parquet tells of and no file holds."""
+        """What all rows are needed for: the rows that recipes.parquet lists and no file holds."""
         lost = [row_id for row_id in self._recipes if row_id not in self._seen]
         for row_id in lost[:_MAX_MISSING]:
-            yield Fault("missing-row", f"data: row {row_id}", "recipes.parquet tells of it, no file holds it")
+            yield Fault("missing-row", f"data: row {row_id}", "recipes.parquet lists it, no file holds it")
         if len(lost) > _MAX_MISSING:
             yield Fault("missing-row", "data", f"{len(lost) - _MAX_MISSING} more rows are missing")
 
@@ -169,12 +169,12 @@ class RowChecks:
         """A row against how its picture was made, which recipes.parquet tells."""
         told = self._recipes.get(row.id)
         if told is None:
-            yield Fault("missing-recipe", place, "recipes.parquet doesn't tell of this row")
+            yield Fault("missing-recipe", place, "recipes.parquet doesn't list this row")
             return
         if hashes and hashes != [told["picture_sha256"]]:
-            yield Fault("wrong-picture", place, "its pixels are not those that recipes.parquet tells of")
+            yield Fault("wrong-picture", place, "its pixels are not those in recipes.parquet")
         if row.source_image is not None and row.source_image.sha256 != told["source_sha256"]:
-            yield Fault("wrong-source", place, "its source is not the one that recipes.parquet tells of")
+            yield Fault("wrong-source", place, "its source is not the one in recipes.parquet")
         try:
             layers = _layers(told["recipe"])
         except (ValueError, KeyError, TypeError, RecursionError):
@@ -217,6 +217,6 @@ def _check_targets(row: Row) -> Iterator[tuple[str, str]]:
         yield "repeated-region", "two regions have the same id"
     for target in row.target_region_ids:
         if target not in known:
-            yield "unknown-target", f"target {target!r} is no region of this row"
+            yield "unknown-target", f"target {target!r} is not a region of this row"
     if row.whole_image and row.target_region_ids:
         yield "unknown-target", "a row about the whole image has target regions"

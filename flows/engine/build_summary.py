@@ -11,7 +11,7 @@ def outcome_lines(outcome: Outcome) -> list[str]:
     """Where the dataset is, what it holds, what was made and reused, how long it took."""
     times = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in outcome.seconds.items())
     spent = duration(sum(outcome.seconds.values()))
-    unchanged = "nothing changed: the dataset of this configuration and these photographs exists already"
+    unchanged = "nothing changed: the dataset of this configuration and these photographs already exists"
     return [
         *([] if outcome.changed else [unchanged]),
         *manifest_lines(outcome.manifest),
@@ -31,7 +31,7 @@ def stopped_lines(stopped: Stopped) -> list[str]:
         *lines,
         *(f"           {name:<30} {number}" for name, number in stopped.counts.items()),
         f"failed   {stopped.quarantined} in quarantine",
-        f"store    {stopped.store.resolve()}: no dataset yet, `build` without --until goes on from here",
+        f"store    {stopped.store.resolve()}: no dataset yet, `build` without --until continues from here",
     ]
 
 

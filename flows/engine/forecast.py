@@ -90,7 +90,7 @@ def seconds_a_photograph() -> dict[str, float]:
 class StageForecast:
     """One stage's shards to make and to reuse, and the seconds the first will take on all workers.
 
-    `seconds` is None where a model answers and nobody has measured how fast.
+    `seconds` is None where a model answers and its speed hasn't been measured.
     """
 
     stage: str

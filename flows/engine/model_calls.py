@@ -26,7 +26,7 @@ from schemas.shards import Item, read_items, read_picture
 from schemas.store import Store
 
 MOST_WALKED = 300
-"""Samples whose conversations are looked up; of more, evenly spread ones stand for the rest."""
+"""Samples whose conversations are looked up; of more than these, evenly spread ones represent the rest."""
 TYPICAL = {"hyd": (5, 3), "sid": (5, 3), "dao": (5, 3), "single": (4, 2), "whole": (2, 1), "pristine": (3, 3)}
 """Rows and views of a sample by its kind, where no sample is planned yet."""
 PICTURE_TOKENS = 13 * 256

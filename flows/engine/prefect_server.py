@@ -43,7 +43,7 @@ SERVER_SETTINGS = {
 
 
 def quiet_prefect() -> None:
-    """Set what must stand before Prefect is imported: no telemetry, no prompts, no lines beside ours."""
+    """Set what Prefect reads when it is imported: no telemetry, no prompts, no log lines."""
     os.environ["DO_NOT_TRACK"] = "1"
     os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")

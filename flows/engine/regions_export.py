@@ -1,4 +1,4 @@
-"""The command `regions`: the regions that stand in a build's store as files of SSA, one a picture."""
+"""The command `regions`: the regions in a build's store, as one file of SSA for each picture."""
 
 # Names may hold undecodable bytes: plain strings and os calls.
 # ruff: noqa: PTH103, PTH118, PTH119, PTH120

@@ -49,7 +49,7 @@ def photographs(known: Known) -> dict[str, int]:
 
 
 def facts_of(known: Known, runner: str, workers: int) -> folder.BuildFacts:
-    """What the report and the manifest tell of all shards, the scan and the near duplicates."""
+    """What the report and the manifest say about all shards, the scan and the near duplicates."""
     quarantine = list(known.scanned.quarantined)
     quarantine += [entry for one in evaluation_sets(known) for entry in one.quarantined]
     counts: dict[str, int] = {}

@@ -84,7 +84,7 @@ def named(name: str, setup: Setup, opened: Opened) -> Model:
 
 
 def language_model(name: str, setup: Setup) -> Model:
-    """A model of transformers, or an adapter of ours, with its answers grounded. Raises InputError."""
+    """A model of transformers, or an adapter trained here, with its answers grounded. Raises InputError."""
     from inference.evaluation.local_model import LanguageModel
     from inference.sources import ModelSource
 
@@ -143,7 +143,7 @@ def _reading(setup: Setup, spider: Spider) -> dict[str, Any]:
 
 def fingerprint(folder: Path) -> str | None:
     """A hash over the names, sizes and ends of a folder's files: other weights, another hash. None for a name
-    that is no folder.
+    that is not a folder.
     """
     if not folder.is_dir():
         return None
@@ -160,7 +160,7 @@ def fingerprint(folder: Path) -> str | None:
 
 
 def untrained(name: str) -> tuple[str, str | None] | None:
-    """Name and revision of an adapter's base, None for a model that is no adapter. Raises InputError."""
+    """Name and revision of an adapter's base, None for a model that isn't an adapter. Raises InputError."""
     from inference.load_model import base_of
     from schemas.model_files import ADAPTER_CONFIG
 

@@ -55,7 +55,7 @@ def to_uri(relative: str) -> str:
     """A relative path as ASCII: everything but plain path characters percent-encoded, undecodable bytes too.
 
     `urllib.parse.unquote_to_bytes` gives the file's name back. Raises UnicodeEncodeError for a string that
-    can't be a file name (a lone surrogate that stands for no byte).
+    can't be a file name (a lone surrogate that encodes no byte).
     """
     return quote(os.fsencode(relative), safe="/!$&'()*+,;=@~")
 

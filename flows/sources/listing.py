@@ -52,7 +52,7 @@ class Candidate:
 
 @dataclass(slots=True)
 class Listing:
-    """Candidates, what can't be used, and how many entries of a folder are no pictures by their names."""
+    """Candidates, what can't be used, and how many entries of a folder don't have a picture's name."""
 
     candidates: list[Candidate] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
@@ -151,7 +151,7 @@ def _csv_entries(manifest: Path, lines: Iterable[str]) -> Iterator[tuple[str, st
         for row in reader:
             yield row["path"] or "", row.get("license") or None
     except csv.Error as error:
-        raise InputError(f"{manifest}:{reader.line_num}: {error}; mend the CSV there") from error
+        raise InputError(f"{manifest}:{reader.line_num}: {error}; fix the CSV there") from error
 
 
 def _jsonl_entries(manifest: Path, lines: Iterable[str]) -> Iterator[tuple[str, str | None]]:
@@ -161,7 +161,7 @@ def _jsonl_entries(manifest: Path, lines: Iterable[str]) -> Iterator[tuple[str, 
         try:
             row: Any = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{manifest}:{number}: {error}; mend the JSON there") from error
+            raise InputError(f"{manifest}:{number}: {error}; fix the JSON there") from error
         path = row.get("path") if isinstance(row, dict) else None
         terms = row.get("license") if isinstance(row, dict) else None
         if not isinstance(path, str) or not isinstance(terms, str | None):

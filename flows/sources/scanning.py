@@ -25,7 +25,7 @@ class Duplicate:
 @dataclass(frozen=True, slots=True)
 class ScanResult:
     """What a source holds. `refs` are sorted by sha256, the other lists by their names; `ignored` counts
-    files of a folder that are no pictures by their names."""
+    files of a folder whose names aren't those of pictures."""
 
     refs: list[SourceRef]
     quarantined: list[Quarantined]

@@ -117,7 +117,7 @@ def _share(config: BuildConfig, shards: int) -> int:
 
 @dataclass(frozen=True)
 class _Source:
-    """A sample of the distort shard, and where it stands there."""
+    """A sample of the distort shard, and its place there."""
 
     place: int
     item: Item[DistortedSample]

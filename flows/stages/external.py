@@ -28,7 +28,7 @@ MAX_ROW = 256_000
 
 
 class ExternalRecord(TypedDict):
-    """A record of this stage: what `flows.stages.importers` read, and where the row stands.
+    """A record of this stage: what `flows.stages.importers` read, and the row's place.
 
     `messages` are (role, text), `pictures` (path, part); tuples are read back as lists.
     """

@@ -1,4 +1,4 @@
-"""When a build stops because of its samples: too many of a stage failed, or nothing is left to go on with."""
+"""When a build stops because of its samples: too many of a stage failed, or no sample is left."""
 
 from __future__ import annotations
 

@@ -42,7 +42,9 @@ def slots_folder() -> Path:
         folder.mkdir(mode=0o700)
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
-        raise InputError(f"{folder}: not a folder of yours; remove it or set TMPDIR to a folder of your own")
+        raise InputError(
+            f"{folder}: this folder belongs to another user; remove it or set TMPDIR to a folder you own"
+        )
     return folder
 
 

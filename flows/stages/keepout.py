@@ -81,7 +81,7 @@ def read_list(path: Path) -> list[tuple[str, str]]:
                 value = words[0].lower()
                 if not _HASH.fullmatch(value) or not ("-" in value or len(value) in (16, 64)):
                     advice = "give 64 hex digits (SHA-256), 16 (perceptual hash) or a fingerprint"
-                    raise InputError(f"{path}:{number}: {words[0][:40]!r} is no hash; {advice}")
+                    raise InputError(f"{path}:{number}: {words[0][:40]!r} is not a hash; {advice}")
                 found.append((value, words[1].strip() if len(words) > 1 else value))
                 if number > MAX_LINES:
                     raise InputError(f"{path}: more than {MAX_LINES} lines; give one list a set")

@@ -125,7 +125,7 @@ def spans(file: BinaryIO, path: Path, digest: hashlib._Hash | None = None) -> It
     """(start, end) in bytes of every element of the list that a JSON file is; what is inside isn't checked.
 
     Memory holds about a megabyte, or the longest string. Raises InputError for a file that isn't a list, ends
-    inside one, or goes on behind it.
+    inside one, or continues after it.
     """
     buffer, offset, depth, row_start, closed = b"", 0, 0, 0, False
     while True:

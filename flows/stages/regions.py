@@ -59,7 +59,7 @@ class RegionsRecord(TypedDict):
 
 
 def jobs(known: Known) -> list[Job]:
-    """One job an ingest shard that has pictures which go on."""
+    """One job an ingest shard that has pictures that remain."""
     return jobs_after(survivors(known).by_shard, known.config, known.once(_masks_elsewhere))
 
 

@@ -1,4 +1,4 @@
-"""The photographs that go on after ingest: near duplicates and evaluation pictures are left out."""
+"""The photographs that remain after ingest: near duplicates and evaluation pictures are left out."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from schemas.records import OWN_SOURCE
 
 @dataclass
 class Survivors:
-    """The pictures that go on: `by_shard` lists their ids for each ingest key, `dropped` maps near duplicates
-    to the picture that stays, `uris` names every ingested picture, `kept_out` are evaluation pictures.
+    """The pictures that remain: `by_shard` lists their ids for each ingest key, `dropped` maps near
+    duplicates to the picture that stays, `uris` names every ingested picture, `kept_out` are evaluation
+    pictures.
     """
 
     by_shard: dict[str, list[str]] = field(default_factory=dict)

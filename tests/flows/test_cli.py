@@ -184,7 +184,7 @@ def test_plan_after_a_build_finds_everything_and_writes_nothing(
     assert exit_code("plan", place / "tiny.yaml", "--json") == 0
     assert listing(place) == before
     out = capsys.readouterr().out
-    assert f"nothing to do: {tiny.folder.resolve()} stands" in out
+    assert f"nothing to do: {tiny.folder.resolve()} already exists" in out
     summary = last_json(out)
     assert summary["shards"] == {"new": 0, "reused": sum(count.new for count in tiny.shards.values())}
     assert summary["dataset"] == str(tiny.folder)

@@ -44,5 +44,5 @@ def conversations(row: Row, pictures: int) -> list[dict[str, str]]:
 
 
 def row_facts(row: Row) -> dict[str, str]:
-    """The columns of ours that stand beside a dialogue."""
+    """The columns that are written beside a dialogue."""
     return {"row_id": row.id, "source": row.source, "task": row.task}

@@ -23,7 +23,7 @@ Recipes = dict[str, dict[str, str]]
 def pack(dataset: Path, output: Path, progress: Progress = SILENT) -> int:
     """Write the pack of a dataset, by one rename, and return how many rows it has.
 
-    Raises InputError when the dataset can't be read, or a picture isn't the one its recipe tells of.
+    Raises InputError when the dataset can't be read, or a picture isn't the one in its recipe.
     """
     folder = dataset.resolve()
     head = PackHead(load_manifest(folder), read_quarantine(folder / "quarantine.parquet"))
@@ -80,7 +80,7 @@ def _picture(
     """Where a row's picture comes from: its recipe, or the file that another dataset brought it in."""
     if told is not None:
         if pixels != told["picture_sha256"]:
-            what = f"the picture of row {row.id} is not the one recipes.parquet tells of"
+            what = f"the picture of row {row.id} is not the one in recipes.parquet"
             raise InputError(f"{path}: {what}; see `iqa-spider verify`")
         name, uri, sha256 = told["sample_id"], told["source_uri"], told["source_sha256"]
         return PackedPicture(name, pixels, sha256, uri, told["recipe"], kept)

@@ -152,10 +152,10 @@ def _write(pack: Path, head: PackHead, config: BuildConfig, folder: Path, made: 
 
 
 def _split_of(pack: Path, head: PackHead, name: str, published: Sequence[PublishedFile]) -> str:
-    """The split of a data file the pack names. Raises InputError for a name that is no data file's."""
+    """The split of a data file the pack names. Raises InputError for a name that isn't a data file's."""
     entry = head.manifest.files.get(name)
     if entry is None or entry.split is None or _DATA_FILE.fullmatch(name) is None:
-        raise InputError(f"{pack}: a row is in {name!r}, which is no data file; don't trust this pack")
+        raise InputError(f"{pack}: a row is in {name!r}, which is not a data file; don't trust this pack")
     if any(file.path == name for file in published):
         raise InputError(f"{pack}: the rows of {name} don't follow one another; make the pack again")
     return entry.split

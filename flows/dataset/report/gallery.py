@@ -120,7 +120,7 @@ def _novelty(categories: Sequence[str], shown: Counter[str]) -> int:
 def gallery_item(row: Row, encoded: bytes) -> GalleryItem:
     """Prepare one row for the page from the encoded bytes (PNG, JPEG, WebP) of its first picture.
 
-    Raises ValueError when the bytes are no picture or a region's mask has another size than the picture.
+    Raises ValueError when the bytes aren't a picture or a region's mask has another size than the picture.
     """
     bgr = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
     if bgr is None:

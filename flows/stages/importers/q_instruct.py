@@ -23,7 +23,7 @@ RANK = 2
 """What people wrote."""
 BY_PEOPLE = True
 ROWS, PICTURES = 200_000, 19_000
-"""The rows its publishers tell of; 18,973 photographs."""
+"""The number of rows stated by its publishers; 18,973 photographs."""
 MIN_DESCRIPTION = 12
 """Words from which an answer to "describe the quality" is a description."""
 

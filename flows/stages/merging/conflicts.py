@@ -2,7 +2,7 @@
 
 The rule: what was injected and measured here counts more than what another dataset's generator says it
 did, and that more than what people wrote. Of rows that contradict one that counts more, none stays. Where
-rows of one rank contradict each other nobody can say which is right, and all of them go.
+rows of one rank contradict each other there is no telling which is right, and all of them go.
 """
 
 from __future__ import annotations

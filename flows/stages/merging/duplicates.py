@@ -14,7 +14,7 @@ from schemas.records import OWN_SOURCE
 def same_pictures(
     pictures: Mapping[str, Picture], generated: set[str], bits: int, counts: Counter[str]
 ) -> dict[str, str]:
-    """The hash of the file that stands for each file: of equal pixels one, of near copies of photographs one.
+    """The hash of the file that represents each file: of equal pixels one, of near copies of photographs one.
 
     `generated` are files that their dataset distorted on purpose: two of them look alike to a perceptual hash
     and differ in quality, which is what the rows are about, so only equal pixels make them one.

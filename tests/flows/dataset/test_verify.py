@@ -175,7 +175,7 @@ def test_row_removed_with_hashes_mended(
     damage.mend(dataset, totals=False)
     found = verdict()
     assert found.of("missing-row") == [
-        f"missing-row: data: row {target}: recipes.parquet tells of it, no file holds it"
+        f"missing-row: data: row {target}: recipes.parquet lists it, no file holds it"
     ]
     assert {"row-count", "wrong-digest", "wrong-counts"} <= found.kinds()
 
@@ -186,9 +186,7 @@ def test_row_removed_with_everything_but_recipes_mended(
     target = first(rows, "local_description")["id"]
     damage.drop_row(dataset, target)
     damage.mend(dataset)
-    assert verdict().lines == [
-        f"missing-row: data: row {target}: recipes.parquet tells of it, no file holds it"
-    ]
+    assert verdict().lines == [f"missing-row: data: row {target}: recipes.parquet lists it, no file holds it"]
 
 
 def test_row_without_recipe(dataset: Path, verdict: Callable[[], Verdict], rows: list[Values]) -> None:

@@ -176,7 +176,7 @@ DAMAGE: list[tuple[str, str, Callable[[Values], bool], Callable[[Values], None],
         "local_description",
         anything,
         targets("r99"),
-        "target 'r99' is no region of this row",
+        "target 'r99' is not a region of this row",
     ),
     (
         "unknown-target",

@@ -74,7 +74,7 @@ def test_the_summary_is_the_last_line(
         assert any("2 shards" in line or "2 reused" in line for line in told)
     assert main(["build", str(config), "--until", "ingest"]) == 0
     assert main(["plan", str(config), "--until", "ingest"]) == 0
-    assert "nothing to do: all shards until ingest stand" in capsys.readouterr().out
+    assert "nothing to do: all shards up to ingest already exist" in capsys.readouterr().out
     assert not (tmp_path / "out" / "datasets").exists()
 
 

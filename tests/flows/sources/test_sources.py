@@ -334,7 +334,7 @@ def test_a_path_no_file_can_have_is_quarantined(album: Path) -> None:
         ("list.txt", b"a.jpg", ".csv or a .jsonl"),
         ("list.csv", b"file,license\na.jpg,x\n", ":1: the header has no column 'path'"),
         ("list.csv", b"", ":1: the header"),
-        ("list.csv", b'path\n"a.jpg\n', "mend the CSV"),
+        ("list.csv", b'path\n"a.jpg\n', "fix the CSV"),
         ("list.csv", b"path\n\xff\xfe.jpg\n", "can't read"),
         ("list.jsonl", b'{"path": "a.jpg"}\n{"path": \n', ":2: "),
         ("list.jsonl", b'["a.jpg"]\n', ":1: expected"),
