@@ -1,4 +1,4 @@
-"""Training: what reads a published dataset: a resumable stream of rows over ranks and workers."""
+"""Training on a published dataset: a resumable stream of rows over ranks and workers, and fine-tuning."""
 
 from __future__ import annotations
 

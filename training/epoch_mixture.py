@@ -1,4 +1,4 @@
-"""Mixtures: how often each row comes in an epoch, by weights and caps of its task and source."""
+"""Mixtures: how many times an epoch shows each row, by weights and caps of its task and source."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ MAX_WEIGHT = 100.0
 
 @dataclass(frozen=True)
 class Mixture:
-    """Weights and caps of tasks and sources; what isn't named has the weight 1 and no cap.
+    """Weights and caps of tasks and sources; those not listed have weight 1 and no cap.
 
-    A weight is how often an epoch shows a row: 2 shows each twice, 0.5 half of them (another half in the next
-    epoch), 0 none. A row's weight is its task's times its source's. A cap is the most rows of that task or
-    source in one epoch, after weighting; caps of tasks come first, then caps of sources.
+    A weight is how many times an epoch shows a row: 2 shows each row twice, 0.5 half of them (the other half
+    in the next epoch), 0 none. A row's weight is its task's times its source's. A cap is the maximum number
+    of rows of that task or source in one epoch, after weighting; task caps apply first, then source caps.
     """
 
     tasks: Mapping[str, float] = field(default_factory=dict)
@@ -46,21 +46,21 @@ class Mixture:
 
 
 def check_names(what: str, given: set[str], known: Iterable[str]) -> None:
-    """Raises InputError when a name isn't among the known ones."""
+    """Raises InputError when a name isn't one of the known ones."""
     unknown = sorted(given - set(known))
     if unknown:
-        raise InputError(f"no row has the {what} {unknown[0]!r}; there are {', '.join(sorted(known))}")
+        raise InputError(f"no row has the {what} {unknown[0]!r}; choose from {', '.join(sorted(known))}")
 
 
-def row_times(mixture: Mixture, labels: Labels, keep: Counts, seed: int, epoch: int) -> Counts:
-    """How often each row comes in this epoch, (rows,) int64; 0 where `keep` is 0.
+def count_showings(mixture: Mixture, labels: Labels, keep: Counts, seed: int, epoch: int) -> Counts:
+    """How many times this epoch shows each row, (rows,) int64; 0 where `keep` is 0.
 
-    The rows of one task and source (a cell) share its number of showings evenly: each comes the same number
-    of times, and what remains goes round through the cell's rows epoch after epoch.
+    The rows of one task and source (a cell) share the cell's showings evenly: each is shown the same number
+    of times, and the remainder rotates through the cell's rows from epoch to epoch.
     """
     names = labels.names
     members_of = [np.flatnonzero((labels.cells == number) & (keep > 0)) for number in range(len(names))]
-    targets = _targets(mixture, names, np.array([len(members) for members in members_of]))
+    targets = _cell_targets(mixture, names, np.array([len(members) for members in members_of]))
     times = np.zeros(len(keep), np.int64)
     for (task, source), members, target in zip(names, members_of, targets.tolist(), strict=True):
         if not target:
@@ -73,19 +73,19 @@ def row_times(mixture: Mixture, labels: Labels, keep: Counts, seed: int, epoch: 
     return times
 
 
-def _targets(mixture: Mixture, names: Sequence[tuple[str, str]], sizes: Counts) -> Counts:
-    """How many rows of each (task, source) come in an epoch."""
+def _cell_targets(mixture: Mixture, names: Sequence[tuple[str, str]], sizes: Counts) -> Counts:
+    """How many rows of each (task, source) an epoch shows."""
     weights = [mixture.tasks.get(task, 1.0) * mixture.sources.get(source, 1.0) for task, source in names]
     targets: Counts = np.rint(sizes * np.array(weights)).astype(np.int64)
     for place, caps in ((0, mixture.task_caps), (1, mixture.source_caps)):
         for name, cap in caps.items():
             members = np.flatnonzero([cell[place] == name for cell in names])
-            targets[members] = _shared(targets[members], cap)
+            targets[members] = _apply_cap(targets[members], cap)
     return targets
 
 
-def _shared(wanted: Counts, cap: int) -> Counts:
-    """Counts that add up to at most `cap`, in proportion, the largest remainders rounded up."""
+def _apply_cap(wanted: Counts, cap: int) -> Counts:
+    """Scale the counts down to add up to at most `cap`, rounding up those with the largest remainders."""
     total = int(wanted.sum())
     if total <= cap:
         return wanted

@@ -1,9 +1,9 @@
-"""The order of an epoch: a pure function of seed, epoch and reader, so any place in it can be found again.
+"""The order of an epoch: a pure function of seed, epoch and reader, so any position in it can be found again.
 
-Row groups come in an order drawn anew for each epoch. The rows in that order are cut into one run a reader
-(rank and worker), equal to within a row; a row group at a cut is read by both readers. A reader goes through
-its run in windows of several row groups and shuffles the rows of a window. So whole row groups are read in
-sequence, memory holds one window, and nothing but a count of rows is needed to go on in the middle.
+Each epoch shuffles the row groups. The rows in that order are cut into one span per reader (rank and worker),
+equal to within a row; a row group at a cut is read by both readers. A reader goes through its span in windows
+of several row groups and shuffles the rows of a window. So whole row groups are read in sequence, memory
+holds one window, and a count of rows is all that is needed to resume in the middle.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Numbers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows of one row group: its place in the list of row groups, and the rows' numbers within it."""
+    """Rows of one row group: its index in the list of row groups, and the rows' indices within it."""
 
     group: int
     rows: Numbers
@@ -29,7 +29,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Window:
-    """Pieces whose rows are shuffled together: `order` are positions in all their rows, piece by piece."""
+    """Pieces whose rows are shuffled together: `order` indexes their rows, concatenated piece by piece."""
 
     pieces: list[Piece]
     order: Numbers
@@ -64,8 +64,8 @@ class Epoch:
             yield Piece(group, rows[max(start - begin, 0) : stop - begin])
 
 
-def epoch_of(sizes: Sequence[int], times: Numbers | None, seed: int, number: int) -> Epoch:
-    """Lay out an epoch over row groups of these sizes; `times` says how often each row comes (None: once)."""
+def lay_out_epoch(sizes: Sequence[int], times: Numbers | None, seed: int, number: int) -> Epoch:
+    """Lay out an epoch over row groups of these sizes; `times` is how often each row comes (None: once)."""
     starts = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
     if times is None:
         times = np.ones(int(starts[-1]), np.int64)
@@ -79,33 +79,33 @@ def epoch_of(sizes: Sequence[int], times: Numbers | None, seed: int, number: int
     return Epoch(starts, times, groups, turns, np.cumsum(counts[turns, groups]), seed, number)
 
 
-def share(rows: int, rank: int, world_size: int, worker: int, workers: int) -> tuple[int, int]:
-    """The run of positions a worker of a rank reads: runs follow one another and cover all rows."""
+def reader_span(rows: int, rank: int, world_size: int, worker: int, workers: int) -> tuple[int, int]:
+    """The positions (start, stop) that a rank's worker reads; consecutive spans cover all rows."""
     first, last = rows * rank // world_size, rows * (rank + 1) // world_size
     count = last - first
     return first + count * worker // workers, first + count * (worker + 1) // workers
 
 
-def windows(
-    epoch: Epoch, run: tuple[int, int], group_bytes: Sequence[int], max_rows: int, max_bytes: int
+def iterate_windows(
+    epoch: Epoch, span: tuple[int, int], group_bytes: Sequence[int], max_rows: int, max_bytes: int
 ) -> Iterator[Window]:
-    """The run's windows in order: as many row groups as stay within both bounds, at least one."""
+    """The span's windows in order: as many row groups as stay within both bounds, at least one."""
     pieces: list[Piece] = []
     rows = size = 0
-    for piece in epoch.pieces(*run):
+    for piece in epoch.pieces(*span):
         too_large = size + group_bytes[piece.group] > max_bytes or rows + len(piece.rows) > max_rows
         if pieces and too_large:
-            yield _shuffled(epoch, run, pieces)
+            yield _shuffle_window(epoch, span, pieces)
             pieces, rows, size = [], 0, 0
         pieces.append(piece)
         rows += len(piece.rows)
         size += group_bytes[piece.group]
     if pieces:
-        yield _shuffled(epoch, run, pieces)
+        yield _shuffle_window(epoch, span, pieces)
 
 
-def _shuffled(epoch: Epoch, run: tuple[int, int], pieces: list[Piece]) -> Window:
+def _shuffle_window(epoch: Epoch, span: tuple[int, int], pieces: list[Piece]) -> Window:
     first = pieces[0]
-    name = (epoch.number, *run, first.group, int(first.rows[0]))
+    name = (epoch.number, *span, first.group, int(first.rows[0]))
     draw = rng(epoch.seed, "window", *map(str, name))
     return Window(pieces, draw.permutation(sum(len(piece.rows) for piece in pieces)))

@@ -1,4 +1,4 @@
-"""Opens the stream over the rows of a published dataset, with PyTorch where it is installed."""
+"""Opens a stream over the rows of a published dataset, as a PyTorch dataset where PyTorch is installed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 from schemas.arrow import TEXT_COLUMNS
 from schemas.errors import InputError
-from training.decoded import FORMS, Form
 from training.epoch_mixture import Mixture, check_names
-from training.row_stream import Choice, RowStream
+from training.picture_cache import FORMS, Form
+from training.row_stream import RowChoice, RowStream
 
 
 def stream(
@@ -29,31 +29,31 @@ def stream(
     buffer_bytes: int = 128_000_000,
     drop_uneven: bool = False,
 ) -> RowStream:
-    """The rows of a split as dictionaries, every row exactly once an epoch over all ranks and their workers.
+    """The rows of a split as dictionaries, every row exactly once per epoch over all ranks and their workers.
 
     With PyTorch installed this is a `torch.utils.data.IterableDataset` whose rows a DataLoader's workers
-    share; without, it is read by iterating. `dataset` is the folder that `build` printed; a link (`latest`)
-    is followed once, here.
+    share; without it, a plain iterable. `dataset` is the folder that `build` printed; a link (`latest`) is
+    resolved once, here.
 
     - `pictures`: "pil", "array" ((H, W, 3) uint8 RGB, the caller's own), "encoded" (the file's bytes), or
       "none" (text only; no picture is read). A row's pictures are the list `images`.
     - `columns`: which other columns a row has.
     - `tasks`, `sources`: only rows of these. `mixture`: weights and caps on top.
-    - `buffer_rows`, `buffer_bytes`: how many rows, and bytes of row groups, a reader shuffles at a time and
-      holds in memory (one row group at least).
-    - `drop_uneven`: leave out the last rows of an epoch's order, fewer than `world_size` (others in each
-      epoch), so that every rank has the same number.
+    - `buffer_rows`, `buffer_bytes`: how many rows, and bytes of row groups, a reader shuffles together and
+      holds in memory (at least one row group).
+    - `drop_uneven`: drop the last rows of an epoch's order, fewer than `world_size` and different ones each
+      epoch, so that every rank gets the same number.
 
-    The order depends on `seed`, epoch and the numbers of ranks and workers alone. Raises InputError.
+    The order depends only on `seed`, the epoch and the numbers of ranks and workers. Raises InputError.
     """
     if world_size < 1 or not 0 <= rank < world_size:
         raise InputError(f"rank {rank} of {world_size}: give a rank from 0 to world_size - 1")
     if pictures not in FORMS:
         raise InputError(f"pictures {pictures!r}: give one of {', '.join(FORMS)}")
     if buffer_rows < 1 or buffer_bytes < 1:
-        raise InputError("buffer_rows and buffer_bytes: give 1 or more")
+        raise InputError("buffer_rows and buffer_bytes: give 1 or above")
     check_names("column", set(columns), TEXT_COLUMNS)
-    choice = Choice(
+    choice = RowChoice(
         split, seed, pictures, tuple(columns), None if tasks is None else tuple(tasks),
         None if sources is None else tuple(sources), mixture, buffer_rows, buffer_bytes, drop_uneven,
     )  # fmt: skip

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from training.row_stream import Choice, RowStream
+from training.row_stream import RowChoice, RowStream
 
 
 class TorchRowStream(RowStream, IterableDataset[dict[str, Any]]):
-    """See `training.stream`. The epoch lies in shared memory: `set_epoch` reaches persistent workers too."""
+    """See `training.stream`. The epoch is in shared memory, so `set_epoch` reaches persistent workers too."""
 
-    def __init__(self, folder: Path, choice: Choice, rank: int, world_size: int) -> None:
+    def __init__(self, folder: Path, choice: RowChoice, rank: int, world_size: int) -> None:
         self._shared = torch.zeros(1, dtype=torch.int64)
         self._shared.share_memory_()  # type: ignore[no-untyped-call]
         super().__init__(folder, choice, rank, world_size)

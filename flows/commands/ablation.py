@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     check_trains_here(run, options.config)
     check_installed()
     from flows.progress import progress_for
-    from training.sft.ablation_table import RESULT, ablation, markdown
+    from training.sft.ablation_table import RESULT, format_markdown, run_ablation
 
     progress = progress_for(options.quiet)
     evaluations = []
@@ -42,9 +42,9 @@ def run(options: argparse.Namespace) -> int:
         from flows.evaluation.ablation import answered
 
         evaluations.append(answered(run, options.answers, progress=progress))
-    found = ablation(run, evaluations, progress)
+    found = run_ablation(run, evaluations, progress)
     if os.environ.get("RANK", "0") == "0":
-        print(markdown(found))
+        print(format_markdown(found))
         print(run.out / RESULT)
     return 0
 

@@ -27,9 +27,9 @@ def run(options: argparse.Namespace) -> int:
     if options.out is not None:
         proof = proof.model_copy(update={"out": options.out})
     from flows.progress import progress_for
-    from flows.proof.proof_run import RESULT, lines, run_proof
+    from flows.proof.proof_run import RESULT, format_lines, run_proof
 
     result = run_proof(proof, progress_for(options.quiet))
-    print("\n".join(lines(result)))
+    print("\n".join(format_lines(result)))
     print(proof.out / RESULT)
     return 0 if result["proved"] else 1

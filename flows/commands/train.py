@@ -59,9 +59,9 @@ def run(options: argparse.Namespace) -> int:
     check_trains_here(run, options.config)
     check_installed()
     if options.check:
-        from training.sft.checking import check
+        from training.sft.check_run import check_run
 
-        print("\n".join(check(run)))
+        print("\n".join(check_run(run)))
         return 0
     if options.merge is not None:
         from training.sft.saving import ADAPTER, merge

@@ -1,1 +1,1 @@
-"""The learning proof: photographs split, a build for each side, training, and points measured on the rest."""
+"""The learning proof: split photographs, a build per side, training, and points scored on the test side."""

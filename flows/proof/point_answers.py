@@ -1,4 +1,4 @@
-"""A model's answers to the proof's rows, and the points that they mean."""
+"""Gets a model's answers to the proof's rows and turns them into points."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _BATCH = 64
 _TOKENS = 24
 
 
-def asked(model: Any, processor: Any, rows: Sequence[dict[str, Any]]) -> list[Answer]:
-    """The greedy answer to each row's first question, in order; only picture and question are read."""
+def answer_rows(model: Any, processor: Any, rows: Sequence[dict[str, Any]]) -> list[Answer]:
+    """The greedy answer to each row's first question, in order; reads only picture and question."""
     processor.tokenizer.padding_side = "left"
     columns = Vocabulary.of(processor.tokenizer).columns
     found: list[Answer] = []
@@ -30,10 +30,10 @@ def asked(model: Any, processor: Any, rows: Sequence[dict[str, Any]]) -> list[An
     return found
 
 
-def point_of(answer: Answer, vocabulary: Vocabulary) -> Point | None:
-    """The point of the first place an answer names, by the strategy `grid`; None when it names none.
+def find_point(answer: Answer, vocabulary: Vocabulary) -> Point | None:
+    """The point of the first position an answer names, by the strategy `grid`; None when it names none.
 
-    Of the three points of a side, the middle one.
+    For a position that has three points, such as a side, the middle one.
     """
     placed = text_to_point(answer, vocabulary, "grid")
     if not placed.groundings:

@@ -1,4 +1,4 @@
-"""The options of the learning proof: crops, both builds, base and stage one, seeds, in one YAML file."""
+"""The options of the learning proof, read from one YAML file: crops, builds, base, stage one, seeds."""
 
 from __future__ import annotations
 

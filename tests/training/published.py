@@ -1,4 +1,4 @@
-"""Dataset folders for the tests of what reads them: small pictures, several files, several sources."""
+"""Dataset folders for tests of reading: small pictures, several files, several sources."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Entry = tuple[Row, list[bytes]]
 
 
 def picture(number: int) -> bytes:
-    """A picture of noise of its own."""
+    """A noise picture, different for each number."""
     return encode(np.random.default_rng(number).integers(0, 256, (12, 16, 3), np.uint8))
 
 
 def entries(count: int, rows_per_picture: int = 3) -> list[Entry]:
-    """Rows whose tasks go round and of which every fifth is another source's; number 7 has two pictures,
-    number 8 none.
+    """Rows that cycle through the tasks, every fifth from another source; number 7 has two pictures, number 8
+    none.
     """
     made: list[Entry] = []
     for number in range(count):

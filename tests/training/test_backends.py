@@ -1,4 +1,4 @@
-"""The printed runs of other trainers: real arguments, the run's values, and a shell that can read them."""
+"""The scripts printed for other trainers: valid arguments, the run's values, and valid shell syntax."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ SWIFT_FLAGS = frozenset(
         "output_dir",
     ]
 )
-"""Of those https://swift.readthedocs.io/en/latest/Instruction/Command-line-parameters.html documents."""
+"""A subset of those in https://swift.readthedocs.io/en/latest/Instruction/Command-line-parameters.html."""
 LLAMA_KEYS = frozenset(
     [
         "model_name_or_path",
@@ -117,8 +117,8 @@ LLAMA_KEYS = frozenset(
         "use_cpu",
     ]
 )
-"""Of the fields of https://github.com/hiyouga/LLaMA-Factory/tree/v0.9.5/src/llamafactory/hparams and of
-transformers' TrainingArguments."""
+"""A subset of the fields of transformers' TrainingArguments and of
+https://github.com/hiyouga/LLaMA-Factory/tree/v0.9.5/src/llamafactory/hparams."""
 
 
 def options(folder: Path, **changed: Any) -> TrainOptions:
@@ -144,7 +144,7 @@ def script(backend: str, run: TrainOptions) -> str:
 
 
 def swift_flags(text: str) -> dict[str, list[str]]:
-    """The flags of `swift sft` as the shell would give them."""
+    """The flags of `swift sft` as the shell would pass them."""
     words = shlex.split(text[text.index("swift sft") : text.index("# 4.")].replace("\\\n", " "))[2:]
     flags: dict[str, list[str]] = {}
     for word in words:
@@ -176,16 +176,16 @@ def test_every_configuration_is_printed_for_ms_swift(path: Path, capsys: pytest.
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_configurations_are_printed_for_llama_factory_or_it_says_why_not(
+def test_configurations_are_printed_for_llama_factory_or_refused_with_a_reason(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     status = main(["train", str(path), "--backend", "llama-factory", "--print"])
-    said = capsys.readouterr()
+    printed = capsys.readouterr()
     if path.stem in ("phi-3.5-vision", "internvl3-8b"):
         assert status == 2
-        assert "give --backend ms-swift" in said.err
+        assert "give --backend ms-swift" in printed.err
         return
-    values = llama_settings(said.out)
+    values = llama_settings(printed.out)
     assert status == 0
     assert set(values) <= LLAMA_KEYS
     assert values["additional_target"] == "visual"
@@ -233,7 +233,7 @@ def test_frozen_parts(tmp_path: Path) -> None:
         llama(projector=0)
 
 
-def test_what_is_not_carried_over_is_said(tmp_path: Path) -> None:
+def test_what_is_not_carried_over_is_listed(tmp_path: Path) -> None:
     mixed = options(tmp_path, data={"mixture": {"tasks": {"grounding_hyd": 2.0}}})
     plain = options(tmp_path)
     for backend in trainers().names():
@@ -242,7 +242,7 @@ def test_what_is_not_carried_over_is_said(tmp_path: Path) -> None:
     assert "The projector takes the vision encoder's rate" in script("llama-factory", plain)
 
 
-def test_a_folder_says_its_family(tmp_path: Path) -> None:
+def test_the_family_is_read_from_a_folder(tmp_path: Path) -> None:
     folder = tmp_path / "my-model"
     folder.mkdir()
     for kind, family in FAMILIES.items():
@@ -250,27 +250,27 @@ def test_a_folder_says_its_family(tmp_path: Path) -> None:
         flags = swift_flags(script("ms-swift", options(tmp_path, model={"name": str(folder)})))
         assert flags["model_type"] == [family.swift_type]
     (folder / "config.json").write_text("{}")
-    with pytest.raises(InputError, match="says no model_type"):
+    with pytest.raises(InputError, match="has no model_type"):
         script("ms-swift", options(tmp_path, model={"name": str(folder)}))
-    with pytest.raises(InputError, match="isn't of a family known here"):
+    with pytest.raises(InputError, match="is not of a supported family"):
         script("ms-swift", options(tmp_path, model={"name": "some/llm"}))
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
-        ([], "--backend ms-swift --print` prints a run"),
+        ([], "--backend ms-swift --print` prints a script"),
         (["--check"], "isn't in transformers 5"),
         (["--backend", "ms-swift"], "add --print"),
         (["--print"], "--print needs --backend llama-factory or ms-swift"),
         (["--backend", "llama-factory", "--print"], "doesn't train microsoft/Phi-3.5-vision-instruct"),
     ],
 )
-def test_phi_says_in_one_line_what_trains_it(
-    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+def test_one_line_names_what_trains_phi(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = str(ROOT / "configs" / "train" / "phi-3.5-vision.yaml")
     assert main(["train", config, *words]) == 2
     error = capsys.readouterr().err
-    assert said in error
+    assert message in error
     assert error.count("\n") == 1

@@ -26,11 +26,11 @@ from schemas.records import TASKS
 from tests.training.published import Entry, entries, publish
 from tests.waiting import LAST_RESORT
 from training import Mixture, RowStream, stream
-from training.row_order import epoch_of, share, windows
+from training.row_order import iterate_windows, lay_out_epoch, reader_span
 
 ROOT = Path(__file__).parents[2]
 COUNT = 101
-# Workers start from a clean process: a fork of this one would take along the threads of other tests' builds,
+# Workers start from a clean process: a fork of this one would inherit the threads of other tests' builds,
 # whose shutdown fails in a fork.
 WORKERS = multiprocessing.get_context("forkserver")
 WORKERS.set_forkserver_preload(["torch", "training"])
@@ -54,7 +54,7 @@ def text_stream(dataset: Path, **settings: Any) -> RowStream:
     return stream(dataset, pictures="none", columns=("id", "task", "source"), buffer_rows=20, **settings)
 
 
-def loaded(loader: Any) -> list[str]:
+def load_ids(loader: Any) -> list[str]:
     return [name for batch in loader for name in ids(batch)]
 
 
@@ -88,7 +88,7 @@ def test_an_array_is_the_callers_own(dataset: Path, rows: list[Entry]) -> None:
             image[:] = 0
 
 
-def test_text_alone_and_some_columns(dataset: Path) -> None:
+def test_text_only_and_some_columns(dataset: Path) -> None:
     first = next(iter(stream(dataset, pictures="none", columns=("id", "messages"))))
     assert set(first) == {"id", "messages"}
     assert [turn["role"] for turn in first["messages"]] == ["user", "assistant"]
@@ -132,7 +132,7 @@ def test_without_torch_it_is_the_same_rows(dataset: Path) -> None:
     assert found == ids(text_stream(dataset))
 
 
-def test_latest_is_followed_once(dataset: Path, tmp_path: Path) -> None:
+def test_latest_is_resolved_once(dataset: Path, tmp_path: Path) -> None:
     link = tmp_path / "latest"
     link.symlink_to(dataset)
     found = text_stream(link)
@@ -153,7 +153,7 @@ def test_four_ranks_of_two_workers_see_every_row_exactly_once(dataset: Path, epo
         loader = DataLoader(
             part, batch_size=3, num_workers=2, collate_fn=list, multiprocessing_context=WORKERS
         )
-        mine = loaded(loader)
+        mine = load_ids(loader)
         assert len(mine) == part.rows
         seen += mine
     assert sorted(seen) == [f"row-{number:04d}" for number in range(COUNT)]
@@ -182,18 +182,18 @@ def test_dropping_the_uneven_gives_every_rank_the_same_number(dataset: Path) -> 
     epoch=st.integers(0, 5),
     data=st.data(),
 )
-def test_any_cut_of_any_files_shows_each_row_as_often_as_asked(
+def test_any_split_of_any_files_shows_each_row_as_often_as_requested(
     sizes: list[int], world_size: int, workers: int, most: int, epoch: int, data: st.DataObject
 ) -> None:
     total = sum(sizes)
     times = np.array(data.draw(st.lists(st.integers(0, 3), min_size=total, max_size=total)), np.int64)
-    layout = epoch_of(sizes, times, 1, epoch)
+    layout = lay_out_epoch(sizes, times, 1, epoch)
     shown: Counter[tuple[int, int]] = Counter()
     counts = []
     for rank in range(world_size):
         for worker in range(workers):
-            run = share(layout.rows, rank, world_size, worker, workers)
-            found = list(windows(layout, run, [10] * len(sizes), most, 10**9))
+            run = reader_span(layout.rows, rank, world_size, worker, workers)
+            found = list(iterate_windows(layout, run, [10] * len(sizes), most, 10**9))
             for window in found:
                 rows = [(piece.group, int(row)) for piece in window.pieces for row in piece.rows]
                 assert sorted(window.order.tolist()) == list(range(len(rows)))
@@ -209,7 +209,7 @@ def test_any_cut_of_any_files_shows_each_row_as_often_as_asked(
 # -- order -------------------------------------------------------------------------------------------------
 
 
-def test_the_order_follows_from_seed_and_epoch(dataset: Path) -> None:
+def test_seed_and_epoch_determine_the_order(dataset: Path) -> None:
     first = ids(text_stream(dataset, seed=5))
     assert first == ids(text_stream(dataset, seed=5))
     assert first != ids(text_stream(dataset, seed=6))
@@ -247,9 +247,9 @@ def test_set_epoch_reaches_persistent_workers(dataset: Path) -> None:
         collate_fn=list,
         multiprocessing_context=WORKERS,
     )
-    first = loaded(loader)
+    first = load_ids(loader)
     part.set_epoch(1)
-    second = loaded(loader)
+    second = load_ids(loader)
     assert first != second
     assert sorted(first) == sorted(second)
 
@@ -257,7 +257,7 @@ def test_set_epoch_reaches_persistent_workers(dataset: Path) -> None:
 # -- resume ------------------------------------------------------------------------------------------------
 
 
-def test_resume_at_any_row_goes_on_with_exactly_the_rows_left(dataset: Path) -> None:
+def test_resuming_at_any_row_reads_exactly_the_remaining_rows(dataset: Path) -> None:
     whole = text_stream(dataset, rank=1, world_size=2, seed=3)
     whole.set_epoch(2)
     expected = ids(whole)
@@ -287,7 +287,7 @@ def test_stateful_dataloader_resumes_at_any_batch(dataset: Path, workers: int) -
 
     part, whole = loader()
     part.set_epoch(1)
-    expected = loaded(whole)
+    expected = load_ids(whole)
     batches = -(-len(expected) // 2)
     for taken in (0, 1, 4, batches - 1):
         part, first = loader()
@@ -298,7 +298,7 @@ def test_stateful_dataloader_resumes_at_any_batch(dataset: Path, workers: int) -
         del reading
         _, resumed = loader()
         resumed.load_state_dict(state)
-        left = loaded(resumed)
+        left = load_ids(resumed)
         assert seen + left == expected
 
 
@@ -324,7 +324,7 @@ def test_a_killed_run_resumes_from_its_last_state(dataset: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"seed": 1}, "seed 0, this stream has 1"),
         ({"world_size": 2}, "world_size 1, this stream has 2"),
@@ -332,8 +332,8 @@ def test_a_killed_run_resumes_from_its_last_state(dataset: Path, tmp_path: Path)
         ({"mixture": Mixture(sources={"q-instruct": 2})}, "mixture None"),
     ],
 )
-def test_a_state_of_another_stream_is_refused(dataset: Path, change: dict[str, Any], told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_a_state_of_another_stream_is_refused(dataset: Path, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         text_stream(dataset, **change).load_state_dict(text_stream(dataset).state_dict())
 
 
@@ -376,7 +376,7 @@ def test_weights_show_rows_more_and_less_often(dataset: Path, rows: list[Entry])
     assert {total[row.id] for row in ours if row.task == "grounding_hyd"} <= {17, 18, 19}
 
 
-def test_caps_bound_a_task_and_a_source_and_go_round(dataset: Path, rows: list[Entry]) -> None:
+def test_caps_limit_a_task_and_a_source_and_rotate(dataset: Path, rows: list[Entry]) -> None:
     part = text_stream(
         dataset, mixture=Mixture(task_caps={"referring_short": 4}, source_caps={"q-instruct": 7})
     )
@@ -408,7 +408,7 @@ def test_a_mixture_is_shared_and_resumed_like_any_rows(dataset: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"split": "test"}, "no rows in the split 'test'; it has train"),
         ({"tasks": ["blur"]}, "no row has the task 'blur'"),
@@ -421,8 +421,8 @@ def test_a_mixture_is_shared_and_resumed_like_any_rows(dataset: Path) -> None:
         ({"buffer_bytes": 0}, "buffer_bytes"),
     ],
 )
-def test_wrong_use_is_one_line(dataset: Path, wrong: dict[str, Any], told: str) -> None:
-    with pytest.raises(InputError, match=told) as caught:
+def test_wrong_use_is_one_line(dataset: Path, wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
         text_stream(dataset, **wrong)
     assert "\n" not in str(caught.value)
 
@@ -452,10 +452,10 @@ def test_a_broken_file_is_one_line(rows: list[Entry], tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_of_other_rows_than_the_manifest_says_is_refused(rows: list[Entry], tmp_path: Path) -> None:
+def test_a_file_whose_rows_differ_from_the_manifest_is_refused(rows: list[Entry], tmp_path: Path) -> None:
     folder = publish(tmp_path / "short", rows, files=2)
     other = publish(tmp_path / "other", rows[:20], files=2)
     name = "data/train-00000-of-00002.parquet"
     (folder / name).write_bytes((other / name).read_bytes())
-    with pytest.raises(InputError, match="10 rows, the manifest says 50"):
+    with pytest.raises(InputError, match="10 rows, but the manifest lists 50"):
         stream(folder)

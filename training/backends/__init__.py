@@ -1,1 +1,1 @@
-"""Runs of other trainers, written from the same options: a shell script that a person reads and starts."""
+"""Training runs for other trainers, from the same options: a shell script to read and start yourself."""

@@ -1,4 +1,4 @@
-"""The families of models by a run's options, and what each trainer calls them."""
+"""The model families that train, and what each trainer calls them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from training.sft.train_config import TrainOptions
 class Family:
     """Names of one family of models.
 
-    `hub` is a pattern of its names on the hub; `vision` and `projectors` are the last parts of the paths of
-    its modules in transformers 5; `pixels` says whether its processor has bounds of pixels. A trainer's name
+    `hub` is a pattern that matches its names on the hub; `vision` and `projectors` are the last components of
+    its modules' paths in transformers 5; `pixels` is whether its processor has pixel bounds. A trainer's name
     is None where it doesn't train the family; `llama_vision` is False where LLaMA-Factory's PEFT (0.18) can't
-    train its vision encoder whole, as it takes no named arguments through the module it wraps.
+    train the vision encoder in full, as its module wrapper doesn't pass keyword arguments on.
     """
 
     hub: str
@@ -55,15 +55,15 @@ FAMILIES = {
     ),
 }  # fmt: skip
 """By a configuration's `model_type`. The trainers' names: ms-swift 4.6 (swift/model/constant.py,
-swift/template/constant.py), LLaMA-Factory 0.9.5 (llamafactory/extras/constants.py). Phi-3.5-Vision is code of
-its own on the hub: it calls `DynamicCache.get_max_length`, which transformers 4.49 took away
+swift/template/constant.py), LLaMA-Factory 0.9.5 (llamafactory/extras/constants.py). Phi-3.5-Vision has
+its own code on the hub, which calls `DynamicCache.get_max_length`; transformers 4.49 removed it
 (https://github.com/huggingface/transformers/issues/36071)."""
 
 
-def family_of(options: TrainOptions) -> str:
-    """The `model_type` of a run's model, read from a folder's config.json or told by its name on the hub.
+def find_family(options: TrainOptions) -> str:
+    """The `model_type` of a run's model, read from a folder's config.json or inferred from its hub name.
 
-    Raises InputError for a family that isn't known.
+    Raises InputError for an unknown family.
     """
     if options.model.tiny is not None:
         return options.model.tiny.replace("-", "_").replace(".", "_")
@@ -74,30 +74,30 @@ def family_of(options: TrainOptions) -> str:
         try:
             kind = json.loads(described.read_text(encoding="utf-8"))["model_type"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{described}: says no model_type; give a model's folder") from error
+            raise InputError(f"{described}: has no model_type; give a model's folder") from error
     else:
         kind = next((key for key, family in FAMILIES.items() if re.search(family.hub, name.lower())), None)
     if kind not in FAMILIES:
-        raise InputError(f"model {name!r} isn't of a family known here; there are {', '.join(FAMILIES)}")
+        raise InputError(f"model {name!r} is not of a supported family; choose from {', '.join(FAMILIES)}")
     return str(kind)
 
 
-def named_model(options: TrainOptions) -> str:
-    """The model's name for another trainer. Raises InputError for a tiny one, which this project makes."""
+def model_name(options: TrainOptions) -> str:
+    """The model's name for another trainer. Raises InputError for a tiny one, made only here."""
     if options.model.name is None:
-        raise InputError("another trainer can't make model.tiny; give model.name, a folder or a hub name")
+        raise InputError("other trainers can't create model.tiny; give model.name, a folder or a hub name")
     return options.model.name
 
 
 def check_trains_here(options: TrainOptions, config: Path) -> None:
-    """Raise InputError for Phi-3.5-Vision, which transformers 5 has no class of; say what trains it."""
+    """Raise InputError for Phi-3.5-Vision, which transformers 5 has no class for; name what trains it."""
     name = options.model.name
     if name is None:
         return
     local = (Path(name) / "config.json").is_file()
     known = re.search(FAMILIES[PHI].hub, name.lower()) is not None
-    if (local and family_of(options) == PHI) or (known and not local):
+    if (local and find_family(options) == PHI) or (known and not local):
         raise InputError(
-            f"{name} isn't in transformers 5, so it doesn't train here; "
-            f"`iqa-spider train {config} --backend ms-swift --print` prints a run for ms-swift"
+            f"{name} isn't in transformers 5, so it can't be trained here; "
+            f"`iqa-spider train {config} --backend ms-swift --print` prints a script for ms-swift"
         )

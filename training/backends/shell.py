@@ -1,4 +1,4 @@
-"""Pieces of the printed scripts that all trainers share: comments, the rows' export, long commands."""
+"""Parts of the printed scripts that all trainers share: comments, the export of rows, long commands."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ EXPORT = "export"
 
 
 def export_folder(options: TrainOptions) -> Path:
-    """Where the script has the rows written."""
+    """Where the script writes the rows."""
     return options.out / EXPORT
 
 
 def export_command(options: TrainOptions) -> str:
-    """The command that writes the run's rows as ShareGPT, unless they are there."""
+    """The command that writes the run's rows as ShareGPT, unless they already exist."""
     data, folder = options.data, export_folder(options)
     words = ["iqa-spider", "export", str(data.dataset), "--format", "sharegpt", "--out", str(folder)]
     for task in data.tasks or ():
@@ -28,22 +28,22 @@ def export_command(options: TrainOptions) -> str:
     return f"[ -d {shlex.quote(str(folder))} ] || {shlex.join(words)}"
 
 
-def not_carried(options: TrainOptions) -> list[str]:
-    """What of the options no other trainer is told, as sentences."""
-    said = [
-        "Rows that hold words of the chat template are not left out.",
+def describe_ignored(options: TrainOptions) -> list[str]:
+    """The options that no other trainer gets, as sentences."""
+    sentences = [
+        "Rows that contain special tokens of the chat template are not left out.",
         f"Evaluation takes the whole split, not {options.data.eval_rows} rows of it."
         if options.data.eval_split
         else "",
-        "data.mixture (weights and caps) is not carried over: every row comes once an epoch."
+        "data.mixture (weights and caps) is not carried over: every row comes once per epoch."
         if options.data.mixture.mixture() is not None
         else "",
     ]
-    return [sentence for sentence in said if sentence]
+    return [sentence for sentence in sentences if sentence]
 
 
-def comment(sentences: Sequence[str], width: int = 100) -> list[str]:
-    """Sentences as lines that start with "# "; one starts on a line of its own and goes on on the next."""
+def comment_lines(sentences: Sequence[str], width: int = 100) -> list[str]:
+    """Sentences as lines that start with "# "; each starts on a new line and wraps onto the next."""
     lines: list[str] = []
     for sentence in sentences:
         line = "#"
@@ -56,19 +56,19 @@ def comment(sentences: Sequence[str], width: int = 100) -> list[str]:
     return lines
 
 
-def environment(folder: str, program: str, requirements: Sequence[str]) -> str:
-    """A command that makes an environment and installs into it, unless its program is there."""
+def environment_command(folder: str, program: str, requirements: Sequence[str]) -> str:
+    """A command that creates an environment and installs into it, unless its program already exists."""
     packages = shlex.join(requirements)
     make = f"python3 -m venv {folder} && {folder}/bin/python -m pip install {packages}"
     return f"[ -x {folder}/bin/{program} ] || {{ {make}; }}"
 
 
-def command(
+def command_lines(
     variables: Mapping[str, str], program: Sequence[str], flags: Mapping[str, str | Sequence[str]]
 ) -> list[str]:
-    """A command over several lines: variables before it, one flag a line.
+    """A command over several lines: variables first, then one flag per line.
 
-    Words of program and flags are quoted here, a sequence as several words; variables come quoted.
+    The words of the program and flags are quoted here, a sequence as several words; variables must be quoted.
     """
     parts = [f"{name}={value}" for name, value in variables.items()]
     parts.append(shlex.join(program))

@@ -1,4 +1,4 @@
-"""The base of the proof: it finds patches and says where they are, and knows nothing of distortions."""
+"""Trains the proof's base model, which points at pasted patches and knows nothing about distortions."""
 
 from __future__ import annotations
 
@@ -12,34 +12,35 @@ from PIL import Image
 
 from schemas.hashing import rng
 from schemas.masks import position
-from training.proof.proof_rows import answer_at
-from training.sft.encode_rows import UnfitRow, collated, encoded, marks_of
+from training.proof.proof_rows import position_answer
+from training.sft.encode_rows import UnfitRow, collate, encode_row, find_marks
 
 _SHARE = (0.05, 0.2)
-"""A patch's share of the picture."""
+"""Minimum and maximum share of the picture that a patch covers."""
 
 
 @dataclass(frozen=True)
-class Formed:
-    """What the training of a base did: its steps, and the mean loss of the last tenth of them."""
+class TrainedBase:
+    """The training of a base: its steps, and the mean loss of the last tenth of them."""
 
     steps: int
     loss: float
 
 
-def base_rows(rows: Sequence[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+def make_base_rows(rows: Sequence[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
     """What a base learns from: each row's picture with a patch pasted on it, and where the patch is.
 
-    It learns the form of the answer, to find what stands out and to say where that is; no question and no
-    answer of its training is about a distortion, and no target of it is a region of the dataset.
+    It learns the form of the answer, to find what stands out, and to name its position; no question or
+    answer it is trained on is about a distortion, and no target is a region of the dataset.
     """
     random = rng(seed, "proof", "patches")
-    return [patched(row, random) for row in rows]
+    return [paste_patch(row, random) for row in rows]
 
 
-def patched(row: dict[str, Any], random: np.random.Generator) -> dict[str, Any]:
-    """A row with a rectangle of 5-20% of its picture in one random colour, or in stripes of two, 1-4 pixels
-    wide, at a place drawn evenly; the answer has the form of `training.proof.proof_rows.pointed`.
+def paste_patch(row: dict[str, Any], random: np.random.Generator) -> dict[str, Any]:
+    """A row with a rectangle of 5-20% of its picture in one random color, or in stripes of two colors, 1-4
+    pixels wide, at a uniformly drawn position; the answer has the form that
+    `training.proof.proof_rows.to_pointing_row` gives.
     """
     pixels = np.array(row["images"][0])
     height, width = pixels.shape[:2]
@@ -47,28 +48,32 @@ def patched(row: dict[str, Any], random: np.random.Generator) -> dict[str, Any]:
     tall = int(np.clip(round(np.sqrt(area * ratio)), 1, height))
     wide = int(np.clip(round(np.sqrt(area / ratio)), 1, width))
     y, x = int(random.integers(0, height - tall + 1)), int(random.integers(0, width - wide + 1))
-    colours = random.integers(0, 256, (2, 3)).astype(np.uint8)
+    colors = random.integers(0, 256, (2, 3)).astype(np.uint8)
     kind, stripe = int(random.integers(0, 3)), int(random.integers(1, 5))
     down, across = np.mgrid[:tall, :wide] // stripe % 2
     inside = np.s_[y : y + tall, x : x + wide]
-    pixels[inside] = colours[(np.zeros_like(down), down, across)[kind]]
+    pixels[inside] = colors[(np.zeros_like(down), down, across)[kind]]
     mask = np.zeros((height, width), dtype=bool)
     mask[inside] = True
     question = {"role": "user", "content": "Where is the patch?"}
-    return {**row, "images": [Image.fromarray(pixels)], "messages": [question, answer_at(position(mask))]}
+    return {
+        **row,
+        "images": [Image.fromarray(pixels)],
+        "messages": [question, position_answer(position(mask))],
+    }
 
 
-def form(
+def train_base(
     model: Any, reader: Any, rows: Sequence[dict[str, Any]], steps: int, batch: int, rate: float, seed: int
-) -> Formed:
+) -> TrainedBase:
     """Train all weights of a new model on `rows`, each with its picture."""
     import torch
 
-    marks = marks_of(reader)
+    marks = find_marks(reader)
     examples = []
     for row in rows:
         try:
-            examples.append(encoded(row, reader, marks, 4096))
+            examples.append(encode_row(row, reader, marks, 4096))
         except UnfitRow:
             continue
     generator = rng(seed, "proof", "base")
@@ -86,7 +91,7 @@ def form(
         if len(order) < batch:
             order = generator.permutation(len(examples)).tolist()
         chosen, order = order[:batch], order[batch:]
-        given = collated([examples[number] for number in chosen], reader.tokenizer.pad_token_id)
+        given = collate([examples[number] for number in chosen], reader.tokenizer.pad_token_id)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             loss = model(**given).loss
         loss.backward()
@@ -96,4 +101,4 @@ def form(
         schedule.step()
         losses.append(float(loss.detach()))
     last = losses[-max(1, steps // 10) :]
-    return Formed(steps, sum(last) / len(last))
+    return TrainedBase(steps, sum(last) / len(last))

@@ -1,4 +1,4 @@
-"""The rows of the proof: those that ask for the strongest, each with one answer of a fixed form."""
+"""The rows of the proof: those that ask where something is strongest, with an answer of a fixed form."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ from schemas.hashing import rng
 from training.sft.encode_rows import UnfitRow
 from training.streaming import stream
 
-ASKED = "strongest"
+ASKED_WORD = "strongest"
 
 
-def pointed(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with its first question as it is and the answer "At the <row> <column>.", out of its truth.
+def to_pointing_row(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with its first question unchanged and the answer "At the <row> <column>." from its truth.
 
-    The place is the published `position` of the one target region, with "center" for an axis that it leaves
-    unsaid: "top left", "top center", "center center". Raises UnfitRow ("other-question") for a row that
-    doesn't ask where something is strongest.
+    The place is the published `position` of the one target region, with "center" for an axis that it omits:
+    "top left", "top center", "center center". Raises UnfitRow ("other-question") for a row that doesn't ask
+    where something is strongest.
     """
     question = row["messages"][0]
-    if ASKED not in question["content"].split(" ")[-1]:
+    if ASKED_WORD not in question["content"].split(" ")[-1]:
         raise UnfitRow("other-question", str(row.get("id")))
     (target,) = row["target_region_ids"]
     position = next(region["position"] for region in row["regions"] if region["region_id"] == target)
-    return {**row, "messages": [dict(question), answer_at(position)]}
+    return {**row, "messages": [dict(question), position_answer(position)]}
 
 
-def answer_at(position: str) -> dict[str, str]:
-    """The assistant's words for a place as `schemas.masks.position` gives it."""
-    said = position.split()
-    vertical = next((word for word in said if word in ("top", "bottom")), "center")
-    horizontal = next((word for word in said if word in ("left", "right")), "center")
+def position_answer(position: str) -> dict[str, str]:
+    """The assistant's message for a position as `schemas.masks.position` returns it."""
+    words = position.split()
+    vertical = next((word for word in words if word in ("top", "bottom")), "center")
+    horizontal = next((word for word in words if word in ("left", "right")), "center")
     return {"role": "assistant", "content": f"At the {vertical} {horizontal}."}
 
 
-def rows_of(dataset: Path, split: str, most: int | None = None) -> list[dict[str, Any]]:
-    """`pointed` rows of a split with their pictures, at most `most` drawn at random, in a fixed order.
+def load_proof_rows(dataset: Path, split: str, most: int | None = None) -> list[dict[str, Any]]:
+    """Pointing rows of a split with their pictures, at most `most` drawn at random, in a fixed order.
 
     Raises InputError when there is none.
     """
     found = []
     for row in stream(dataset, split=split, seed=0):
         try:
-            found.append(pointed(row))
+            found.append(to_pointing_row(row))
         except UnfitRow:
             continue
     if not found:
-        raise InputError(f"{dataset}: no row of the split {split!r} asks where something is {ASKED}")
+        raise InputError(f"{dataset}: no row of the split {split!r} asks where something is {ASKED_WORD}")
     found.sort(key=lambda row: str(row["id"]))
     if most is not None and len(found) > most:
         chosen = rng(0, "proof", "rows", split).permutation(len(found))[:most]

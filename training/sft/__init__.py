@@ -1,1 +1,1 @@
-"""Stage one: fine-tuning with LoRA on the language model, and vision encoder and projector in full."""
+"""Stage one: fine-tunes the language model with LoRA, the vision encoder and projector in full."""

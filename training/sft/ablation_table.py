@@ -1,4 +1,4 @@
-"""The data ablation: runs that differ in their sources alone, compared on the same held-out rows."""
+"""The data ablation: runs that differ only in their sources, compared on the same held-out rows."""
 
 from __future__ import annotations
 
@@ -18,32 +18,30 @@ from schemas.records import OWN_SOURCE
 from schemas.row_group_reader import row_labels
 from schemas.store import write_atomically
 from training.photograph_bootstrap import Interval
-from training.sft.held_out import Summary, held_out, held_out_rows, summaries
+from training.sft.held_out import TaskSummary, held_out_rows, score_held_out, summarize_tasks
 from training.sft.train_config import TrainOptions
 
 RESULT = "ablation.json"
 FIRST = "ours"
 ALL = "all"
 Evaluation = Callable[[Path], Mapping[str, float]]
-"""Scores of a run by name, more being as the name says; it gets the run's folder, which holds `adapter`."""
+"""A run's scores by name, from the run's folder, which holds `adapter`."""
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """What came out, by the runs' folders; `sources` are those of a run's rows, as the column has them.
-    `json` is what ablation.json holds.
-    """
+    """The results, keyed by the runs' folder names; `sources` are those of a run's rows, as in the column."""
 
     sources: dict[str, tuple[str, ...]]
     steps: int
     rows_a_step: int
     train_rows: dict[str, int]
-    summaries: dict[str, dict[str, Summary]]
+    summaries: dict[str, dict[str, TaskSummary]]
     evaluations: dict[str, dict[str, float]]
     left_out: dict[str, int]
 
-    def json(self, options: TrainOptions) -> dict[str, Any]:
-        """JSON values: dataset, what is equal over the runs, and each run's figures."""
+    def as_json(self, options: TrainOptions) -> dict[str, Any]:
+        """The contents of ablation.json: dataset, what the runs share, and each run's figures."""
         manifest = load_manifest(options.data.dataset.resolve())
         return {
             "dataset": {"name": manifest.name, "digest": manifest.digest},
@@ -63,45 +61,45 @@ class Ablation:
         }
 
 
-def sources_of(dataset: Path, split: str) -> dict[str, tuple[str, ...]]:
-    """The sources of each run by its folder: ours, ours with each of the others alone, and all of them.
+def list_sources(dataset: Path, split: str) -> dict[str, tuple[str, ...]]:
+    """The sources of each run by its folder: our own alone, with each of the others, and with all of them.
 
-    Raises InputError when the split has no rows of ours, or no others.
+    Raises InputError when the split has no rows of our own, or no others.
     """
     labels = row_labels(path for path, _ in split_files(dataset.resolve(), split))
     found = sorted({source for _, source in labels.names})
     others = [source for source in found if source != OWN_SOURCE]
     if OWN_SOURCE not in found or not others:
         raise InputError(
-            f"{dataset}: the ablation compares {OWN_SOURCE} with other sources, and the split {split!r} has "
-            f"rows of {', '.join(found)} alone; merge another dataset into it (merge.external)"
+            f"{dataset}: the ablation compares {OWN_SOURCE} with other sources, but the split {split!r} has "
+            f"only rows of {', '.join(found)}; merge another dataset into it (merge.external)"
         )
     runs: dict[str, tuple[str, ...]] = {FIRST: (OWN_SOURCE,)}
     runs |= {name: (OWN_SOURCE, name) for name in others}
     return runs if len(others) == 1 else runs | {ALL: (OWN_SOURCE, *others)}
 
 
-def planned(options: TrainOptions, processes: int = 1) -> tuple[dict[str, TrainOptions], dict[str, int]]:
-    """The options of each run, equal but for sources and folder, and the rows each has.
+def plan_runs(options: TrainOptions, processes: int = 1) -> tuple[dict[str, TrainOptions], dict[str, int]]:
+    """The options of each run, equal but for sources and folder, and each run's number of rows.
 
-    All take the same number of steps; `run.epochs` are counted on the rows of all sources. Raises
-    InputError, before anything is trained, when the dataset has one source or lacks a held-out split.
+    All take the same number of steps; `run.epochs` counts the rows of all sources. Raises InputError, before
+    anything is trained, when the dataset has only one source or no held-out split.
     """
-    from training.sft.feed import reader_of
-    from training.sft.fine_tune import steps_of
+    from training.sft.feed import open_reader
+    from training.sft.fine_tune import count_steps
 
     data = options.data
     if data.sources is not None:
         raise InputError("data.sources: the ablation chooses the sources of its runs; leave it out")
     if data.eval_split is None or data.eval_split == data.split:
-        raise InputError("data.eval_split: the ablation compares on held-out rows; name their split")
+        raise InputError("data.eval_split: the ablation compares on held-out rows; set their split")
     next(held_out_rows(data, data.eval_split), None)
     chosen = {
         name: data.model_copy(update={"sources": list(sources), "eval_split": None})
-        for name, sources in sources_of(data.dataset, data.split).items()
+        for name, sources in list_sources(data.dataset, data.split).items()
     }
-    rows = {name: reader_of(part, data.split, options.seed, 0, 1).rows for name, part in chosen.items()}
-    steps = steps_of(options, max(rows.values()), processes)
+    rows = {name: open_reader(part, data.split, options.seed, 0, 1).rows for name, part in chosen.items()}
+    steps = count_steps(options, max(rows.values()), processes)
     run = options.run.model_copy(update={"steps": steps, "epochs": None})
     runs = {
         name: options.model_copy(update={"out": options.out / name, "data": part, "run": run})
@@ -110,28 +108,32 @@ def planned(options: TrainOptions, processes: int = 1) -> tuple[dict[str, TrainO
     return runs, rows
 
 
-def ablation(
+def run_ablation(
     options: TrainOptions, evaluations: Sequence[Evaluation] = (), progress: Progress = SILENT
 ) -> Ablation:
     """Train and compare the runs, each in `out/NAME`, and write `out/ablation.json`.
 
-    What is finished is taken as it is and what was killed goes on. Each of `evaluations` gets each run's
-    folder, in the main process. Raises InputError.
+    Finished runs are reused and interrupted ones resume. Each of `evaluations` gets each run's folder, in the
+    main process. Raises InputError.
     """
     from training.sft.fine_tune import train
 
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     first = os.environ.get("RANK", "0") == "0"
-    runs, rows = planned(options, processes)
+    runs, rows = plan_runs(options, processes)
     assert options.data.eval_split is not None
     scores = {}
     others: dict[str, dict[str, float]] = {}
     left_out: dict[str, int] = {}
     for name, one in runs.items():
         done = train(one, progress=progress)
-        found = held_out(done.adapter, options, options.data.eval_split)
+        found = score_held_out(done.adapter, options, options.data.eval_split)
         if not found.scores:
-            raise InputError(f"{options.data.dataset}: no row of {options.data.eval_split!r} fits the model")
+            reasons = (
+                ", ".join(f"{count} {reason}" for reason, count in found.left_out.items()) or "it is empty"
+            )
+            what = f"no row of the split {options.data.eval_split!r} can be scored: {reasons}"
+            raise InputError(f"{options.data.dataset}: {what}; set data.eval_split")
         scores[name], left_out = found.scores, found.left_out
         others[name] = {}
         for evaluation in evaluations if first else ():
@@ -142,34 +144,36 @@ def ablation(
         steps=runs[FIRST].run.steps or 0,
         rows_a_step=options.run.batch * options.run.accumulation * processes,
         train_rows=rows,
-        summaries={name: summaries(found, scores[FIRST], options.seed) for name, found in scores.items()},
+        summaries={
+            name: summarize_tasks(found, scores[FIRST], options.seed) for name, found in scores.items()
+        },
         evaluations=others,
         left_out=left_out,
     )
     if first:
-        text = json.dumps(result.json(options), indent=2) + "\n"
+        text = json.dumps(result.as_json(options), indent=2) + "\n"
         write_atomically(options.out / RESULT, text.encode(), options.out)
     return result
 
 
-def markdown(found: Ablation) -> str:
-    """Tables for people: what the runs saw, then loss, its difference to the first run, accuracy, by task."""
+def format_markdown(found: Ablation) -> str:
+    """Markdown tables: rows seen, then loss, its difference from the first run's, and accuracy, by task."""
     titles = [name if name in (FIRST, ALL) else f"+ {name}" for name in found.summaries]
     seen = {name: found.steps * found.rows_a_step / rows for name, rows in found.train_rows.items()}
     parts = [
-        f"{found.steps} steps of {found.rows_a_step} rows a run.",
+        f"{found.steps} steps of {found.rows_a_step} rows per run.",
         markdown_table(
             ["", *titles],
             [
                 ["rows", *(f"{rows:,}" for rows in found.train_rows.values())],
-                ["times each was seen", *(f"{times:.2f}" for times in seen.values())],
+                ["times each row was seen", *(f"{times:.2f}" for times in seen.values())],
             ],
         ),
     ]
     for title, field in (
-        ("Loss, nats a token", "loss"),
-        (f"Loss less that of {titles[0]}", "loss_difference"),
-        ("Tokens foretold rightly", "accuracy"),
+        ("Loss, nats per token", "loss"),
+        (f"Loss minus that of {titles[0]}", "loss_difference"),
+        ("Token accuracy", "accuracy"),
     ):
         first = 1 if field == "loss_difference" else 0
         shown = list(found.summaries.values())[first:]

@@ -1,4 +1,4 @@
-"""The page of `train --check`: tokens by task, and a row of each task as the model sees it."""
+"""Renders the page of `train --check`: tokens by task, and a row of each task as the model sees it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,21 @@ from training.sft.encode_rows import IGNORED
 
 
 @dataclass(frozen=True)
-class Shown:
+class CheckedRow:
     """A row on the page: the row itself and its encoded tensors."""
 
     row: dict[str, Any]
     found: dict[str, Any]
 
 
-def page(
-    title: str, table: Sequence[Sequence[str]], lines: Sequence[str], rows: Sequence[Shown], processor: Any
+def render_page(
+    title: str,
+    table: Sequence[Sequence[str]],
+    lines: Sequence[str],
+    rows: Sequence[CheckedRow],
+    processor: Any,
 ) -> str:
-    """The page as HTML. `table` has its head first; `lines` are shown as they stand."""
+    """The page as HTML. `table` starts with its header row; `lines` are shown verbatim."""
     head, *body = table
     template = page_templates("training.sft").get_template("page.html")
     return template.render(
@@ -32,35 +36,36 @@ def page(
         head=head,
         body=body,
         lines=lines,
-        sections=[_section(row, processor) for row in rows],
+        sections=[_row_section(row, processor) for row in rows],
     )
 
 
-def _section(shown: Shown, processor: Any) -> dict[str, Any]:
-    """What the template shows of a row."""
+def _row_section(shown: CheckedRow, processor: Any) -> dict[str, Any]:
+    """The values of a row's section in the template."""
     row, found = shown.row, shown.found
     sides = [f"{picture.width} x {picture.height}" for picture in row["images"]]
     whole = len(sides) == 1 or "image_grid_thw" in found
     pictures = [
         {
-            "png": _png(picture),
+            "png": _encode_png(picture),
             "caption": f"{picture.width} x {picture.height} pixels"
             + (f", from {sides[number]}" if whole else " (a tile)"),
         }
-        for number, picture in enumerate(seen_pictures(found, processor))
+        for number, picture in enumerate(restore_pictures(found, processor))
     ]
     return {
         "task": row["task"],
         "row_id": row["id"],
         "shapes": ", ".join(f"{key} {' x '.join(map(str, value.shape))}" for key, value in found.items()),
         "pictures": pictures,
-        "text": _text(found, processor),
+        "text": _text_pieces(found, processor),
     }
 
 
-def _text(found: dict[str, Any], processor: Any) -> list[tuple[str, str, int]]:
-    """The tokens' text in pieces: "trained", "plain", or "repeated" (a token more than three times in a row,
-    written once), with the number of tokens.
+def _text_pieces(found: dict[str, Any], processor: Any) -> list[tuple[str, str, int]]:
+    """The row's text in pieces (kind, text, number of tokens).
+
+    The kind is "trained", "plain", or "repeated": a token more than three times in a row, written once.
     """
     trains = [label != IGNORED for label in found["labels"][0].tolist()]
     pieces: list[tuple[str, list[int]]] = []
@@ -81,11 +86,11 @@ def _text(found: dict[str, Any], processor: Any) -> list[tuple[str, str, int]]:
     ]
 
 
-def seen_pictures(found: dict[str, Any], processor: Any) -> list[Any]:
-    """What a processor made of a row's pictures, as PIL pictures: one each, or one a tile.
+def restore_pictures(found: dict[str, Any], processor: Any) -> list[Any]:
+    """A row's pictures as the processor left them, as PIL images: one for each picture or tile.
 
-    Undone are the cut into patches (Qwen2VLImageProcessor in transformers: time, rows and columns of merged
-    patches, patches in them, channels, frames, pixels) and the scaling of values.
+    Undoes the scaling of values and the cut into patches (Qwen2VLImageProcessor in transformers: time, rows
+    and columns of merged patches, patches in them, channels, frames, pixels).
     """
     import numpy as np
     from PIL import Image
@@ -116,7 +121,7 @@ def seen_pictures(found: dict[str, Any], processor: Any) -> list[Any]:
     ]
 
 
-def _png(picture: Any) -> bytes:
+def _encode_png(picture: Any) -> bytes:
     stored = io.BytesIO()
     picture.save(stored, "PNG")
     return stored.getvalue()

@@ -1,4 +1,4 @@
-"""What a DeepSpeed configuration must and must not say, checked before a run and not hours into it."""
+"""Checks a DeepSpeed configuration before a run, rather than hours into it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GATHER = "stage3_gather_16bit_weights_on_model_save"
 
 
 def check_file(run: RunOptions) -> None:
-    """Raise InputError when `run.deepspeed` can't be read or used, or DeepSpeed isn't there."""
+    """Raise InputError when `run.deepspeed` can't be read or used, or DeepSpeed isn't installed."""
     path = run.deepspeed
     if path is None:
         return
@@ -25,7 +25,9 @@ def check_file(run: RunOptions) -> None:
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: run.deepspeed can't be read: {error}") from error
     if not isinstance(values, dict):
-        raise InputError(f"{path}: run.deepspeed must be an object; configs/train/deepspeed has two")
+        raise InputError(
+            f"{path}: run.deepspeed must be a JSON object; see the two in configs/train/deepspeed"
+        )
     check_settings(values, path)
     if run.device == "cpu":
         raise InputError("run.device: cpu trains without DeepSpeed; leave run.deepspeed out")
@@ -34,12 +36,10 @@ def check_file(run: RunOptions) -> None:
 
 
 def check_settings(values: Mapping[str, Any], where: Path | str) -> None:
-    """Raise InputError for settings that would undo what a run says, or leave it without its weights."""
+    """Raise InputError for settings that would override a run's options or lose its weights."""
     for section in REPLACED:
         if section in values:
-            raise InputError(
-                f"{where}: its {section!r} would replace the learning rates by group; take it out"
-            )
+            raise InputError(f"{where}: its {section!r} would replace the learning rates by group; remove it")
     zero = values.get("zero_optimization") or {}
     if zero.get("stage") == 3 and zero.get(GATHER) is not True:
         raise InputError(f"{where}: ZeRO-3 without {GATHER}: true can't save the trained weights; set it")

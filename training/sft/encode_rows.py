@@ -1,4 +1,4 @@
-"""Rows as a model's input: chat template, pictures, labels on the assistant's words and their end alone."""
+"""Encodes rows as a model's input: chat template, pictures, and labels only on the answers and their ends."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 IGNORED = -100
-"""The label of a token that the loss leaves out."""
+"""The label of a token that the loss ignores."""
 PER_TOKEN = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids", "labels")
-"""Tensors with a value a token, which batches pad; others have a row a picture or patch and are joined."""
+"""Tensors with a value per token, which batches pad; others have a row per picture or patch: joined."""
 
 
 class UnfitRow(Exception):
-    """A row that can't be trained on as it is: left out and counted under `reason`."""
+    """Raised for a row that can't be trained on as it is, which is left out and counted under `reason`."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -26,28 +26,30 @@ class UnfitRow(Exception):
 
 
 @dataclass(frozen=True)
-class Marks:
-    """What stands around an assistant's words in a ChatML dialogue, as tokens, and all special words."""
+class ChatMarks:
+    """The tokens around an assistant's answer in a ChatML dialogue, and the text of all special tokens."""
 
     header: tuple[int, ...]
     end: int
     special: tuple[str, ...]
 
 
-def marks_of(processor: Any) -> Marks:
+def find_marks(processor: Any) -> ChatMarks:
     """The marks of a processor's tokenizer. Raises InputError when its dialogues aren't ChatML."""
     tokenizer = processor.tokenizer
     header = tuple(tokenizer.encode("<|im_start|>assistant\n", add_special_tokens=False))
     end = tokenizer.encode("<|im_end|>", add_special_tokens=False)
     start = tokenizer.encode("<|im_start|>", add_special_tokens=False)
     if len(start) != 1 or len(end) != 1 or header[0] != start[0]:
-        raise InputError("the model's dialogues aren't ChatML (<|im_start|>role ... <|im_end|>)")
+        raise InputError(
+            "the model's dialogues aren't ChatML (<|im_start|>role ... <|im_end|>); choose another model"
+        )
     special = [str(token) for token in tokenizer.added_tokens_encoder]
-    return Marks(header, end[0], tuple(special))
+    return ChatMarks(header, end[0], tuple(special))
 
 
-def conversation(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A row's dialogue in the form of chat templates and TRL: pictures before the first question."""
+def to_conversation(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row's dialogue in the form that chat templates and TRL take, pictures before the first question."""
     messages: list[dict[str, Any]] = []
     pictures = [{"type": "image", "image": picture} for picture in row["images"]]
     for message in row["messages"]:
@@ -58,14 +60,15 @@ def conversation(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     return messages
 
 
-def encoded(row: Mapping[str, Any], processor: Any, marks: Marks, max_tokens: int) -> dict[str, Tensor]:
-    """A row as the model takes it, a batch of one, with `labels` (1, tokens).
+def encode_row(
+    row: Mapping[str, Any], processor: Any, marks: ChatMarks, max_tokens: int
+) -> dict[str, Tensor]:
+    """A row as the model's input, a batch of one, with `labels` (1, tokens).
 
-    Raises UnfitRow: "special-token" for text that holds a word of the template's own, "no-answer" without an
-    assistant's words, "too-long" for more than `max_tokens` tokens, those of pictures counted, "processor"
-    for what the model's processor refuses (a picture 200 times as long as wide), and "labels" when the labels
-    don't read as the assistant's words do (an answer that starts with a line break, which the tokenizer joins
-    with the one of the header).
+    Raises UnfitRow: "special-token" for text that contains one of the template's special tokens, "no-answer"
+    without an answer, "too-long" for more than `max_tokens` tokens, picture tokens included, "processor" for
+    what the model's processor rejects (a picture 200 times as long as wide), and "labels" when the labels
+    don't decode to the answers (one starts with a line break, which the tokenizer joins with the header's).
     """
     for message in row["messages"]:
         for word in marks.special:
@@ -76,7 +79,7 @@ def encoded(row: Mapping[str, Any], processor: Any, marks: Marks, max_tokens: in
         raise UnfitRow("no-answer", str(row.get("id")))
     try:
         found = processor.apply_chat_template(
-            conversation(row),
+            to_conversation(row),
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
@@ -87,15 +90,15 @@ def encoded(row: Mapping[str, Any], processor: Any, marks: Marks, max_tokens: in
     ids = found["input_ids"][0].tolist()
     if len(ids) > max_tokens:
         raise UnfitRow("too-long", f"{row.get('id')} has {len(ids)} tokens")
-    labels = labelled(ids, marks)
+    labels = label_answers(ids, marks)
     _check_labels(row, processor, labels, answers, marks)
     result = dict(found)
     result["labels"] = found["input_ids"].new_tensor([labels])
     return result
 
 
-def labelled(ids: Sequence[int], marks: Marks) -> list[int]:
-    """Labels of a dialogue's tokens: those after an assistant's header up to the end mark, and that mark."""
+def label_answers(ids: Sequence[int], marks: ChatMarks) -> list[int]:
+    """Labels of a dialogue's tokens: those after an assistant's header, up to and including the end mark."""
     labels = [IGNORED] * len(ids)
     length = len(marks.header)
     position = 0
@@ -112,8 +115,8 @@ def labelled(ids: Sequence[int], marks: Marks) -> list[int]:
     return labels
 
 
-def spans(labels: Sequence[int], end: int) -> list[list[int]]:
-    """The labelled tokens, one list a turn, each with the end mark that closes it."""
+def split_turns(labels: Sequence[int], end: int) -> list[list[int]]:
+    """The labeled tokens, one list per turn, each with the end mark that closes it."""
     turns: list[list[int]] = []
     open_turn = False
     for label in labels:
@@ -127,10 +130,10 @@ def spans(labels: Sequence[int], end: int) -> list[list[int]]:
 
 
 def _check_labels(
-    row: Mapping[str, Any], processor: Any, labels: list[int], answers: list[str], marks: Marks
+    row: Mapping[str, Any], processor: Any, labels: list[int], answers: list[str], marks: ChatMarks
 ) -> None:
     read = []
-    for turn in spans(labels, marks.end):
+    for turn in split_turns(labels, marks.end):
         if turn[-1] != marks.end:
             raise UnfitRow("labels", f"{row.get('id')}: an answer has no end")
         read.append(processor.tokenizer.decode(turn[:-1], clean_up_tokenization_spaces=False).strip())
@@ -138,8 +141,8 @@ def _check_labels(
         raise UnfitRow("labels", f"{row.get('id')}: the labels read {read!r:.200}")
 
 
-def collated(examples: Sequence[Mapping[str, Any]], pad: int) -> dict[str, Any]:
-    """A batch of encoded rows: values a token padded on the right, pictures joined; nothing is cut."""
+def collate(examples: Sequence[Mapping[str, Any]], pad: int) -> dict[str, Any]:
+    """A batch of encoded rows: values per token padded on the right, pictures joined; nothing is cut."""
     import torch
 
     batch: dict[str, Any] = {}

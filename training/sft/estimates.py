@@ -1,4 +1,4 @@
-"""Memory and hours of a run: from the model's shape, or from rows timed on the device it will run on."""
+"""Memory and hours of a run: from the model's shape, or from rows timed on the device."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from training.sft.groups import Layout
+from training.sft.groups import ModelLayout
 from training.sft.train_config import TrainOptions
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
 PEAK = {"H100": 989e12, "A100": 312e12, "L40S": 362e12, "RTX 4090": 165e12}
-"""Dense bfloat16 operations a second of a card, sums in float32, without sparsity, as its maker has them: the
-data sheets of H100 SXM, A100 and L40S, and the whitepaper of the Ada architecture for the RTX 4090."""
-UTILISATION = 0.3
-"""Share of the peak that is assumed to be reached: short rows, one at a time, checkpointing counted apart."""
+"""Peak dense bfloat16 operations per second of a GPU, accumulated in float32, without sparsity, from NVIDIA's
+data sheets of the H100 SXM, A100 and L40S, and the Ada architecture whitepaper for the RTX 4090."""
+UTILIZATION = 0.3
+"""Assumed share of the peak, for short rows, one at a time; checkpointing is counted separately."""
 ADAM_BYTES = 12
-"""Bytes of a float32 weight that trains, beside itself: its gradient and AdamW's two moments."""
+"""Bytes of a trained float32 weight besides the weight itself: its gradient and AdamW's two moments."""
 
 
 @dataclass(frozen=True)
-class Size:
-    """One row: its tokens, those of them that stand for pictures, and the patches the vision encoder sees."""
+class RowSize:
+    """One row: its tokens, how many of them are picture tokens, and the patches the vision encoder sees."""
 
     tokens: int
     picture_tokens: int
@@ -32,21 +32,21 @@ class Size:
 
 
 @dataclass(frozen=True)
-class Shape:
-    """What of a model decides arithmetic and memory: weights multiplied with each token, widths, depths."""
+class ModelShape:
+    """What decides a model's arithmetic and memory: weights multiplied with each token, widths, depths."""
 
     language_weights: int
     head_weights: int
     vision_weights: int
     projector_weights: int
     language: tuple[int, int, int, int]
-    """Layers, width, width of keys and values, inner width of the feed-forward part."""
+    """Number of layers, width, width of keys and values, inner width of the feed-forward part."""
     vision: tuple[int, int, int]
-    """Layers, width, inner width."""
+    """Number of layers, width, inner width."""
 
 
-def shape_of(model: Module, layout: Layout) -> Shape:
-    """Read a PEFT model's shape, of weights anywhere, the meta device too; adapters are left out."""
+def measure_model(model: Module, layout: ModelLayout) -> ModelShape:
+    """Measure a PEFT model's shape, adapters excluded; its weights may be on the meta device."""
     weights = {"language": 0, "embedding": 0, "head": 0, "vision": 0, "projector": 0}
     for name, parameter in model.named_parameters():
         if parameter.ndim < 2 or ".original_module." in name or ".lora_" in name:
@@ -64,15 +64,15 @@ def shape_of(model: Module, layout: Layout) -> Shape:
     text, vision = config.text_config, config.vision_config
     heads = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     depth = getattr(vision, "depth", None) or vision.num_hidden_layers
-    return Shape(
+    return ModelShape(
         weights["language"], weights["head"] or weights["embedding"], weights["vision"], weights["projector"],
         (text.num_hidden_layers, text.hidden_size, text.num_key_value_heads * heads, text.intermediate_size),
         (depth, vision.hidden_size, vision.intermediate_size),
     )  # fmt: skip
 
 
-def size_of(found: Mapping[str, Any], config: Any) -> Size:
-    """The size of an encoded row (`training.sft.encode_rows.encoded`), from its tensors' shapes."""
+def measure_row(found: Mapping[str, Any], config: Any) -> RowSize:
+    """The size of an encoded row (`training.sft.encode_rows.encode_row`), from its tensors' shapes."""
     ids = found["input_ids"]
     picture = getattr(config, "image_token_id", None)
     tokens = 0 if picture is None else int((ids == picture).sum())
@@ -84,17 +84,17 @@ def size_of(found: Mapping[str, Any], config: Any) -> Size:
         side = side[0] if isinstance(side, Sequence) else side
         tiles, _, height, width = found["pixel_values"].shape
         patches = tiles * (height // side) * (width // side)
-    return Size(int(ids.shape[1]), tokens, patches)
+    return RowSize(int(ids.shape[1]), tokens, patches)
 
 
-def operations(size: Size, shape: Shape, options: TrainOptions) -> float:
+def count_operations(size: RowSize, shape: ModelShape, options: TrainOptions) -> float:
     """Floating-point operations of one row, forward and backward.
 
-    A multiplied weight takes 2 a token forward and 2 for the gradient of its input; 2 more for its own where
-    it trains, as in vision encoder and projector (LoRA's are left out: about a hundredth); with checkpointing
-    the layers are run forward once more. Attention takes 4 * width a pair of tokens forward, twice that
-    backward; it looks at half the pairs in the language model, at all of them in the vision encoder (those
-    with windows look at fewer).
+    A multiplied weight takes 2 per token forward and 2 for the gradient of its input, and 2 more for its own
+    where it trains, as in the vision encoder and projector (LoRA's are omitted: about 1%); with checkpointing
+    the layers run forward once more. Attention takes 4 * width per pair of tokens forward, twice that
+    backward; it covers half the pairs in the language model and all of them in the vision encoder (fewer in
+    encoders with windows).
     """
     again = 1 if options.run.checkpointing else 0
     layers, width, _, _ = shape.language
@@ -110,13 +110,13 @@ def operations(size: Size, shape: Shape, options: TrainOptions) -> float:
     )
 
 
-def activation_bytes(sizes: Sequence[Size], shape: Shape, options: TrainOptions) -> float:
-    """Bytes kept for the backward pass of a batch of rows of these sizes, the peak of them.
+def count_activation_bytes(sizes: Sequence[RowSize], shape: ModelShape, options: TrainOptions) -> float:
+    """Peak bytes kept for the backward pass of a batch of rows of these sizes.
 
-    A layer of the language model keeps about 8 widths, keys and values, and 4 inner widths a token; one of
-    the vision encoder 8 widths and 3 inner ones. With checkpointing every layer keeps its input alone, and
-    one at a time all of it. Attention is counted without its matrix (sdpa, flash), the head as TRL runs it,
-    in chunks: nothing.
+    A layer of the language model keeps about 8 widths, keys and values, and 4 inner widths per token; one of
+    the vision encoder 8 widths and 3 inner widths. With checkpointing every layer keeps only its input, and
+    one layer at a time keeps everything. Attention is counted without its matrix (sdpa, flash), and the head
+    not at all, as TRL runs it in chunks.
     """
     unit = 2 if options.model.dtype == "bfloat16" else 4
     layers, width, keys, inner = shape.language
@@ -132,44 +132,49 @@ def activation_bytes(sizes: Sequence[Size], shape: Shape, options: TrainOptions)
     return layers * language + (depth * vision if options.rates.vision else 0.0)
 
 
-def memory_line(model: Module, layout: Layout, sizes: Sequence[Size], options: TrainOptions) -> str:
-    """Weights as stored, gradients and AdamW's moments, activations of a batch of the longest rows."""
+def memory_line(model: Module, layout: ModelLayout, sizes: Sequence[RowSize], options: TrainOptions) -> str:
+    """Memory of stored weights, gradients, AdamW's moments, and a batch of the longest rows' activations."""
     weights = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
     trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     longest = sorted(sizes, key=lambda size: (size.tokens, size.patches))[-options.run.batch :]
-    activations = activation_bytes(longest, shape_of(model, layout), options)
+    activations = count_activation_bytes(longest, measure_model(model, layout), options)
     parts = (weights, trained * ADAM_BYTES, activations)
     return (
-        f"memory   {_gb(sum(parts))} on each device without DeepSpeed: {_gb(weights)} weights + "
-        f"{_gb(parts[1])} gradients and AdamW + about {_gb(activations)} activations"
+        f"memory   {_format_gb(sum(parts))} on each device without DeepSpeed: "
+        f"{_format_gb(weights)} weights + "
+        f"{_format_gb(parts[1])} gradients and AdamW + about {_format_gb(activations)} activations"
     )
 
 
-def _gb(count: float) -> str:
+def _format_gb(count: float) -> str:
     return f"{count / 1e9:.2f} GB"
 
 
-def hours_line(model: Module, layout: Layout, sizes: Sequence[Size], options: TrainOptions, rows: int) -> str:
-    """Hours of a run over so many rows, on one card of each kind, at an assumed share of its peak."""
-    shape = shape_of(model, layout)
-    each = sum(operations(size, shape, options) for size in sizes) / len(sizes)
-    cards = ", ".join(f"{name} {_hours(rows * each / (peak * UTILISATION))}" for name, peak in PEAK.items())
+def hours_line(
+    model: Module, layout: ModelLayout, sizes: Sequence[RowSize], options: TrainOptions, rows: int
+) -> str:
+    """Hours of a run over `rows` rows on one GPU of each kind, at an assumed share of its peak."""
+    shape = measure_model(model, layout)
+    each = sum(count_operations(size, shape, options) for size in sizes) / len(sizes)
+    cards = ", ".join(
+        f"{name} {_format_hours(rows * each / (peak * UTILIZATION))}" for name, peak in PEAK.items()
+    )
     return (
-        f"hours    on one card for {rows} rows of {each / 1e12:.3g} TFLOP, at {UTILISATION:.0%} "
+        f"hours    on one GPU for {rows} rows of {each / 1e12:.3g} TFLOP, at {UTILIZATION:.0%} "
         f"(assumed) of its bfloat16 peak: {cards}"
     )
 
 
-def _hours(seconds: float) -> str:
+def _format_hours(seconds: float) -> str:
     hours = seconds / 3600
     return f"{hours:.1f}" if hours >= 1 else f"{hours:.2f}" if hours >= 0.01 else "< 0.01"
 
 
 def timed_line(model: Any, examples: Sequence[Mapping[str, Any]], options: TrainOptions, rows: int) -> str:
-    """Hours by rows timed forward and backward on this device, and a GPU's peak of memory.
+    """Hours from rows timed forward and backward on this device, and a GPU's peak memory.
 
-    The first row is run once before the clock starts. The whole logits are built here, in training a chunk of
-    them at a time, so the peak is an upper bound.
+    The first row is run once before timing starts. The logits are computed in full here, but chunk by chunk
+    in training, so the peak is an upper bound.
     """
     import torch
 
@@ -194,8 +199,8 @@ def timed_line(model: Any, examples: Sequence[Mapping[str, Any]], options: Train
     for example in examples:
         run(example)
     each = (time.perf_counter() - start) / len(examples)
-    hours = f"{_hours(rows * each)} hours for {rows} rows"
-    line = f"measured {each:.3f} s a row on {device} (mean of {len(examples)}): {hours}"
+    hours = f"{_format_hours(rows * each)} hours for {rows} rows"
+    line = f"measured {each:.3f} s per row on {device} (mean of {len(examples)}): {hours}"
     if device == "cuda":
-        line += f"; peak {_gb(torch.cuda.max_memory_allocated())} without AdamW's moments"
+        line += f"; peak {_format_gb(torch.cuda.max_memory_allocated())} without AdamW's moments"
     return line

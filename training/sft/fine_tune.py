@@ -1,4 +1,4 @@
-"""A training run from its options to the saved adapter; it goes on from its newest checkpoint by itself."""
+"""A training run from its options to the saved adapter; resumes automatically from the newest checkpoint."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from schemas.store import wrap_disk_errors, write_atomically
 from training.sft.saving import (
     ADAPTER,
     LOG,
+    describe_run,
     load_base,
-    record,
+    load_record,
     save_trained,
-    saved_record,
 )
 from training.sft.train_config import TrainOptions
 
 if TYPE_CHECKING:
-    from training.sft.encode_rows import Marks
-    from training.sft.feed import Change
+    from training.sft.encode_rows import ChatMarks
+    from training.sft.feed import RowChange
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run's base (a hub name or a folder), its processor with the pixel limits set, and the marks."""
+    """A run's base (a hub name or a folder), its processor with pixel bounds set, and its chat marks."""
 
     base: str
     processor: Any
-    marks: Marks
+    marks: ChatMarks
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What a run left: the adapter's folder, steps, the log's entries and the rows left out, by reason."""
+class TrainedRun:
+    """A finished run: the adapter's folder, steps, the log's entries, and the rows left out by reason."""
 
     adapter: Path
     steps: int
@@ -53,8 +53,8 @@ class Trained:
 
 
 def prepare(options: TrainOptions) -> Prepared:
-    """Make a tiny base where one is asked for, load the processor, set its limits. Raises InputError."""
-    from training.sft.encode_rows import marks_of
+    """Create a tiny base if requested, load the processor, set its pixel bounds. Raises InputError."""
+    from training.sft.encode_rows import find_marks
 
     base = options.model.name
     if options.model.tiny is not None:
@@ -67,11 +67,11 @@ def prepare(options: TrainOptions) -> Prepared:
     assert base is not None
     processor = load_processor(base, options.model.revision)
     _limit_pixels(processor, options)
-    return Prepared(base, processor, marks_of(processor))
+    return Prepared(base, processor, find_marks(processor))
 
 
 def _limit_pixels(processor: Any, options: TrainOptions) -> None:
-    """Set the bounds that Qwen's processors scale a picture's pixels into."""
+    """Set the bounds that Qwen's processors scale a picture's number of pixels into."""
     given = {
         key: value
         for key, value in (("shortest_edge", options.pixels.min), ("longest_edge", options.pixels.max))
@@ -83,27 +83,27 @@ def _limit_pixels(processor: Any, options: TrainOptions) -> None:
     size = dict(images.size)
     if "longest_edge" not in size:
         kind = type(images).__name__
-        raise InputError(f"pixels: {kind} has no bounds of pixels (it cuts tiles); leave the section out")
+        raise InputError(f"pixels: {kind} has no pixel bounds (it cuts tiles); leave the section out")
     images.size = {**size, **given}
     if images.size["shortest_edge"] > images.size["longest_edge"]:
-        raise InputError(f"pixels: the processor's bounds become {images.size}; give min and max")
+        raise InputError(f"pixels: the processor's bounds would be {images.size}; set both min and max")
 
 
-def train(options: TrainOptions, change: Change | None = None, progress: Progress = SILENT) -> Trained:
-    """Train, or go on from the newest whole checkpoint in `options.out`, and save.
+def train(options: TrainOptions, change: RowChange | None = None, progress: Progress = SILENT) -> TrainedRun:
+    """Train, or resume from the newest complete checkpoint in `options.out`, and save.
 
-    A run that is finished is taken as it is. Raises InputError, and BuildError when another process trains in
-    `options.out` or a loss or weight is no number.
+    A finished run is returned as it is. Raises InputError, and BuildError when another process trains in
+    `options.out` or a loss or weight isn't finite.
     """
     if os.environ.get("RANK", "0") != "0":
         return _train(options, change, SILENT)
-    with _held(options.out):
+    with _lock_folder(options.out):
         return _train(options, change, progress)
 
 
 @contextmanager
-def _held(out: Path) -> Iterator[None]:
-    """Hold a run's folder for this process; the lock ends with it and isn't its children's (POSIX)."""
+def _lock_folder(out: Path) -> Iterator[None]:
+    """Lock a run's folder for this process; the lock ends with it and isn't inherited by children (POSIX)."""
     with wrap_disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         lock = (out / ".lock").open("ab")
@@ -114,44 +114,50 @@ def _held(out: Path) -> Iterator[None]:
             if error.errno not in (errno.EACCES, errno.EAGAIN):
                 raise
             raise BuildError(
-                f"{out}: another process trains here; wait for it, or give another 'out'"
+                f"{out}: another process is training here; wait for it, or give another 'out'"
             ) from error
         yield
 
 
-def _train(options: TrainOptions, change: Change | None, progress: Progress) -> Trained:
+def _train(options: TrainOptions, change: RowChange | None, progress: Progress) -> TrainedRun:
     from accelerate.utils import gather_object
 
     from training.sft.deepspeed import check_file, check_settings
-    from training.sft.feed import EvalRows, Feed, Place, reader_of, saved_place, unchanged
-    from training.sft.groups import adapted, layout_of, table
-    from training.sft.trainer import StageOne, arguments, newest_checkpoint, place_file, remove_unfinished
+    from training.sft.feed import EvalRows, Feed, FeedPosition, keep_unchanged, load_position, open_reader
+    from training.sft.groups import add_adapters, find_layout, parameter_table
+    from training.sft.trainer import (
+        StageOne,
+        newest_checkpoint,
+        position_file,
+        remove_unfinished,
+        training_arguments,
+    )
 
     rank, processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     data, run = options.data, options.run
     _check_device(options)
     check_file(run)
-    rows = reader_of(data, data.split, options.seed, 0, 1).rows
+    rows = open_reader(data, data.split, options.seed, 0, 1).rows
     readers = max(data.workers, 1)
     if rows < readers * processes:
-        raise InputError(f"{data.dataset}: {rows} rows for {readers * processes} readers; use fewer workers")
-    steps = steps_of(options, rows, processes)
-    arg = arguments(options, steps, data.eval_split is not None)
+        raise InputError(f"{data.dataset}: {rows} rows for {readers * processes} readers; lower data.workers")
+    steps = count_steps(options, rows, processes)
+    arg = training_arguments(options, steps, data.eval_split is not None)
     sharding = arg.deepspeed_plugin
     if sharding is not None:
         check_settings(sharding.deepspeed_config, run.deepspeed or "DeepSpeed's settings")
     with arg.main_process_first(local=False):
         prepared = prepare(options)
-        said = {**record(options, prepared.base), "processes": processes}
-        done = _finished(options, said, steps)
+        run_record = {**describe_run(options, prepared.base), "processes": processes}
+        done = _load_finished(options, run_record, steps)
         if done is not None:
             return done
         checkpoints = options.out / "checkpoints"
-        begun = _begun_by(options, processes)
-        checkpoint = newest_checkpoint(checkpoints, begun)
-        _hold_against(options, said, begun=checkpoint is not None, write=rank == 0)
+        started_with = _processes_at_start(options, processes)
+        checkpoint = newest_checkpoint(checkpoints, started_with)
+        _check_same_run(options, run_record, started=checkpoint is not None, write=rank == 0)
         if rank == 0:
-            remove_unfinished(checkpoints, begun)
+            remove_unfinished(checkpoints, started_with)
     processor, marks = prepared.processor, prepared.marks
 
     held_out = None
@@ -161,112 +167,130 @@ def _train(options: TrainOptions, change: Change | None, progress: Progress) -> 
             counts = ", ".join(f"{count} {reason}" for reason, count in held_out.unfit.items())
             what = f"{data.dataset}: no row of the split {data.eval_split!r} fits: {counts or 'too few'}"
             raise InputError(f"{what}; set data.eval_split")
-    place = Place([(0, 0)] * readers)
+    position = FeedPosition([(0, 0)] * readers)
     if checkpoint is not None:
-        place = saved_place(checkpoint / place_file(rank), readers)
+        position = load_position(checkpoint / position_file(rank), readers)
 
     from transformers import set_seed
 
     set_seed(options.seed)
     base = load_base(options.model, prepared.base, options.model.dtype)
-    layout = layout_of(base)
-    model = adapted(base, options.lora, options.rates, sharding is None)
+    layout = find_layout(base)
+    model = add_adapters(base, options.lora, options.rates, sharding is None)
     feed = Feed(
-        data, options.seed, processor, marks, run.max_tokens, rank, processes, place, change or unchanged
+        data,
+        options.seed,
+        processor,
+        marks,
+        run.max_tokens,
+        rank,
+        processes,
+        position,
+        change or keep_unchanged,
     )
-    stood = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
-    with progress("train", steps, stood, unit="steps", done="done") as meter:
-        meter.note(table(model, layout, options.rates))
+    steps_done = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
+    with progress("train", steps, steps_done, unit="steps", done="done") as meter:
+        meter.note(parameter_table(model, layout, options.rates))
         trainer = StageOne(
-            model, arg, processor, feed, held_out, place, layout, options.rates, run.keep, checkpoint, meter
+            model,
+            arg,
+            processor,
+            feed,
+            held_out,
+            position,
+            layout,
+            options.rates,
+            run.keep,
+            checkpoint,
+            meter,
         )
         try:
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         except SpiderError as error:
-            raise _one_line(error) from error
+            raise _unwrap_worker_error(error) from error
     folder = options.out / ADAPTER
-    weights = trainer.gathered()
+    weights = trainer.gather_weights()
     unfit: Counter[str] = Counter()
-    for counts in gather_object([place.unfit]):
+    for counts in gather_object([position.unfit]):
         unfit.update(counts)
     step, log = trainer.state.global_step, trainer.state.log_history
     if rank == 0:
         whole = trainer.accelerator.unwrap_model(trainer.model)
-        said = {**said, "steps": step, "left_out": dict(unfit)}
-        save_trained(whole, processor, options.out, said, weights, log)
+        run_record = {**run_record, "steps": step, "left_out": dict(unfit)}
+        save_trained(whole, processor, options.out, run_record, weights, log)
     trainer.accelerator.wait_for_everyone()
-    return Trained(folder, step, log, dict(unfit))
+    return TrainedRun(folder, step, log, dict(unfit))
 
 
 def _check_device(options: TrainOptions) -> None:
-    """Raise InputError where bfloat16 is asked of a machine without a GPU for it: transformers would end in
-    the midst of things.
-    """
+    """Raise InputError for bfloat16 without a GPU that supports it, before transformers fails."""
     from transformers.utils.import_utils import is_torch_bf16_gpu_available, is_torch_xla_available
 
     can = is_torch_bf16_gpu_available() or is_torch_xla_available()
     if options.model.dtype == "bfloat16" and options.run.device == "auto" and not can:
         raise InputError(
-            "run.device: no GPU that computes in bfloat16 is found here; set run.device: cpu (slow), or "
+            "run.device: found no GPU that computes in bfloat16; set run.device: cpu (slow), or "
             "model.dtype: float32"
         )
 
 
-def steps_of(options: TrainOptions, rows: int, processes: int) -> int:
-    """How many steps a run takes over so many rows an epoch; rows that are left out count."""
+def count_steps(options: TrainOptions, rows: int, processes: int) -> int:
+    """Number of steps of a run with `rows` rows per epoch, including rows that will be left out."""
     run = options.run
     return run.steps or math.ceil(rows * (run.epochs or 0) / (run.batch * run.accumulation * processes))
 
 
-def _finished(options: TrainOptions, said: dict[str, Any], steps: int) -> Trained | None:
-    """What is saved in `options.out` when it is just the run that is asked for; None to train."""
+def _load_finished(options: TrainOptions, run_record: dict[str, Any], steps: int) -> TrainedRun | None:
+    """The run saved in `options.out` when it is the requested one; None to train."""
     folder = options.out / ADAPTER
     if not all((folder / name).is_file() for name in (TRAINING_RECORD, LOG)):
         return None
-    saved = saved_record(folder)
-    wanted = {name: said[name] for name in ("base", "options", "dataset", "processes")} | {"steps": steps}
+    saved = load_record(folder)
+    wanted = {name: run_record[name] for name in ("base", "options", "dataset", "processes")} | {
+        "steps": steps
+    }
     if any(saved.get(name) != value for name, value in wanted.items()):
         return None
     log = json.loads((folder / LOG).read_text(encoding="utf-8"))
-    return Trained(folder, steps, log, saved["left_out"])
+    return TrainedRun(folder, steps, log, saved["left_out"])
 
 
-def _begun_by(options: TrainOptions, processes: int) -> int:
-    """By how many processes the run in `options.out` was begun; `processes` when there is none."""
+def _processes_at_start(options: TrainOptions, processes: int) -> int:
+    """Number of processes that the run in `options.out` started with; `processes` when there is none."""
     path = options.out / "run.json"
     return int(json.loads(path.read_text(encoding="utf-8"))["processes"]) if path.is_file() else processes
 
 
-def _hold_against(options: TrainOptions, said: dict[str, Any], begun: bool, write: bool) -> None:
-    """A begun run goes on only with what decides its weights and rows as it was; its length may change."""
+def _check_same_run(options: TrainOptions, run_record: dict[str, Any], started: bool, write: bool) -> None:
+    """Raise InputError when what decides weights and rows has changed since the start; the length may."""
     path = options.out / "run.json"
-    if begun and path.is_file():
-        before = _deciding(json.loads(path.read_text(encoding="utf-8")))
-        for what, new in _deciding(said).items():
+    if started and path.is_file():
+        before = _resume_identity(json.loads(path.read_text(encoding="utf-8")))
+        for what, new in _resume_identity(run_record).items():
             old = before.get(what)
             if old != new:
-                was = f"the run in {options.out} was begun with {what} {old!r:.90}, now {new!r:.90}"
-                raise InputError(f"{was}; give another 'out' to begin anew")
+                was = f"the run in {options.out} was started with {what} {old!r:.90}, now {new!r:.90}"
+                raise InputError(f"{was}; give another 'out' to start over")
     if write:
         options.out.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, (json.dumps(said, indent=2) + "\n").encode(), options.out)
+        write_atomically(path, (json.dumps(run_record, indent=2) + "\n").encode(), options.out)
 
 
-def _deciding(said: dict[str, Any]) -> dict[str, Any]:
-    """Of a run's record, what a run that goes on must share with its beginning."""
-    options = json.loads(json.dumps(said["options"]))
+def _resume_identity(run_record: dict[str, Any]) -> dict[str, Any]:
+    """The part of a run's record that must not change when it resumes."""
+    options = json.loads(json.dumps(run_record["options"]))
     where = ("dataset", "workers", "eval_split", "eval_rows")
     return {
-        "the dataset": said["dataset"]["digest"],
-        "processes": said["processes"],
+        "the dataset": run_record["dataset"]["digest"],
+        "processes": run_record["processes"],
         **{name: options[name] for name in ("seed", "model", "lora", "rates", "pixels")},
         "data": {name: value for name, value in options["data"].items() if name not in where},
         "run": {name: options["run"][name] for name in ("batch", "accumulation", "max_tokens")},
     }
 
 
-def _one_line(error: SpiderError) -> SpiderError:
-    """An error of ours as it was raised: a loader's worker puts its traceback around it."""
+def _unwrap_worker_error(error: SpiderError) -> SpiderError:
+    """Our error as it was raised, without the traceback that a loader's worker wraps around it."""
     text = str(error)
     if "Original Traceback" not in text:
         return error

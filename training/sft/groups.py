@@ -1,4 +1,4 @@
-"""Which parameters train: LoRA on the language model, vision encoder and projector, and nothing else."""
+"""Selects the parameters that train: LoRA on the language model, vision encoder and projector, no others."""
 
 from __future__ import annotations
 
@@ -19,48 +19,48 @@ FROZEN = "frozen"
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Where a family of models keeps its parts: paths of modules, as transformers 5 names them."""
+class ModelLayout:
+    """Where a model family keeps its parts: module paths in transformers 5."""
 
     language: str
     vision: str
     projectors: tuple[str, ...]
 
     @property
-    def trained_whole(self) -> tuple[str, ...]:
-        """The outermost modules that hold vision encoder and projector."""
+    def fully_trained(self) -> tuple[str, ...]:
+        """The outermost modules that contain the vision encoder and projector."""
         outside = [path for path in self.projectors if not path.startswith(self.vision + ".")]
         return (self.vision, *outside)
 
 
 _QWEN = ("model.language_model", "model.visual")
 LAYOUTS = {
-    "qwen2_vl": Layout(*_QWEN, ("model.visual.merger",)),
-    "qwen2_5_vl": Layout(*_QWEN, ("model.visual.merger",)),
-    "qwen3_vl": Layout(*_QWEN, ("model.visual.merger", "model.visual.deepstack_merger_list")),
-    "internvl": Layout("model.language_model", "model.vision_tower", ("model.multi_modal_projector",)),
+    "qwen2_vl": ModelLayout(*_QWEN, ("model.visual.merger",)),
+    "qwen2_5_vl": ModelLayout(*_QWEN, ("model.visual.merger",)),
+    "qwen3_vl": ModelLayout(*_QWEN, ("model.visual.merger", "model.visual.deepstack_merger_list")),
+    "internvl": ModelLayout("model.language_model", "model.vision_tower", ("model.multi_modal_projector",)),
 }
 """By a configuration's `model_type`."""
 
 
-def layout_of(model: Module) -> Layout:
-    """The layout of a model, every path of it there. Raises InputError for a family that isn't known."""
+def find_layout(model: Module) -> ModelLayout:
+    """The layout of a model, after checking that its paths exist. Raises InputError for an unknown family."""
     kind = str(getattr(getattr(model, "config", None), "model_type", None))
     layout = LAYOUTS.get(kind)
     if layout is None:
-        raise InputError(f"models of the type {kind!r} can't be trained here; there are {', '.join(LAYOUTS)}")
+        raise InputError(f"models of type {kind!r} can't be trained here; choose from {', '.join(LAYOUTS)}")
     modules = dict(model.named_modules())
     for path in (layout.language, layout.vision, *layout.projectors):
         if path not in modules:
-            raise InputError(f"a {kind} model without {path}: install transformers 5.18 or newer")
+            raise InputError(f"the {kind} model has no module {path}; install transformers 5.18 or newer")
     return layout
 
 
-def lora_pattern(model: Module, layout: Layout, layers: Iterable[str]) -> str:
-    """A regular expression of the full paths of the language model's linear layers with these names.
+def lora_pattern(model: Module, layout: ModelLayout, layers: Iterable[str]) -> str:
+    """A regular expression for the full paths of the language model's linear layers with these names.
 
-    Anchored at the language model: vision encoders have layers of the same names. Raises InputError for a
-    name that no linear layer of the language model has.
+    Anchored at the language model, because vision encoders have layers of the same names. Raises InputError
+    for a name that no linear layer of the language model has.
     """
     from torch.nn import Linear
 
@@ -73,24 +73,24 @@ def lora_pattern(model: Module, layout: Layout, layers: Iterable[str]) -> str:
     for name in layers:
         if name not in linear:
             close = difflib.get_close_matches(name, sorted(linear), n=1, cutoff=0.5)
-            hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(sorted(linear))}"
+            hint = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(sorted(linear))}"
             raise InputError(f"lora.layers: the language model has no linear layer {name!r}; {hint}")
     names = "|".join(re.escape(name) for name in sorted(set(layers)))
     return rf"^{re.escape(layout.language)}\.(?:.*\.)?(?:{names})$"
 
 
-def adapted(model: Any, lora: LoraOptions, rates: RatesConfig, float32: bool = True) -> Any:
-    """The model with adapters and its whole-trained modules, a `peft.PeftModel`.
+def add_adapters(model: Any, lora: LoraOptions, rates: RatesConfig, float32: bool = True) -> Any:
+    """The model with adapters and fully trained modules, a `peft.PeftModel`.
 
     Vision encoder and projector are PEFT's `modules_to_save`: trained copies, saved and loaded with the
     adapter. With a rate of 0 a part stays frozen. Trained weights become float32, or keep the model's dtype
-    without `float32`: DeepSpeed holds float32 copies of its own, and ZeRO-3 gathers weights of mixed dtypes
-    wrongly before 0.19.3 (https://github.com/deepspeedai/DeepSpeed/issues/8072). Raises InputError.
+    without `float32`, because DeepSpeed keeps its own float32 copies, and before 0.19.3 its ZeRO-3 gathers
+    weights of mixed dtypes wrongly (https://github.com/deepspeedai/DeepSpeed/issues/8072). Raises InputError.
     """
     from peft import LoraConfig, get_peft_model
 
-    layout = layout_of(model)
-    whole = layout.trained_whole if rates.vision or rates.projector else ()
+    layout = find_layout(model)
+    whole = layout.fully_trained if rates.vision or rates.projector else ()
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
@@ -101,7 +101,7 @@ def adapted(model: Any, lora: LoraOptions, rates: RatesConfig, float32: bool = T
     )
     wrapped = get_peft_model(model, config, autocast_adapter_dtype=float32)
     for name, parameter in wrapped.named_parameters():
-        group = group_of(name, layout)
+        group = find_group(name, layout)
         rate = {"lora": rates.lora, "vision": rates.vision, "projector": rates.projector}.get(group, 0.0)
         parameter.requires_grad_(rate > 0)
         if rate > 0 and float32:
@@ -112,7 +112,7 @@ def adapted(model: Any, lora: LoraOptions, rates: RatesConfig, float32: bool = T
 _WRAPPER = re.compile(r"\.modules_to_save\.[^.]+")
 
 
-def group_of(name: str, layout: Layout) -> str:
+def find_group(name: str, layout: ModelLayout) -> str:
     """The group of a PEFT model's parameter: "lora", "vision", "projector" or "frozen".
 
     The originals that PEFT keeps beside trained copies (`original_module`) are frozen.
@@ -129,31 +129,31 @@ def group_of(name: str, layout: Layout) -> str:
     return FROZEN
 
 
-def grouped(model: Module, layout: Layout) -> dict[str, list[tuple[str, Parameter]]]:
+def group_parameters(model: Module, layout: ModelLayout) -> dict[str, list[tuple[str, Parameter]]]:
     """The parameters that train, by group.
 
-    Raises InputError when one that trains belongs to no group, or a group is split in itself: some of its
-    parameters train and some don't.
+    Raises InputError when a parameter that trains belongs to no group, or only some parameters of a group
+    train.
     """
     groups: dict[str, list[tuple[str, Parameter]]] = {name: [] for name in GROUPS}
     still: dict[str, str] = {}
     for name, parameter in model.named_parameters():
-        group = group_of(name, layout)
+        group = find_group(name, layout)
         if parameter.requires_grad and group == FROZEN:
-            raise InputError(f"the parameter {name} would train but belongs to no group")
+            raise InputError(f"the parameter {name} would train but belongs to no group; use another model")
         if parameter.requires_grad:
             groups[group].append((name, parameter))
         elif group != FROZEN:
             still[group] = name
     for group, name in still.items():
         if groups[group]:
-            raise InputError(f"the parameter {name} of the group {group} would not train")
+            raise InputError(f"the parameter {name} of the group {group} would not train; use another model")
     return groups
 
 
-def table(model: Module, layout: Layout, rates: RatesConfig) -> str:
-    """What trains, in lines for people: group, tensors, weights, share of the model, learning rate."""
-    groups = grouped(model, layout)
+def parameter_table(model: Module, layout: ModelLayout, rates: RatesConfig) -> str:
+    """What trains, as a text table: group, tensors, weights, share of the model, learning rate."""
+    groups = group_parameters(model, layout)
     rows = [(name, parameters, getattr(rates, name)) for name, parameters in groups.items()]
     trained = {id(parameter) for _, parameters, _ in rows for _, parameter in parameters}
     copies = ".original_module."

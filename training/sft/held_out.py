@@ -1,4 +1,4 @@
-"""How well a trained model foretells held-out answers: loss and accuracy a token, by task, with intervals."""
+"""Scores a trained model on held-out answers: loss and accuracy per token, by task, with intervals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from schemas.hashing import rng
 from schemas.row_group_reader import row_labels
 from schemas.store import write_atomically
 from training.epoch_mixture import Mixture
-from training.photograph_bootstrap import Interval, interval, sums_by_photograph, totals
+from training.photograph_bootstrap import Interval, percentile_interval, resample_totals, sum_by_photograph
 from training.sft.saving import load_trained
 from training.sft.train_config import DataConfig, TrainOptions
 from training.streaming import stream
@@ -26,10 +26,10 @@ _COLUMNS = ("id", "task", "source", "messages", "source_image")
 
 
 @dataclass(frozen=True)
-class Score:
-    """One row: the sum of its answers' tokens' losses in nats, how many tokens, how many foretold rightly.
+class RowScore:
+    """One row: its answer tokens' summed loss in nats, their number, and how many are predicted right.
 
-    `photograph` is the hash of the source picture, or the row's id where its dataset doesn't name one.
+    `photograph` is the hash of the source picture, or the row's id where its dataset has none.
     """
 
     row_id: str
@@ -42,17 +42,17 @@ class Score:
 
 
 @dataclass(frozen=True)
-class HeldOut:
-    """The scores of all held-out rows that fit, and how many don't, by reason."""
+class HeldOutScores:
+    """The scores of all held-out rows that fit, and the counts of those that don't, by reason."""
 
-    scores: list[Score]
+    scores: list[RowScore]
     left_out: dict[str, int]
 
 
 def held_out_rows(data: DataConfig, split: str) -> Iterator[dict[str, Any]]:
-    """`data.eval_rows` rows of the split, shared equally by its tasks, whatever the run's sources are.
+    """`data.eval_rows` rows of the split, shared equally among its tasks, whatever the run's sources.
 
-    The same rows for the same dataset and options. Raises InputError.
+    The same dataset and options give the same rows. Raises InputError.
     """
     folder = data.dataset.resolve()
     labels = row_labels(path for path, _ in split_files(folder, split))
@@ -62,35 +62,35 @@ def held_out_rows(data: DataConfig, split: str) -> Iterator[dict[str, Any]]:
     return iter(stream(folder, split, columns=_COLUMNS, tasks=data.tasks, mixture=caps))
 
 
-def held_out(adapter: Path, options: TrainOptions, split: str) -> HeldOut:
-    """The scores of a saved adapter, from `held-out.json` beside it when they are there.
+def score_held_out(adapter: Path, options: TrainOptions, split: str) -> HeldOutScores:
+    """The scores of a saved adapter, reused from `held-out.json` beside it when they match.
 
-    Under torchrun processes share the rows and each gets all scores. Raises InputError.
+    Under torchrun the processes share the rows, and each gets all scores. Raises InputError.
     """
     from accelerate import PartialState
     from accelerate.utils import gather_object
 
-    said = {"split": split, "rows": options.data.eval_rows, "tasks": options.data.tasks}
-    said |= {"max_tokens": options.run.max_tokens, "pixels": options.pixels.model_dump()}
+    settings = {"split": split, "rows": options.data.eval_rows, "tasks": options.data.tasks}
+    settings |= {"max_tokens": options.run.max_tokens, "pixels": options.pixels.model_dump()}
     path = adapter / SCORES
     if path.is_file():
         found = json.loads(path.read_text(encoding="utf-8"))
-        if found["of"] == said:
-            return HeldOut([Score(**score) for score in found["scores"]], found["left_out"])
-    scores, left_out = _scored(adapter, options, split)
+        if found["of"] == settings:
+            return HeldOutScores([RowScore(**score) for score in found["scores"]], found["left_out"])
+    scores, left_out = _score_rows(adapter, options, split)
     scores = sorted(gather_object(scores), key=lambda score: score.row_id)
-    result = HeldOut(scores, left_out)
+    result = HeldOutScores(scores, left_out)
     if PartialState().is_main_process:
-        write_atomically(path, json.dumps({"of": said, **asdict(result)}).encode(), adapter)
+        write_atomically(path, json.dumps({"of": settings, **asdict(result)}).encode(), adapter)
     return result
 
 
-def _scored(adapter: Path, options: TrainOptions, split: str) -> tuple[list[Score], dict[str, int]]:
+def _score_rows(adapter: Path, options: TrainOptions, split: str) -> tuple[list[RowScore], dict[str, int]]:
     """This process's share of the scores, and the counts of all rows left out."""
     import torch
     from accelerate import PartialState
 
-    from training.sft.encode_rows import UnfitRow, encoded
+    from training.sft.encode_rows import UnfitRow, encode_row
     from training.sft.fine_tune import prepare
 
     state = PartialState(cpu=options.run.device == "cpu")
@@ -100,21 +100,21 @@ def _scored(adapter: Path, options: TrainOptions, split: str) -> tuple[list[Scor
     left_out: Counter[str] = Counter()
     for number, row in enumerate(held_out_rows(options.data, split)):
         try:
-            example = encoded(row, prepared.processor, prepared.marks, options.run.max_tokens)
+            example = encode_row(row, prepared.processor, prepared.marks, options.run.max_tokens)
         except UnfitRow as error:
             left_out[error.reason] += 1
             continue
         if number % state.num_processes == state.process_index:
             given = {name: value.to(state.device) for name, value in example.items()}
             with torch.no_grad():
-                loss, tokens, right = _foretold(model, given)
+                loss, tokens, right = _predict_answer(model, given)
             photograph = (row["source_image"] or {}).get("sha256") or row["id"]
-            scores.append(Score(row["id"], row["task"], row["source"], photograph, loss, tokens, right))
+            scores.append(RowScore(row["id"], row["task"], row["source"], photograph, loss, tokens, right))
     return scores, dict(left_out)
 
 
-def _foretold(model: Any, example: dict[str, Any]) -> tuple[float, int, int]:
-    """Loss (sum, nats), tokens, tokens foretold rightly of one row's labels; only their logits are made."""
+def _predict_answer(model: Any, example: dict[str, Any]) -> tuple[float, int, int]:
+    """Summed loss in nats, tokens, and correctly predicted tokens of a row; makes only the labels' logits."""
     from torch.nn.functional import cross_entropy
 
     from training.sft.encode_rows import IGNORED
@@ -128,10 +128,10 @@ def _foretold(model: Any, example: dict[str, Any]) -> tuple[float, int, int]:
 
 
 @dataclass(frozen=True)
-class Summary:
-    """The rows of a task: `loss` in nats a token, `accuracy` the share of tokens foretold rightly.
+class TaskSummary:
+    """The rows of a task: `loss` in nats per token, `accuracy` the share of tokens predicted correctly.
 
-    `loss_difference` is this loss less that of the run compared with, on the same resampled photographs.
+    `loss_difference` is this loss minus that of the compared run, on the same resampled photographs.
     """
 
     rows: int
@@ -141,7 +141,9 @@ class Summary:
     loss_difference: Interval
 
 
-def summaries(scores: Sequence[Score], compared: Sequence[Score], seed: int) -> dict[str, Summary]:
+def summarize_tasks(
+    scores: Sequence[RowScore], compared: Sequence[RowScore], seed: int
+) -> dict[str, TaskSummary]:
     """By task, "all" first. Photographs, not rows, are resampled: rows of one photograph aren't independent.
 
     `compared` are another model's scores of the same rows, in the same order. Percentile bootstrap.
@@ -152,15 +154,15 @@ def summaries(scores: Sequence[Score], compared: Sequence[Score], seed: int) -> 
             (own, other) for own, other in zip(scores, compared, strict=True) if task in (OVERALL, own.task)
         ]
         values = [(own.loss, own.tokens, own.right, other.loss, other.tokens) for own, other in pairs]
-        sums = sums_by_photograph(values, [own.photograph for own, _ in pairs])
-        drawn = totals(sums, RESAMPLES, rng(seed, "bootstrap", task))
+        sums = sum_by_photograph(values, [own.photograph for own, _ in pairs])
+        drawn = resample_totals(sums, RESAMPLES, rng(seed, "bootstrap", task))
         losses, tokens, right, other_losses, other_tokens = drawn.T
         loss = losses / tokens
-        found[task] = Summary(
+        found[task] = TaskSummary(
             rows=len(pairs),
             photographs=len(sums),
-            loss=interval(loss),
-            accuracy=interval(right / tokens),
-            loss_difference=interval(loss - other_losses / other_tokens),
+            loss=percentile_interval(loss),
+            accuracy=percentile_interval(right / tokens),
+            loss_difference=percentile_interval(loss - other_losses / other_tokens),
         )
     return found

@@ -1,4 +1,4 @@
-"""Whether the packages that training needs are installed."""
+"""Checks that the packages training needs are installed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from schemas.errors import InputError
 
 
 def check_installed() -> None:
-    """Raises InputError when a package that training needs isn't there. Imports none of them."""
+    """Raise InputError when a package that training needs isn't installed. Imports none of them."""
     needed = ("torch", "transformers", "peft", "tensorboard", "trl")
     missing = [name for name in needed if find_spec(name) is None]
     if missing:

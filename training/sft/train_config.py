@@ -1,6 +1,6 @@
-"""The options of a training run: one YAML file, every key known, errors in one line.
+"""The options of a training run, read from one YAML file; unknown keys are errors.
 
-docs/configuration.md is made of it (`python -m flows.configuration_page`).
+docs/configuration.md is generated from it (`python -m flows.configuration_page`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from training.epoch_mixture import Mixture
 Rate = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[StrictInt, Field(ge=1, le=10**9)]
 LANGUAGE_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-"""The linear layers of a Qwen language model's block, those LoRA goes on by default."""
+"""The linear layers in a block of Qwen's language models, which get LoRA by default."""
 
 
 class BaseConfig(Section):
@@ -63,7 +63,7 @@ class MixtureConfig(Section):
     """Maximum number of rows of a source in an epoch."""
 
     def mixture(self) -> Mixture | None:
-        """None when nothing is asked for: then no labels have to be read."""
+        """The mixture, or None when nothing is set: then no labels have to be read."""
         if not (self.tasks or self.sources or self.task_caps or self.source_caps):
             return None
         return Mixture(self.tasks, self.sources, self.task_caps, self.source_caps)
@@ -199,5 +199,7 @@ def load_options(path: Path) -> TrainOptions:
     options = load_section(path, TrainOptions)
     low, high = options.pixels.min, options.pixels.max
     if low is not None and high is not None and low > high:
-        raise InputError(f"{path}: pixels.min {low} is above pixels.max {high}; give a smaller one")
+        raise InputError(
+            f"{path}: pixels.min {low} is above pixels.max {high}; lower pixels.min or raise pixels.max"
+        )
     return options

@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer on the project's stream: learning rates by group, and resuming at the next row."""
+"""TRL's SFTTrainer on this project's stream: learning rates by group, and resuming at the next row."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from trl.trainer.sft_trainer import SFTTrainer
 from schemas.errors import BuildError
 from schemas.folders import make_durable
 from schemas.meter import Meter
-from training.sft.feed import Collate, EvalRows, Feed, Place, train_loader
-from training.sft.groups import Layout, grouped
+from training.sft.feed import Collate, EvalRows, Feed, FeedPosition, make_loader
+from training.sft.groups import ModelLayout, group_parameters
 from training.sft.train_config import RatesConfig, TrainOptions
 
-_LOWER = "lower the rates or run.clip; the same command goes on from the checkpoint before"
+_LOWER = "lower the rates or run.clip; the same command resumes from the checkpoint before"
 
 
-class _OnMeter(TrainerCallback):
-    """Tells a meter of every step, and of every log as a line."""
+class MeterCallback(TrainerCallback):
+    """Reports every step to a meter, and every log entry as a line."""
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
@@ -40,31 +40,32 @@ class _OnMeter(TrainerCallback):
 
 
 class StageOne(SFTTrainer):
-    """SFTTrainer whose batches come from a `Feed` and whose checkpoints say which rows were trained on.
+    """SFTTrainer whose batches come from a `Feed` and whose checkpoints record which rows were trained on.
 
-    `begin` is the checkpoint that it goes on from. transformers restores the generators of random numbers,
-    which dropout draws from, only where it skips batches itself: here they are restored at the first step.
+    `begin` is the checkpoint that it resumes from. transformers restores the random number generators, which
+    dropout draws from, only where it skips batches itself, so they are restored here at the first step.
     """
 
     def __init__(
         self, model: Any, args: SFTConfig, processor: Any, feed: Feed, held_out: EvalRows | None,
-        place: Place, layout: Layout, rates: RatesConfig, keep: int, begin: Path | None, meter: Meter,
+        position: FeedPosition, layout: ModelLayout, rates: RatesConfig, keep: int, begin: Path | None,
+        meter: Meter,
     ) -> None:  # fmt: skip
-        self._feed, self._held_out, self._place = feed, held_out, place
+        self._feed, self._held_out, self._position = feed, held_out, position
         self._layout, self._rates, self._keep, self._draws_of = layout, rates, keep, begin
         self._pad = int(processor.tokenizer.pad_token_id)
-        seen_by_trl = datasets.IterableDataset.from_generator(_one_example)
+        seen_by_trl = datasets.IterableDataset.from_generator(_example_row)
         super().__init__(
             model=model, args=args, processing_class=processor, data_collator=Collate(self._pad),
             train_dataset=seen_by_trl, eval_dataset=seen_by_trl if held_out else None,
-            callbacks=[_OnMeter(meter)],
+            callbacks=[MeterCallback(meter)],
         )  # fmt: skip
         self.remove_callback(PrinterCallback)
 
     def get_train_dataloader(self) -> DataLoader[dict[str, Any]]:
-        """The feed's batches. Ranks share its rows already, so accelerate doesn't split them again."""
+        """The feed's batches. Ranks already have different rows, so accelerate doesn't split them again."""
         args = self.args
-        return train_loader(
+        return make_loader(
             self._feed, args.per_device_train_batch_size, args.dataloader_num_workers, self._pad
         )
 
@@ -86,7 +87,7 @@ class StageOne(SFTTrainer):
                     "weight_decay": self.args.weight_decay,
                     "name": name,
                 }
-                for name, parameters in grouped(chosen, self._layout).items()
+                for name, parameters in group_parameters(chosen, self._layout).items()
                 if parameters
             ]
             kind, settings = self.get_optimizer_cls_and_kwargs(self.args, chosen)
@@ -94,7 +95,7 @@ class StageOne(SFTTrainer):
         return self.optimizer
 
     def training_step(self, model: Any, inputs: dict[str, Any], *rest: Any, **named: Any) -> torch.Tensor:
-        place = inputs.pop("place")
+        position = inputs.pop("position")
         if self._draws_of is not None:
             self._load_rng_state(str(self._draws_of))
             self._draws_of = None
@@ -103,11 +104,11 @@ class StageOne(SFTTrainer):
         )
         if not torch.isfinite(loss):
             raise BuildError(f"the loss of step {self.state.global_step + 1} is {float(loss)}; {_LOWER}")
-        self._place.follow(*place)
+        self._position.follow(*position)
         return loss
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Everything, then on the disk, then each process's place; then older checkpoints may go."""
+        """Write everything, flush it to disk, write each process's position, and remove older checkpoints."""
         step = self.state.global_step
         trained: Any = self.model
         for name, parameter in trained.named_parameters():
@@ -120,16 +121,16 @@ class StageOne(SFTTrainer):
         if self.args.should_save:
             make_durable(folder)
         self.accelerator.wait_for_everyone()
-        self._place.save(folder / place_file(self.args.process_index))
+        self._position.save(folder / position_file(self.args.process_index))
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            for old in sorted(_steps(checkpoints).items())[: -self._keep]:
+            for old in sorted(_checkpoints_by_step(checkpoints).items())[: -self._keep]:
                 shutil.rmtree(old[1])
 
-    def gathered(self) -> dict[str, Any] | None:
+    def gather_weights(self) -> dict[str, Any] | None:
         """All weights by name where DeepSpeed spreads them over processes, else None.
 
-        Every process calls this; the main one has them afterwards, in the dtype of the arithmetic.
+        Every process must call this; the main one gets them, in the dtype of the arithmetic.
         """
         if not self.is_deepspeed_enabled:
             return None
@@ -137,46 +138,48 @@ class StageOne(SFTTrainer):
         return weights
 
     def create_model_card(self, *rest: Any, **named: Any) -> None:
-        """No card in checkpoints: what a run was stands in training.json."""
+        """Write no model card in checkpoints: training.json records the run."""
 
 
-def _one_example() -> Iterator[dict[str, Any]]:
-    """What TRL looks at to see the form of the rows; training doesn't read it."""
+def _example_row() -> Iterator[dict[str, Any]]:
+    """A row that shows TRL the format of the dataset; not trained on."""
     yield {
         "messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}],
         "images": [],
     }
 
 
-def place_file(rank: int) -> str:
-    """Name of the file in a checkpoint that says where a process's readers are."""
+def position_file(rank: int) -> str:
+    """Name of the file in a checkpoint that holds the position of a process's readers."""
     return f"place-{rank}.json"
 
 
 def newest_checkpoint(folder: Path, processes: int) -> Path | None:
-    """The last checkpoint that is whole: each process's place is written after everything else."""
-    whole = {step: path for step, path in _steps(folder).items() if _is_whole(path, processes)}
+    """The last complete checkpoint: each process's position is written after everything else."""
+    whole = {
+        step: path for step, path in _checkpoints_by_step(folder).items() if _is_complete(path, processes)
+    }
     return whole[max(whole)] if whole else None
 
 
 def remove_unfinished(folder: Path, processes: int) -> None:
-    """Remove the checkpoints that a run was killed in the middle of."""
-    for path in _steps(folder).values():
-        if not _is_whole(path, processes):
+    """Remove checkpoints whose writing was interrupted."""
+    for path in _checkpoints_by_step(folder).values():
+        if not _is_complete(path, processes):
             shutil.rmtree(path)
 
 
-def _steps(folder: Path) -> dict[int, Path]:
-    """The checkpoints in a folder by their step."""
+def _checkpoints_by_step(folder: Path) -> dict[int, Path]:
+    """The checkpoints in a folder, by step."""
     named = {path.name.removeprefix("checkpoint-"): path for path in folder.glob("checkpoint-*")}
     return {int(name): path for name, path in named.items() if name.isdigit()}
 
 
-def _is_whole(path: Path, processes: int) -> bool:
-    return all((path / place_file(rank)).is_file() for rank in range(processes))
+def _is_complete(path: Path, processes: int) -> bool:
+    return all((path / position_file(rank)).is_file() for rank in range(processes))
 
 
-def arguments(options: TrainOptions, steps: int, evaluate: bool) -> SFTConfig:
+def training_arguments(options: TrainOptions, steps: int, evaluate: bool) -> SFTConfig:
     """TRL's and transformers' settings for a run."""
     run = options.run
     return SFTConfig(

@@ -1,4 +1,4 @@
-"""The proof's pieces: words and first layer of the tiny model, shuffled rows, scores, a short real run."""
+"""The proof's parts: words and first layer of the tiny model, base rows, scores, a short real run."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from schemas.pictures import encode
 from schemas.records import Message
 from tests.schemas import rows as make
 from tests.training.published import Entry, publish
-from training.proof.proof_rows import answer_at
-from training.proof.scores import apart, judged, score, target_of
+from training.proof.proof_rows import position_answer
+from training.proof.scores import are_disjoint, decode_target, judge_point, score_points
 
 ANSWERS = ("The red area in the top left.", "It is the blue area in the bottom.", "The salt-and-pepper one.")
 
@@ -28,10 +28,10 @@ def entries(count: int) -> list[Entry]:
     cat, made = data.chelsea(), []
     for number in range(count):
         question = "Where is the noise " + ("weakest?" if number % 3 == 2 else "strongest?")
-        told = [question, ANSWERS[number % len(ANSWERS)], "How do you know?", "It shows severe noise."]
+        texts = [question, ANSWERS[number % len(ANSWERS)], "How do you know?", "It shows severe noise."]
         messages = [
             Message(role="assistant" if place % 2 else "user", content=text)
-            for place, text in enumerate(told)
+            for place, text in enumerate(texts)
         ]
         region = make.region(size=(64, 64))
         row = make.row(f"row-{number:03d}").model_copy(
@@ -41,12 +41,12 @@ def entries(count: int) -> list[Entry]:
     return made
 
 
-def test_the_tokenizer_writes_back_what_it_reads_and_knows_no_other_word() -> None:
+def test_the_tokenizer_round_trips_and_knows_no_other_word() -> None:
     pytest.importorskip("transformers")
-    from training.proof.model import tokenizer
-    from training.sft.encode_rows import marks_of
+    from training.proof.tiny_internvl import make_tokenizer
+    from training.sft.encode_rows import find_marks
 
-    words = tokenizer(ANSWERS)
+    words = make_tokenizer(ANSWERS)
     for text in ANSWERS:
         ids = words.encode(text, add_special_tokens=False)
         assert words.decode(ids, clean_up_tokenization_spaces=False) == text
@@ -60,13 +60,13 @@ def test_the_tokenizer_writes_back_what_it_reads_and_knows_no_other_word() -> No
     class Reader:
         tokenizer = words
 
-    assert len(marks_of(Reader()).header) == 3
+    assert len(find_marks(Reader()).header) == 3
 
 
 def test_the_position_embeddings_tell_every_cell_apart() -> None:
-    from training.proof.model import sine_cosine
+    from training.proof.tiny_internvl import sine_cosine_grid
 
-    grid = sine_cosine(8, 128)
+    grid = sine_cosine_grid(8, 128)
     assert grid.shape == (64, 128)
     assert np.abs(grid).max() <= 1
     apart_by = np.linalg.norm(grid[:, None] - grid[None], axis=2)
@@ -74,10 +74,10 @@ def test_the_position_embeddings_tell_every_cell_apart() -> None:
 
 
 def test_the_first_layer_keeps_what_differs_between_patches() -> None:
-    from training.proof.model import components
+    from training.proof.tiny_internvl import principal_components
 
     pixels = np.random.default_rng(0).normal(size=(20, 3, 64, 64)).astype(np.float32) + 3
-    filters, offset = components(pixels, 128)
+    filters, offset = principal_components(pixels, 128)
     assert filters.shape == (128, 3, 8, 8)
     patches = pixels.reshape(20, 3, 8, 8, 8, 8).transpose(0, 2, 4, 1, 3, 5).reshape(-1, 192)
     out = patches @ filters.reshape(128, 192).T + offset
@@ -88,45 +88,45 @@ def test_the_first_layer_keeps_what_differs_between_patches() -> None:
 def test_a_point_is_judged_by_the_region_it_lies_in() -> None:
     mask = np.zeros((10, 20), dtype=bool)
     mask[:, 10:] = True
-    assert judged((0.75, 0.5), mask) == (True, 0.0)
-    hit, error = judged((0.25, 0.5), mask)
+    assert judge_point((0.75, 0.5), mask) == (True, 0.0)
+    hit, error = judge_point((0.25, 0.5), mask)
     assert not hit
     assert error == pytest.approx(0.5 / np.sqrt(2))
-    assert judged((1.0, 1.0), mask)[0]
-    assert judged(None, mask) == (False, pytest.approx(0.25 / np.sqrt(2)))
+    assert judge_point((1.0, 1.0), mask)[0]
+    assert judge_point(None, mask) == (False, pytest.approx(0.25 / np.sqrt(2)))
     row = {
         "target_region_ids": ["r1"],
         "regions": [{"region_id": "r1", "mask": masks.encode(mask).model_dump()}],
     }
-    assert (target_of(row) == mask).all()
+    assert (decode_target(row) == mask).all()
 
 
 def test_intervals_are_over_photographs_and_not_over_rows() -> None:
     hits = [True] * 50 + [False] * 50
-    many = score(hits, [0.0] * 100, [str(number) for number in range(100)])
-    two = score(hits, [0.0] * 100, ["a"] * 50 + ["b"] * 50)
+    many = score_points(hits, [0.0] * 100, [str(number) for number in range(100)])
+    two = score_points(hits, [0.0] * 100, ["a"] * 50 + ["b"] * 50)
     assert many.hit == two.hit == 0.5
     assert many.hit_interval[1] - many.hit_interval[0] < 0.25
     assert two.hit_interval == (0.0, 1.0)
-    assert score([True, True], [0.1, 0.3], ["a", "b"]).error == pytest.approx(0.2)
-    assert apart((0.4, 0.5), (0.1, 0.3))
-    assert not apart((0.2, 0.5), (0.1, 0.3))
+    assert score_points([True, True], [0.1, 0.3], ["a", "b"]).error == pytest.approx(0.2)
+    assert are_disjoint((0.4, 0.5), (0.1, 0.3))
+    assert not are_disjoint((0.2, 0.5), (0.1, 0.3))
 
 
-def test_two_steps_of_the_real_path(tmp_path: Path) -> None:
+def test_a_short_run_from_base_to_answers(tmp_path: Path) -> None:
     pytest.importorskip("trl")
     import torch
 
-    from flows.proof.point_answers import asked
+    from flows.proof.point_answers import answer_rows
     from schemas.model_files import load_processor
-    from training.proof.chain import BaseSteps, train_seed
-    from training.proof.proof_rows import rows_of
+    from training.proof.proof_rows import load_proof_rows
+    from training.proof.train_seed import BaseSchedule, train_seed
     from training.sft.saving import load_base, load_trained
     from training.sft.train_config import TrainOptions
 
     held = publish(tmp_path / "test", entries(6), files=1, split="test")
     known = publish(tmp_path / "train", entries(24), files=1)
-    told: dict[str, Any] = {
+    texts: dict[str, Any] = {
         "name": "proof", "out": str(tmp_path / "run"),
         "model": {"name": "none", "dtype": "bfloat16"},
         "data": {"dataset": str(known), "eval_split": None},
@@ -137,22 +137,22 @@ def test_two_steps_of_the_real_path(tmp_path: Path) -> None:
             "save_every": 1000, "device": "cpu",
         },
     }  # fmt: skip
-    options = TrainOptions.model_validate(told)
+    options = TrainOptions.model_validate(texts)
     threads = torch.get_num_threads()
     try:
-        trained = train_seed(options, BaseSteps(3, 4, 1e-3))
+        trained = train_seed(options, BaseSchedule(3, 4, 1e-3))
     finally:
         torch.set_num_threads(threads)
-    rows = rows_of(held, "test", 3)
+    rows = load_proof_rows(held, "test", 3)
     assert len(rows) == 3
     assert all("strongest" in row["messages"][0]["content"] for row in rows)
     reader = load_processor(str(trained.base), None)
-    before = asked(load_base(options.model, str(trained.base), "float32").eval(), reader, rows)
-    after = asked(load_trained(trained.adapter).get_base_model(), reader, rows)
+    before = answer_rows(load_base(options.model, str(trained.base), "float32").eval(), reader, rows)
+    after = answer_rows(load_trained(trained.adapter).get_base_model(), reader, rows)
     assert len(before) == len(after) == 3
     assert not np.array_equal(before[0].logits[0], after[0].logits[0])
-    said = json.loads((trained.adapter / "training.json").read_text())
-    assert said["left_out"]["other-question"] > 0
+    run_record = json.loads((trained.adapter / "training.json").read_text())
+    assert run_record["left_out"]["other-question"] > 0
 
 
 @pytest.mark.parametrize(
@@ -160,8 +160,8 @@ def test_two_steps_of_the_real_path(tmp_path: Path) -> None:
     [("top left", "At the top left."), ("bottom", "At the bottom center."), ("right", "At the center right."),
      ("center", "At the center center.")],
 )  # fmt: skip
-def test_the_answer_of_a_fixed_form_is_the_target_s_position(position: str, answer: str) -> None:
-    from training.proof.proof_rows import pointed
+def test_the_fixed_form_answer_is_the_targets_position(position: str, answer: str) -> None:
+    from training.proof.proof_rows import to_pointing_row
     from training.sft.encode_rows import UnfitRow
 
     asked = {"role": "user", "content": "Where is the Gaussian noise strongest?"}
@@ -171,25 +171,25 @@ def test_the_answer_of_a_fixed_form_is_the_target_s_position(position: str, answ
         "regions": [{"region_id": "r1", "position": "top"}, {"region_id": "r2", "position": position}],
         "target_region_ids": ["r2"],
     }
-    assert pointed(row)["messages"] == [asked, {"role": "assistant", "content": answer}]
+    assert to_pointing_row(row)["messages"] == [asked, {"role": "assistant", "content": answer}]
     other = {**asked, "content": "Where is the Gaussian noise weakest?"}
     with pytest.raises(UnfitRow, match="other-question"):
-        pointed({**row, "messages": [other, asked]})
+        to_pointing_row({**row, "messages": [other, asked]})
 
 
-def test_a_dataset_without_the_question_is_told(tmp_path: Path) -> None:
-    from training.proof.proof_rows import rows_of
+def test_a_dataset_without_the_question_is_refused(tmp_path: Path) -> None:
+    from training.proof.proof_rows import load_proof_rows
 
     known = publish(tmp_path / "train", entries(6)[2::3], files=1)
     with pytest.raises(InputError, match="asks where something is strongest"):
-        rows_of(known, "train")
+        load_proof_rows(known, "train")
 
 
 def test_a_patch_is_where_its_row_says() -> None:
-    from training.proof.base import base_rows
+    from training.proof.base import make_base_rows
 
-    grey = Image.fromarray(np.full((64, 64, 3), 127, np.uint8))
-    made = base_rows([{"id": str(number), "images": [grey]} for number in range(60)], 0)
+    gray = Image.fromarray(np.full((64, 64, 3), 127, np.uint8))
+    made = make_base_rows([{"id": str(number), "images": [gray]} for number in range(60)], 0)
     answers = set()
     for row in made:
         changed = (np.asarray(row["images"][0]) != 127).any(axis=2)
@@ -200,9 +200,9 @@ def test_a_patch_is_where_its_row_says() -> None:
         box[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] = True
         question, answer = row["messages"]
         assert question["content"] == "Where is the patch?"
-        assert answer == answer_at(masks.position(box))
+        assert answer == position_answer(masks.position(box))
         answers.add(answer["content"])
     assert len(answers) >= 7
-    again = base_rows([{"id": "a", "images": [grey]}], 0)
+    again = make_base_rows([{"id": "a", "images": [gray]}], 0)
     assert np.array_equal(again[0]["images"][0], made[0]["images"][0])
-    assert (np.asarray(grey) == 127).all()
+    assert (np.asarray(gray) == 127).all()

@@ -1,4 +1,4 @@
-"""Tiny models for all tests of training, one of a family, with the commonest part of Qwen's vocabulary."""
+"""Tiny models for all training tests, one per family, with the most frequent part of Qwen's vocabulary."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 from training.sft.tiny import save_tiny
 
 RANKS = 20_000
-"""Byte pairs of the vocabulary: an eighth, so that the head, most of a tiny model's work, takes an eighth."""
+"""Byte pairs kept: an eighth, so that the head, most of a tiny model's work, takes an eighth of the time."""
 
 
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """The folder of a family's tiny model, made once; not to be changed."""
+    """Returns the folder of a family's tiny model, saved once; don't modify it."""
 
     @cache
     def folder(family: str) -> str:

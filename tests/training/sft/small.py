@@ -27,7 +27,7 @@ DIALOGUES = (
 
 
 def entry(number: int, dialogue: list[tuple[str, str]], pictures: int = 1) -> Entry:
-    """A row with this dialogue and so many plain pictures of a colour of its own."""
+    """A row with this dialogue and `pictures` plain pictures, whose shade depends on the number."""
     import numpy as np
 
     row = make.row(f"row-{number:03d}").model_copy(
@@ -47,7 +47,7 @@ def entries(count: int = 12) -> list[Entry]:
 
 
 def dataset(folder: Path, rows: list[Entry] | None = None, held_out: list[Entry] | None = None) -> Path:
-    """A published dataset of these rows, and of those held out as its split test."""
+    """A published dataset of these rows, with the held-out ones as its split `test`."""
     publish(folder, rows or entries(), files=2, rows_per_group=4)
     if held_out:
         manifest = load_manifest(folder)
@@ -59,7 +59,7 @@ def dataset(folder: Path, rows: list[Entry] | None = None, held_out: list[Entry]
 
 
 def settings(out: Path, data: Path, model: str, **run: Any) -> dict[str, Any]:
-    """The options of a short run on the CPU, as a YAML file has them; `model` is a family or a folder."""
+    """The options of a short run on the CPU, as in a YAML file; `model` is a family or a folder."""
     return {
         "name": "small", "out": str(out), "seed": 3,
         "model": {"tiny" if model in FAMILIES else "name": model, "dtype": "float32"},

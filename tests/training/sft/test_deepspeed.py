@@ -1,4 +1,4 @@
-"""DeepSpeed's and accelerate's files load in accelerate and say what a run needs; dtypes and saving."""
+"""The DeepSpeed and accelerate files load in accelerate and fit a run; dtypes and saving."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_the_files_for_accelerate(name: str) -> None:
     assert loaded.deepspeed_config["zero3_init_flag"] == (name == "zero3")
 
 
-def test_settings_that_would_lose_rates_or_weights_are_told() -> None:
+def test_settings_that_would_lose_rates_or_weights_are_refused() -> None:
     with pytest.raises(InputError, match="'optimizer' would replace"):
         check_settings({"optimizer": {}}, "x.json")
     with pytest.raises(InputError, match=GATHER):
@@ -71,18 +71,18 @@ def test_settings_that_would_lose_rates_or_weights_are_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "device", "said"),
+    ("text", "device", "message"),
     [
         (None, "auto", "can't be read"),
         ("{", "auto", "can't be read"),
-        ("[]", "auto", "must be an object"),
+        ("[]", "auto", "must be a JSON object"),
         ('{"scheduler": {}}', "auto", "'scheduler' would replace"),
         ("{}", "cpu", "leave run.deepspeed out"),
         ("{}", "auto", "pip install 'deepspeed"),
     ],
 )
-def test_a_run_tells_before_it_begins(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, device: str, said: str
+def test_a_run_checks_deepspeed_before_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, device: str, message: str
 ) -> None:
     monkeypatch.setattr("training.sft.deepspeed.find_spec", lambda _: None)
     file = tmp_path / "ds.json"
@@ -90,7 +90,7 @@ def test_a_run_tells_before_it_begins(
         file.write_text(text)
     values = settings(tmp_path / "out", dataset(tmp_path / "data"), "internvl", deepspeed=str(file))
     values["run"]["device"] = device
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         fine_tune.train(load_options(written(tmp_path, values)))
     assert not (tmp_path / "out" / "run.json").exists()
 
@@ -105,14 +105,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_trained_weights_are_float32_or_the_models(tiny: Path) -> None:
     for float32, wanted in ((True, torch.float32), (False, torch.bfloat16)):
         base = AutoModelForImageTextToText.from_pretrained(tiny, dtype="bfloat16")
-        model = groups.adapted(base, LoraOptions(rank=2, alpha=4), RatesConfig(), float32)
+        model = groups.add_adapters(base, LoraOptions(rank=2, alpha=4), RatesConfig(), float32)
         dtypes = {value.requires_grad: value.dtype for value in model.parameters()}
         assert dtypes == {True: wanted, False: torch.bfloat16}
 
 
 def test_weights_gathered_from_processes_are_what_is_saved(tiny: Path, tmp_path: Path) -> None:
     base = AutoModelForImageTextToText.from_pretrained(tiny, dtype="float32")
-    model = groups.adapted(base, LoraOptions(rank=2, alpha=4), RatesConfig())
+    model = groups.add_adapters(base, LoraOptions(rank=2, alpha=4), RatesConfig())
     gathered = {name: value.detach().clone() for name, value in model.state_dict().items()}
     trained = [value.numel() for value in model.parameters() if value.requires_grad]
     for part in model.parameters():

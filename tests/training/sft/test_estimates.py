@@ -17,10 +17,10 @@ from flows.cli import main
 from schemas.model_files import load_processor
 from schemas.records import TASKS
 from tests.training.sft.small import FAMILIES, dataset, settings, written
-from training.backends.families import family_of
+from training.backends.families import find_family
 from training.sft import estimates, groups
-from training.sft.check_page import seen_pictures
-from training.sft.encode_rows import encoded, marks_of
+from training.sft.check_page import restore_pictures
+from training.sft.encode_rows import encode_row, find_marks
 from training.sft.saving import empty_base
 from training.sft.tiny import save_tiny
 from training.sft.train_config import BaseConfig, LoraOptions, RatesConfig, TrainOptions, load_options
@@ -38,7 +38,7 @@ def options(vision: float, checkpointing: bool = False) -> TrainOptions:
     return TrainOptions.model_validate(values)
 
 
-def model_and_row(vision: float, attention: str) -> tuple[Any, groups.Layout, dict[str, Any]]:
+def model_and_row(vision: float, attention: str) -> tuple[Any, groups.ModelLayout, dict[str, Any]]:
     """A Qwen2.5-VL as wide as a row is long, and a row of 200 words and 64 picture tokens."""
     text = {
         "vocab_size": 600, "hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 3,
@@ -55,25 +55,25 @@ def model_and_row(vision: float, attention: str) -> tuple[Any, groups.Layout, di
     config._attn_implementation = attention
     torch.manual_seed(0)
     base = Qwen2_5_VLForConditionalGeneration(config)
-    layout = groups.layout_of(base)
-    chosen = options(vision)
+    layout = groups.find_layout(base)
+    selected = options(vision)
     ids = torch.cat([torch.tensor([591]), torch.full((64,), PICTURE_TOKEN), torch.arange(200)])[None]
     row = {
         "input_ids": ids, "attention_mask": torch.ones_like(ids), "pixel_values": torch.randn(256, 1176),
         "image_grid_thw": torch.tensor([[1, 16, 16]]), "mm_token_type_ids": (ids == PICTURE_TOKEN).long(),
         "labels": ids.clone(),
     }  # fmt: skip
-    return groups.adapted(base, chosen.lora, chosen.rates), layout, row
+    return groups.add_adapters(base, selected.lora, selected.rates), layout, row
 
 
 @pytest.mark.parametrize("vision", [1e-5, 0.0])
 def test_operations_are_those_counted(vision: float) -> None:
     model, layout, row = model_and_row(vision, "eager")
-    size = estimates.size_of(row, model.config)
-    assert size == estimates.Size(265, 64, 256)
+    size = estimates.measure_row(row, model.config)
+    assert size == estimates.RowSize(265, 64, 256)
     with FlopCounterMode(display=False) as counter:
         model(**row).loss.backward()
-    expected = estimates.operations(size, estimates.shape_of(model, layout), options(vision))
+    expected = estimates.count_operations(size, estimates.measure_model(model, layout), options(vision))
     all_pairs = 3 * 2.0 * 3 * 256 * size.tokens**2
     assert counter.get_total_flops() == pytest.approx(expected + all_pairs, rel=0.05)
 
@@ -93,8 +93,10 @@ def test_activations_are_those_saved(vision: float) -> None:
     with torch.autograd.graph.saved_tensors_hooks(note, lambda value: value):
         hidden = model.base_model.model.model(**{k: v for k, v in row.items() if k != "labels"})[0]
     assert hidden.requires_grad
-    shape = estimates.shape_of(model, layout)
-    expected = estimates.activation_bytes([estimates.size_of(row, model.config)], shape, options(vision))
+    shape = estimates.measure_model(model, layout)
+    expected = estimates.count_activation_bytes(
+        [estimates.measure_row(row, model.config)], shape, options(vision)
+    )
     assert 0.6 < sum(kept.values()) / expected < 1.6
 
 
@@ -112,8 +114,8 @@ def test_a_pictures_patches_become_the_picture_again(tiny: Path) -> None:
         "id": "r", "images": [photograph, photograph.rotate(90)],
         "messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}],
     }  # fmt: skip
-    found = encoded(row, processor, marks_of(processor), 4096)
-    seen = seen_pictures(found, processor)
+    found = encode_row(row, processor, find_marks(processor), 4096)
+    seen = restore_pictures(found, processor)
     if "image_grid_thw" not in found:
         tiles = len(seen) // 2
         assert tiles == 5
@@ -124,20 +126,20 @@ def test_a_pictures_patches_become_the_picture_again(tiny: Path) -> None:
 
 
 def test_a_model_without_weights_has_the_same_shape(tiny: Path) -> None:
-    chosen = options(1e-5)
+    selected = options(1e-5)
     base = BaseConfig(name=str(tiny), dtype="float32")
     whole = AutoModelForImageTextToText.from_pretrained(tiny, dtype="float32")
     empty = empty_base(base, str(tiny))
-    layout = groups.layout_of(whole)
+    layout = groups.find_layout(whole)
     lines = []
     for model in (whole, empty):
-        tuned = groups.adapted(model, LoraOptions(rank=2, alpha=4), RatesConfig())
-        sizes = [estimates.Size(1000, 256, 1024), estimates.Size(700, 256, 1024)]
+        tuned = groups.add_adapters(model, LoraOptions(rank=2, alpha=4), RatesConfig())
+        sizes = [estimates.RowSize(1000, 256, 1024), estimates.RowSize(700, 256, 1024)]
         lines.append(
             (
-                groups.table(tuned, layout, RatesConfig()),
-                estimates.memory_line(tuned, layout, sizes, chosen),
-                estimates.hours_line(tuned, layout, sizes, chosen, 33_000),
+                groups.parameter_table(tuned, layout, RatesConfig()),
+                estimates.memory_line(tuned, layout, sizes, selected),
+                estimates.hours_line(tuned, layout, sizes, selected, 33_000),
             )
         )
     assert next(iter(empty.parameters())).is_meta
@@ -145,15 +147,15 @@ def test_a_model_without_weights_has_the_same_shape(tiny: Path) -> None:
 
 
 def test_checkpointing_costs_time_and_saves_memory() -> None:
-    shape = estimates.Shape(
+    shape = estimates.ModelShape(
         7_000_000_000, 500_000_000, 600_000_000, 40_000_000, (28, 3584, 512, 18944), (32, 1280, 3420)
     )
-    size = estimates.Size(1500, 1200, 4800)
+    size = estimates.RowSize(1500, 1200, 4800)
     plain, saving = options(1e-5), options(1e-5, checkpointing=True)
-    assert estimates.operations(size, shape, saving) > estimates.operations(size, shape, plain)
+    assert estimates.count_operations(size, shape, saving) > estimates.count_operations(size, shape, plain)
     assert (
-        estimates.activation_bytes([size], shape, saving)
-        < estimates.activation_bytes([size], shape, plain) / 5
+        estimates.count_activation_bytes([size], shape, saving)
+        < estimates.count_activation_bytes([size], shape, plain) / 5
     )
 
 
@@ -162,27 +164,27 @@ def test_the_check_measures_on_the_cpu_and_shows_each_task(
 ) -> None:
     path = written(tmp_path, settings(tmp_path / "out", dataset(tmp_path / "data"), "qwen2.5-vl"))
     assert main(["train", str(path), "--check"]) == 0
-    said = capsys.readouterr().out
-    assert "s a row on cpu" in said
-    assert "activations" in said
+    output = capsys.readouterr().out
+    assert "s per row on cpu" in output
+    assert "activations" in output
     page = (tmp_path / "out" / "check.html").read_text()
-    tasks = {line.split()[0] for line in said.splitlines() if line.startswith(TASKS)}
+    tasks = {line.split()[0] for line in output.splitlines() if line.startswith(TASKS)}
     assert {part.split("</h2>")[0] for part in page.split("<h2>")[1:]} == tasks
     assert "&times;" in page
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_configuration_lets_rows_of_two_of_its_largest_pictures_through(path: Path) -> None:
-    chosen = load_options(path)
-    kind = family_of(chosen)
+    selected = load_options(path)
+    kind = find_family(selected)
     if kind == "phi3_v":
         pytest.skip("no processor of it here says what a picture takes")
     if kind == "internvl":
         tokens = 13 * 256
     else:
         side = 32 if kind == "qwen3_vl" else 28
-        assert chosen.pixels.min is not None
-        assert chosen.pixels.max is not None
-        assert chosen.pixels.min % side**2 == chosen.pixels.max % side**2 == 0
-        tokens = chosen.pixels.max // side**2
-    assert 2 * tokens + 300 <= chosen.run.max_tokens
+        assert selected.pixels.min is not None
+        assert selected.pixels.max is not None
+        assert selected.pixels.min % side**2 == selected.pixels.max % side**2 == 0
+        tokens = selected.pixels.max // side**2
+    assert 2 * tokens + 300 <= selected.run.max_tokens

@@ -1,4 +1,4 @@
-"""Two processes of one run see rows of their own and end with the same weights."""
+"""Two processes of one run see different rows and end with the same weights."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ UNFIT = (3, 12)
 
 
 def test_two_processes_share_the_rows_and_agree(tmp_path: Path) -> None:
-    """Some rows have no picture: then a process has no gradient for the vision encoder while the other has.
+    """Some rows have no picture, so one process has no gradient for the vision encoder while the other does.
 
-    The base is made in the run, by one of the processes; rows left out are counted over both.
+    The run creates the base in one of the processes; the rows left out by both are counted.
     """
     rows = [entry(number, DIALOGUES[number % 3], number % 3) for number in range(14)]
     for number in UNFIT:
@@ -49,6 +49,6 @@ def test_two_processes_share_the_rows_and_agree(tmp_path: Path) -> None:
     own = Counter(first["unfit"]) + Counter(second["unfit"])
     assert own
     assert Counter(first["left_out"]) == Counter(second["left_out"]) == own
-    said = json.loads((tmp_path / "out" / "adapter" / "training.json").read_text())
-    assert Counter(said["left_out"]) == own
-    assert said["processes"] == 2
+    run_record = json.loads((tmp_path / "out" / "adapter" / "training.json").read_text())
+    assert Counter(run_record["left_out"]) == own
+    assert run_record["processes"] == 2

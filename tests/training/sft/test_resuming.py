@@ -1,4 +1,4 @@
-"""A run that is killed goes on with the rows left and reaches the loss of one that wasn't."""
+"""A killed run resumes with the remaining rows and reaches the loss of an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from schemas.errors import BuildError, InputError
 from tests.training.sft.small import dataset, entries, entry, settings, written
 from tests.waiting import LAST_RESORT
 from training.sft import feed, fine_tune, saving
-from training.sft.fine_tune import Trained
+from training.sft.fine_tune import TrainedRun
 from training.sft.train_config import TrainOptions, load_options
 from training.sft.trainer import StageOne, newest_checkpoint
 
@@ -28,7 +28,7 @@ Base = Callable[[str], str]
 
 
 def losses(log: list[dict[str, float]]) -> dict[int, float]:
-    return {int(said["step"]): said["loss"] for said in log if "loss" in said}
+    return {int(logged["step"]): logged["loss"] for logged in log if "loss" in logged}
 
 
 def with_an_unfit_row(folder: Path) -> Path:
@@ -53,7 +53,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     }
 
 
-def assert_the_same(one: TrainOptions, other: TrainOptions, whole: Trained, resumed: Trained) -> None:
+def assert_the_same(one: TrainOptions, other: TrainOptions, whole: TrainedRun, resumed: TrainedRun) -> None:
     assert losses(resumed.log).keys() == losses(whole.log).keys()
     for step, loss in losses(whole.log).items():
         assert losses(resumed.log)[step] == pytest.approx(loss, abs=1e-5), step
@@ -63,7 +63,7 @@ def assert_the_same(one: TrainOptions, other: TrainOptions, whole: Trained, resu
         assert torch.allclose(value, expected[name], atol=1e-5), name
 
 
-def test_killed_it_goes_on_with_the_rows_left(base: Base, tmp_path: Path) -> None:
+def test_a_killed_run_resumes_with_the_remaining_rows(base: Base, tmp_path: Path) -> None:
     """A real SIGKILL of a run whose rows two workers encode ahead."""
     data = with_an_unfit_row(tmp_path / "data")
     model = base("qwen3-vl")
@@ -90,7 +90,7 @@ class Stopped(Exception):
     """Ends a run in the middle."""
 
 
-def test_stopped_twice_it_takes_each_row_once(
+def test_a_run_stopped_twice_trains_on_each_row_once(
     base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = with_an_unfit_row(tmp_path / "data")
@@ -100,7 +100,7 @@ def test_stopped_twice_it_takes_each_row_once(
         for name in ("whole", "stopped")
     )
     trained: list[tuple[int, int]] = []
-    step, follow = StageOne.training_step, feed.Place.follow
+    step, follow = StageOne.training_step, feed.FeedPosition.follow
 
     def stopping(self: StageOne, *given: Any, **named: Any) -> Any:
         if len(trained) in stops:
@@ -108,12 +108,12 @@ def test_stopped_twice_it_takes_each_row_once(
             raise Stopped
         return step(self, *given, **named)
 
-    def noted(self: feed.Place, reader: int, epoch: int, taken: int, unfit: dict[str, int]) -> None:
+    def noted(self: feed.FeedPosition, reader: int, epoch: int, taken: int, unfit: dict[str, int]) -> None:
         trained.append((epoch, taken))
         follow(self, reader, epoch, taken, unfit)
 
     monkeypatch.setattr(StageOne, "training_step", stopping)
-    monkeypatch.setattr(feed.Place, "follow", noted)
+    monkeypatch.setattr(feed.FeedPosition, "follow", noted)
     stops: set[int] = set()
     undisturbed = fine_tune.train(whole)
     expected = list(trained)
@@ -127,21 +127,21 @@ def test_stopped_twice_it_takes_each_row_once(
     assert {path.name for path in (stopped.out / "checkpoints").glob("checkpoint-*")} == {"checkpoint-8"}
 
 
-def test_a_checkpoint_cut_short_is_removed_and_the_one_before_is_kept(
+def test_an_incomplete_checkpoint_is_removed_and_the_one_before_is_kept(
     base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = dataset(tmp_path / "data", entries(4))
     options = chosen(tmp_path / "run", data, base("internvl"), steps=3, save_every=1, keep=1)
     checkpoints = options.out / "checkpoints"
-    save = feed.Place.save
+    save = feed.FeedPosition.save
 
-    def stopping(self: feed.Place, path: Path) -> None:
+    def stopping(self: feed.FeedPosition, path: Path) -> None:
         if path.parent.name == "checkpoint-2":
             raise Stopped
         save(self, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(feed.Place, "save", stopping)
+        patch.setattr(feed.FeedPosition, "save", stopping)
         with pytest.raises(Stopped):
             fine_tune.train(options)
     assert {path.name for path in checkpoints.glob("checkpoint-*")} == {"checkpoint-1", "checkpoint-2"}
@@ -151,7 +151,7 @@ def test_a_checkpoint_cut_short_is_removed_and_the_one_before_is_kept(
     assert {path.name for path in checkpoints.glob("checkpoint-*")} == {"checkpoint-3"}
 
 
-def test_a_frozen_part_is_frozen_still_when_a_run_goes_on(base: Base, tmp_path: Path) -> None:
+def test_a_frozen_part_stays_frozen_when_a_run_resumes(base: Base, tmp_path: Path) -> None:
     data = dataset(tmp_path / "data", entries(4))
     values = settings(tmp_path / "out", data, base("qwen2.5-vl"), steps=1)
     values["rates"]["vision"] = 0.0
@@ -165,12 +165,12 @@ def test_a_frozen_part_is_frozen_still_when_a_run_goes_on(base: Base, tmp_path: 
             assert torch.equal(value, first[name]) == (".visual." in name and ".merger." not in name), name
 
 
-def test_another_mixture_begins_no_old_run(base: Base, tmp_path: Path) -> None:
+def test_another_mixture_does_not_resume_an_old_run(base: Base, tmp_path: Path) -> None:
     data = dataset(tmp_path / "data", entries(4))
     values = settings(tmp_path / "out", data, base("internvl"), steps=1, save_every=1)
     fine_tune.train(load_options(written(tmp_path, values)))
     values["data"]["sources"] = ["iqa-spider"]
-    with pytest.raises(InputError, match="was begun with data"):
+    with pytest.raises(InputError, match="was started with data"):
         fine_tune.train(load_options(written(tmp_path, values)))
 
 
@@ -185,7 +185,7 @@ def test_another_number_of_processes_removes_nothing(
     checkpoint = options.out / "checkpoints" / "checkpoint-1"
     shutil.copy(checkpoint / "place-0.json", checkpoint / "place-1.json")
     (options.out / "adapter" / "training.json").unlink()
-    with pytest.raises(InputError, match="was begun with processes 2, now 1"):
+    with pytest.raises(InputError, match="was started with processes 2, now 1"):
         fine_tune.train(options)
     assert (checkpoint / "place-1.json").is_file()
 
@@ -202,7 +202,7 @@ def test_two_runs_do_not_share_a_folder(base: Base, tmp_path: Path) -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(BuildError, match="another process trains here"):
+        with pytest.raises(BuildError, match="another process is training here"):
             fine_tune.train(options)
         other.communicate("")
     assert fine_tune.train(options).steps == 1
@@ -216,7 +216,7 @@ def test_an_output_that_cannot_be_a_folder(base: Base, tmp_path: Path) -> None:
         fine_tune.train(load_options(written(tmp_path, values)))
 
 
-def test_a_place_that_cannot_be_read_is_told(base: Base, tmp_path: Path) -> None:
+def test_a_position_that_cannot_be_read_is_refused(base: Base, tmp_path: Path) -> None:
     data = dataset(tmp_path / "data", entries(4))
     values = settings(tmp_path / "out", data, base("internvl"), steps=1)
     fine_tune.train(load_options(written(tmp_path, values)))

@@ -1,4 +1,4 @@
-"""A run moves exactly what it is meant to, and is saved, loaded and merged exactly."""
+"""A run changes exactly what it should, and is saved, loaded and merged exactly."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from schemas.meter import Meter
 from schemas.model_files import TRAINING_RECORD, load_processor
 from tests.training.sft.small import DIALOGUES, FAMILIES, dataset, entries, entry, settings, written
 from training.sft import fine_tune, groups, saving
-from training.sft.encode_rows import collated, encoded
+from training.sft.encode_rows import collate, encode_row
 from training.sft.train_config import LoraOptions, RatesConfig, TrainOptions, load_options
 from training.streaming import stream
 
@@ -36,7 +36,7 @@ def plain(folder: str | Path) -> Any:
 
 
 class Noted(Meter):
-    """A meter that keeps what it is told."""
+    """A meter that records its calls."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
@@ -54,7 +54,7 @@ class Ran:
         self.data = dataset(folder / "data")
         self.options = options_of(folder, settings(folder / "out", self.data, base))
         kept: dict[str, Any] = {}
-        adapted, save_trained = groups.adapted, fine_tune.save_trained
+        adapted, save_trained = groups.add_adapters, fine_tune.save_trained
 
         def watched(*given: Any, **named: Any) -> Any:
             model = adapted(*given, **named)
@@ -66,7 +66,7 @@ class Ran:
             return save_trained(model, *given)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(groups, "adapted", watched)
+            patch.setattr(groups, "add_adapters", watched)
             patch.setattr(fine_tune, "save_trained", saved)
             self.meters: list[Noted] = []
             self.done = fine_tune.train(
@@ -78,8 +78,8 @@ class Ran:
         prepared = fine_tune.prepare(self.options)
         rows = [row for _, row in zip(range(12), stream(self.data), strict=False)]
         chosen = [next(row for row in rows if len(row["images"]) == count) for count in (2, 0, 1)]
-        self.examples = [encoded(row, prepared.processor, prepared.marks, 4096) for row in chosen]
-        self.batch = collated(self.examples, prepared.processor.tokenizer.pad_token_id)
+        self.examples = [encode_row(row, prepared.processor, prepared.marks, 4096) for row in chosen]
+        self.batch = collate(self.examples, prepared.processor.tokenizer.pad_token_id)
         self.labels = self.batch.pop("labels")
         self.logits = self.logits_of(self.model)
 
@@ -92,7 +92,7 @@ class Ran:
             return model(**self.batch).logits
 
 
-def test_a_run_tells_its_steps_and_logs(ran: Ran) -> None:
+def test_a_run_reports_its_steps_and_logs(ran: Ran) -> None:
     (meter,) = ran.meters
     assert (meter.name, meter.total, meter.done, meter.reused) == ("train", 3, 3, 0)
     table, *logs = meter.notes
@@ -110,7 +110,7 @@ def test_all_that_trains_changed_and_nothing_else(ran: Ran) -> None:
     moved: dict[str, set[bool]] = {}
     for name, value in ran.model.named_parameters():
         changed = not torch.equal(value, ran.before[name])
-        group = groups.group_of(name, ran.layout)
+        group = groups.find_group(name, ran.layout)
         assert changed == (group != groups.FROZEN), name
         assert value.requires_grad == changed, name
         moved.setdefault(group, set()).add(changed)
@@ -118,7 +118,7 @@ def test_all_that_trains_changed_and_nothing_else(ran: Ran) -> None:
 
 
 def test_no_parameter_of_the_plain_model_is_without_a_group(ran: Ran) -> None:
-    """By the model's own names, which the groups of the adapted one don't touch."""
+    """By the plain model's parameter names, before adapters rename them."""
     vision, projectors = ran.layout.vision + ".", tuple(f"{path}." for path in ran.layout.projectors)
     names = {
         name.removeprefix("base_model.model.").replace(".modules_to_save.default", "")
@@ -145,7 +145,7 @@ def test_rows_of_a_batch_are_as_they_are_alone(ran: Ran) -> None:
         assert (ran.logits[number, : len(alone)] - alone).abs().max() < 1e-4
 
 
-def test_lora_is_on_every_layer_asked_for_and_only_in_the_language_model(ran: Ran) -> None:
+def test_lora_is_on_every_requested_layer_and_only_in_the_language_model(ran: Ran) -> None:
     lora = [name for name in ran.before if "lora_" in name]
     assert len(lora) == 2 * 7 * 2
     assert all(".language_model." in name for name in lora)
@@ -154,9 +154,9 @@ def test_lora_is_on_every_layer_asked_for_and_only_in_the_language_model(ran: Ra
 def test_saved_and_loaded_it_is_the_same(ran: Ran) -> None:
     again = saving.load_trained(ran.done.adapter)
     assert torch.equal(ran.logits_of(again), ran.logits)
-    said = json.loads((ran.done.adapter / TRAINING_RECORD).read_text())
-    assert said["options"] == ran.options.model_dump(mode="json")
-    assert set(said) >= {"dataset", "versions", "git", "base", "steps"}
+    run_record = json.loads((ran.done.adapter / TRAINING_RECORD).read_text())
+    assert run_record["options"] == ran.options.model_dump(mode="json")
+    assert set(run_record) >= {"dataset", "versions", "git", "base", "steps"}
     assert json.loads((ran.done.adapter / saving.LOG).read_text()) == ran.done.log
 
 
@@ -171,8 +171,8 @@ def test_merged_it_is_the_same(ran: Ran, tmp_path: Path, capsys: pytest.CaptureF
     assert not list((tmp_path / "merged").rglob("*.bin"))
     capsys.readouterr()
     assert main(command) == 2
-    said = capsys.readouterr().err.splitlines()[-1]
-    assert said.endswith(f"{tmp_path / 'merged'}: already exists; give a folder that doesn't")
+    output = capsys.readouterr().err.splitlines()[-1]
+    assert output.endswith(f"{tmp_path / 'merged'}: already exists; give a folder that doesn't")
 
 
 def test_a_finished_run_is_not_run_again(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,9 +199,9 @@ def test_checkpointing_changes_no_weight_and_bfloat16_trains_float32(ran: Ran, t
 
 def test_rates_of_zero_freeze_a_part(base: Base) -> None:
     model = plain(base("qwen2.5-vl"))
-    layout = groups.layout_of(model)
-    model = groups.adapted(model, LoraOptions(rank=2, alpha=4), RatesConfig(vision=0.0))
-    found = groups.grouped(model, layout)
+    layout = groups.find_layout(model)
+    model = groups.add_adapters(model, LoraOptions(rank=2, alpha=4), RatesConfig(vision=0.0))
+    found = groups.group_parameters(model, layout)
     assert not found["vision"]
     assert found["lora"]
     assert {name.split(".merger.")[0] for name, _ in found["projector"]} == {
@@ -209,14 +209,14 @@ def test_rates_of_zero_freeze_a_part(base: Base) -> None:
     }
     next(iter(model.get_input_embeddings().parameters())).requires_grad_(True)
     with pytest.raises(InputError, match="belongs to no group"):
-        groups.grouped(model, layout)
+        groups.group_parameters(model, layout)
 
 
 def test_lora_stays_out_of_a_frozen_vision_encoder(base: Base) -> None:
     model = plain(base("qwen2.5-vl"))
     assert any(name.endswith("visual.blocks.0.mlp.gate_proj") for name, _ in model.named_modules())
     rates = RatesConfig(vision=0.0, projector=0.0)
-    model = groups.adapted(model, LoraOptions(rank=2, alpha=4), rates)
+    model = groups.add_adapters(model, LoraOptions(rank=2, alpha=4), rates)
     lora = [name for name, _ in model.named_parameters() if "lora_" in name]
     assert len(lora) == 2 * 7 * 2
     assert all(".language_model." in name for name in lora)
@@ -235,12 +235,12 @@ def test_unfit_rows_are_counted(base: Base, tmp_path: Path) -> None:
     assert fine_tune.train(options_of(tmp_path, values)).unfit == {"special-token": 1}
 
 
-def test_the_evaluation_is_on_rows_held_out(base: Base, tmp_path: Path) -> None:
+def test_the_evaluation_is_on_held_out_rows(base: Base, tmp_path: Path) -> None:
     data = dataset(tmp_path / "data", entries(4), entries(6)[4:])
     values = settings(tmp_path / "out", data, base("internvl"), steps=2, eval_every=1)
     values["data"]["eval_split"] = "test"
     done = fine_tune.train(options_of(tmp_path, values))
-    assert [said["step"] for said in done.log if "eval_loss" in said] == [1, 2]
+    assert [logged["step"] for logged in done.log if "eval_loss" in logged] == [1, 2]
 
 
 def test_epochs_of_a_mixture_are_steps_over_its_rows(base: Base, tmp_path: Path) -> None:
@@ -263,6 +263,6 @@ def test_the_check_shows_a_row_and_its_trained_words(
     assert marked
     answers = {text for turns in DIALOGUES for role, text in turns if role == "assistant"}
     assert all(html.unescape(text).removesuffix("<|im_end|>") in answers for text in marked)
-    said = capsys.readouterr().out
-    assert "projector" in said
-    assert "left out: none" in said
+    output = capsys.readouterr().out
+    assert "projector" in output
+    assert "left out: none" in output

@@ -22,7 +22,7 @@ def main(config: Path, folder: Path) -> None:
     """Train, then write `rank-N.json`: the rows trained on in order, those left out and a hash of weights."""
     seen: list[str] = []
     unfit: Counter[str] = Counter()
-    encoded, trained = feed.encoded, {}
+    encoded, trained = feed.encode_row, {}
 
     def noted(row: Any, *given: Any) -> Any:
         try:
@@ -33,7 +33,7 @@ def main(config: Path, folder: Path) -> None:
         seen.append(row["id"])
         return found
 
-    feed.encoded = noted
+    feed.encode_row = noted
     from training.sft.trainer import StageOne
 
     train = StageOne.train
@@ -47,8 +47,8 @@ def main(config: Path, folder: Path) -> None:
 
     StageOne.train = kept
     done = fine_tune.train(load_options(config))
-    said = {"rows": seen, "unfit": unfit, "left_out": done.unfit, "weights": trained}
-    (folder / f"rank-{os.environ['RANK']}.json").write_text(json.dumps(said))
+    record = {"rows": seen, "unfit": unfit, "left_out": done.unfit, "weights": trained}
+    (folder / f"rank-{os.environ['RANK']}.json").write_text(json.dumps(record))
 
 
 main(Path(sys.argv[1]), Path(sys.argv[2]))

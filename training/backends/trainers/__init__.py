@@ -1,1 +1,1 @@
-"""Other trainers, one a file: `script(options, config)` gives a run of theirs as a POSIX shell script."""
+"""Other trainers, one per file: `script(options, config)` returns the run as a POSIX shell script."""

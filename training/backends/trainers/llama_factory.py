@@ -1,7 +1,7 @@
 """A run's options as a script for LLaMA-Factory 0.9.5: its YAML file, written in place, and the command.
 
 Arguments: https://github.com/hiyouga/LLaMA-Factory, src/llamafactory/hparams. `additional_target` becomes
-PEFT's `modules_to_save`: so vision encoder and projector train whole beside LoRA.
+PEFT's `modules_to_save`, so the vision encoder and projector train in full beside LoRA.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import InputError
-from training.backends.families import FAMILIES, Family, family_of, named_model
+from training.backends.families import FAMILIES, Family, find_family, model_name
 from training.backends.shell import (
-    command,
-    comment,
-    environment,
+    command_lines,
+    comment_lines,
+    describe_ignored,
+    environment_command,
     export_command,
     export_folder,
-    not_carried,
 )
 from training.sft.train_config import TrainOptions
 
@@ -30,7 +30,7 @@ _VARIABLES = {
     "FORCE_TORCHRUN": "1",
     "NPROC_PER_NODE": '"${GPUS:-1}"',
 }
-"""It calls torchrun by its name, so the environment's must come first."""
+"""It calls torchrun by name, so the environment's must come first on the path."""
 ATTENTION = {"sdpa": "sdpa", "eager": "disabled", "flash_attention_2": "fa2"}
 """`model.attention` as LLaMA-Factory's `flash_attn` (llamafactory/extras/constants.py)."""
 
@@ -38,33 +38,37 @@ ATTENTION = {"sdpa": "sdpa", "eager": "disabled", "flash_attention_2": "fa2"}
 def script(options: TrainOptions, config: Path) -> str:
     """A POSIX shell script that exports the rows, writes the YAML file and trains.
 
-    Raises InputError for a model or a choice of parts that LLaMA-Factory can't train.
+    Raises InputError for a model or a combination of parts that LLaMA-Factory can't train.
     """
     if len(str(options.out).split()) != 1:
-        raise InputError(f"LLaMA-Factory takes paths apart at spaces; give an out without, not {options.out}")
+        raise InputError(
+            f"LLaMA-Factory splits paths at spaces; give an 'out' without them, not {options.out}"
+        )
     values = settings(options)
     file = shlex.quote(str(options.out / "llama-factory.yaml"))
     tool = f"{ENVIRONMENT}/bin/llamafactory-cli"
     merged = shlex.quote(str(options.out / "llama-factory-merged"))
     adapter = shlex.quote(values["output_dir"])
     lines = [
-        *comment([f"Stage one with LLaMA-Factory, from {config}. Run it with sh in the project's folder."]),
-        *comment(_differences(options)),
+        *comment_lines(
+            [f"Stage one with LLaMA-Factory, from {config}. Run it with sh in the project's folder."]
+        ),
+        *comment_lines(_describe_differences(options)),
         "set -eu",
         "",
         "# 1. The rows, with the dataset_info.json that LLaMA-Factory looks for.",
         export_command(options),
         "",
-        "# 2. LLaMA-Factory, in an environment of its own: it wants older packages than this project.",
-        environment(ENVIRONMENT, "llamafactory-cli", [PACKAGE, *COMMON]),
+        "# 2. LLaMA-Factory, in its own environment: it needs older packages than this project.",
+        environment_command(ENVIRONMENT, "llamafactory-cli", [PACKAGE, *COMMON]),
         "",
         "# 3. Its settings.",
         f"cat > {file} <<'END'",
-        *(f"{name}: {_scalar(value)}" for name, value in values.items()),
+        *(f"{name}: {_format_scalar(value)}" for name, value in values.items()),
         "END",
         "",
-        "# 4. Training. GPUS=4 trains on four.",
-        *command(_VARIABLES, [tool, "train"], {}),
+        "# 4. Train. GPUS=4 uses four GPUs.",
+        *command_lines(_VARIABLES, [tool, "train"], {}),
     ]
     lines[-1] += f" {file}"
     lines += [
@@ -77,12 +81,12 @@ def script(options: TrainOptions, config: Path) -> str:
 
 
 def settings(options: TrainOptions) -> dict[str, Any]:
-    """LLaMA-Factory's arguments of a run. Raises InputError for what it can't train."""
+    """LLaMA-Factory's arguments for a run. Raises InputError for what it can't train."""
     run, data, lora = options.run, options.data, options.lora
-    family, model = FAMILIES[family_of(options)], named_model(options)
+    family, model = FAMILIES[find_family(options)], model_name(options)
     if family.llama_template is None:
         raise InputError(f"LLaMA-Factory doesn't train {model}; give --backend ms-swift")
-    whole = _whole_modules(options, family)
+    whole = _fully_trained_modules(options, family)
     bounds = (("image_min_pixels", options.pixels.min), ("image_max_pixels", options.pixels.max))
     return {
         "model_name_or_path": model,
@@ -136,14 +140,16 @@ def settings(options: TrainOptions) -> dict[str, Any]:
     }
 
 
-def _whole_modules(options: TrainOptions, family: Family) -> tuple[str, ...]:
-    """Names of the modules that train whole, as PEFT's `modules_to_save` takes them."""
+def _fully_trained_modules(options: TrainOptions, family: Family) -> tuple[str, ...]:
+    """Names of the modules that train in full, as PEFT's `modules_to_save` takes them."""
     vision, projector = options.rates.vision > 0, options.rates.projector > 0
     if vision and not projector and family.projector_inside:
-        raise InputError("LLaMA-Factory can't freeze a projector inside a trained vision encoder; set rates")
+        raise InputError(
+            "LLaMA-Factory can't freeze a projector inside a trained vision encoder; raise rates.projector"
+        )
     if vision and not family.llama_vision:
         raise InputError(
-            "LLaMA-Factory can't train this model's vision encoder whole; give --backend ms-swift"
+            "LLaMA-Factory can't train this model's vision encoder in full; give --backend ms-swift"
         )
     parts: tuple[str, ...] = (family.vision,) if vision else ()
     if projector and not (vision and family.projector_inside):
@@ -151,37 +157,37 @@ def _whole_modules(options: TrainOptions, family: Family) -> tuple[str, ...]:
     return parts
 
 
-def _rate_of_whole(options: TrainOptions) -> float:
-    """The rate of what trains whole: the vision encoder's where it trains, else the projector's, or 0."""
+def _full_rate(options: TrainOptions) -> float:
+    """Rate of what trains in full: the vision encoder's, else the projector's, or 0."""
     return options.rates.vision or options.rates.projector
 
 
 def _learning_rate(options: TrainOptions) -> dict[str, float]:
-    """One rate, and LoRA+ for LoRA's B matrices where their rate is another."""
-    whole, lora = _rate_of_whole(options), options.rates.lora
+    """One rate, and LoRA+ for LoRA's B matrices where their rate differs."""
+    whole, lora = _full_rate(options), options.rates.lora
     if not whole or whole == lora:
         return {"learning_rate": lora}
     return {"learning_rate": whole, "loraplus_lr_ratio": float(f"{lora / whole:.6g}")}
 
 
-def _differences(options: TrainOptions) -> list[str]:
-    """What the run does otherwise than this project's own trainer, as sentences."""
-    said = ["What LLaMA-Factory does otherwise:"]
-    rates, whole = options.rates, _rate_of_whole(options)
+def _describe_differences(options: TrainOptions) -> list[str]:
+    """How the run differs from one by this project's own trainer, as sentences."""
+    sentences = ["What LLaMA-Factory does differently:"]
+    rates, whole = options.rates, _full_rate(options)
     if whole and whole != rates.lora:
-        said.append(
-            f"- It has no learning rate for the vision encoder. Its LoRA+ comes nearest: LoRA's B matrices, "
-            f"biases and norms take {rates.lora:g}; LoRA's A matrices and the rest of vision encoder and "
-            f"projector take {whole:g} (https://github.com/hiyouga/LLaMA-Factory/issues/5996)."
+        sentences.append(
+            f"- It has no learning rate for the vision encoder. The nearest is its LoRA+: LoRA's B matrices, "
+            f"biases and norms take {rates.lora:g}; LoRA's A matrices and the rest of the vision encoder "
+            f"and projector take {whole:g} (https://github.com/hiyouga/LLaMA-Factory/issues/5996)."
         )
     if rates.vision and rates.projector and rates.vision != rates.projector:
-        said.append(f"- The projector takes the vision encoder's rate, not {rates.projector:g}.")
-    said.append("- A row longer than cutoff_len is cut, not left out.")
-    return [*said, *(f"- {sentence}" for sentence in not_carried(options))]
+        sentences.append(f"- The projector takes the vision encoder's rate, not {rates.projector:g}.")
+    sentences.append("- A row longer than cutoff_len is truncated, not left out.")
+    return [*sentences, *(f"- {sentence}" for sentence in describe_ignored(options))]
 
 
-def _scalar(value: Any) -> str:
-    """A value as YAML 1.1 reads it back: floats with a point, words in quotes when needed."""
+def _format_scalar(value: Any) -> str:
+    """A value as YAML 1.1 reads it back: floats with a decimal point, strings quoted where needed."""
     import yaml
 
     if isinstance(value, float):

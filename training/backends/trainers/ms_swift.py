@@ -1,6 +1,6 @@
 """A run's options as a script for ms-swift 4.6.
 
-Its `tuner_type lora_llm` puts LoRA on the language model and trains vision encoder and projector whole.
+Its `tuner_type lora_llm` puts LoRA on the language model and trains vision encoder and projector in full.
 Arguments: https://swift.readthedocs.io/en/latest/Instruction/Command-line-parameters.html
 """
 
@@ -10,14 +10,14 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.backends.families import FAMILIES, Family, family_of, named_model
+from training.backends.families import FAMILIES, Family, find_family, model_name
 from training.backends.shell import (
-    command,
-    comment,
-    environment,
+    command_lines,
+    comment_lines,
+    describe_ignored,
+    environment_command,
     export_command,
     export_folder,
-    not_carried,
 )
 from training.sft.train_config import LANGUAGE_LAYERS, TrainOptions
 
@@ -28,22 +28,22 @@ ENVIRONMENT = ".venv-ms-swift"
 
 def script(options: TrainOptions, config: Path) -> str:
     """A POSIX shell script that exports the rows, installs ms-swift and trains. Raises InputError."""
-    family, model = FAMILIES[family_of(options)], named_model(options)
+    family, model = FAMILIES[find_family(options)], model_name(options)
     out = options.out / "ms-swift"
     swift = f"{ENVIRONMENT}/bin/swift"
     lines = [
-        *comment([f"Stage one with ms-swift, from {config}. Run it with sh in the project's folder."]),
-        *comment(_differences(options, family)),
+        *comment_lines([f"Stage one with ms-swift, from {config}. Run it with sh in the project's folder."]),
+        *comment_lines(_describe_differences(options, family)),
         "set -eu",
         "",
         "# 1. The rows, as ms-swift reads them.",
         export_command(options),
         "",
-        "# 2. ms-swift, in an environment of its own: it wants older packages than this project.",
-        environment(ENVIRONMENT, "swift", [PACKAGE, *family.swift_packages, *COMMON]),
+        "# 2. ms-swift, in its own environment: it needs older packages than this project.",
+        environment_command(ENVIRONMENT, "swift", [PACKAGE, *family.swift_packages, *COMMON]),
         "",
-        "# 3. Training. GPUS=4 trains on four.",
-        *command(_variables(options, family), [swift, "sft"], _flags(options, family, model, out)),
+        "# 3. Train. GPUS=4 uses four GPUs.",
+        *command_lines(_variables(options, family), [swift, "sft"], _flags(options, family, model, out)),
         "",
         "# 4. Afterwards, a plain checkpoint:",
         f"# {swift} export --adapters {shlex.quote(str(out / 'checkpoint-LAST'))} --merge_lora true",
@@ -51,24 +51,24 @@ def script(options: TrainOptions, config: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _whole(options: TrainOptions) -> bool:
+def _trains_vision(options: TrainOptions) -> bool:
     return options.rates.vision > 0 or options.rates.projector > 0
 
 
-def _differences(options: TrainOptions, family: Family) -> list[str]:
-    """What the run does otherwise than this project's own trainer, as sentences."""
-    said = ["What ms-swift does otherwise:"]
-    if _whole(options):
-        said.append("- tuner_type lora_llm knows no LoRA dropout and no choice of layers: LoRA goes on all.")
+def _describe_differences(options: TrainOptions, family: Family) -> list[str]:
+    """How the run differs from one by this project's own trainer, as sentences."""
+    sentences = ["What ms-swift does differently:"]
+    if _trains_vision(options):
+        sentences.append("- tuner_type lora_llm has no LoRA dropout or choice of layers; it takes all.")
     if options.model.dtype == "bfloat16" and options.run.deepspeed is None:
-        said.append(
-            "- Without DeepSpeed it would train vision and projector in bfloat16, which loses most steps at "
-            "rates of 1e-5; ZeRO-2 keeps float32 copies, on one GPU too."
+        sentences.append(
+            "- Without DeepSpeed it would train the vision encoder and projector in bfloat16, which loses "
+            "most steps at rates of 1e-5; ZeRO-2 keeps float32 copies, on one GPU too."
         )
     if not family.pixels:
-        said.append("- The processor cuts pictures into tiles; there are no pixel bounds to give.")
-    said.append("- A run that was stopped begins anew: checkpoints hold the weights alone.")
-    return [*said, *(f"- {sentence}" for sentence in not_carried(options))]
+        sentences.append("- The processor cuts pictures into tiles; there are no pixel bounds to give.")
+    sentences.append("- A stopped run starts over: checkpoints hold only the weights.")
+    return [*sentences, *(f"- {sentence}" for sentence in describe_ignored(options))]
 
 
 def _variables(options: TrainOptions, family: Family) -> dict[str, str]:
@@ -94,7 +94,7 @@ def _flags(options: TrainOptions, family: Family, model: str, out: Path) -> dict
         "attn_impl": options.model.attention,
         "dataset": str(folder / f"{data.split}.jsonl"),
         "split_dataset_ratio": "0",
-        "tuner_type": "lora_llm" if _whole(options) else "lora",
+        "tuner_type": "lora_llm" if _trains_vision(options) else "lora",
         "lora_rank": str(lora.rank),
         "lora_alpha": str(lora.alpha),
         "learning_rate": f"{rates.lora:g}",
@@ -104,7 +104,7 @@ def _flags(options: TrainOptions, family: Family, model: str, out: Path) -> dict
     if data.eval_split is not None:
         flags["val_dataset"] = str(folder / f"{data.eval_split}.jsonl")
         flags |= {"eval_strategy": "steps", "eval_steps": str(run.eval_every)}
-    if _whole(options):
+    if _trains_vision(options):
         flags |= {"vit_lr": f"{rates.vision:g}", "aligner_lr": f"{rates.projector:g}"}
     else:
         flags |= {"freeze_vit": "true", "freeze_aligner": "true", "lora_dropout": f"{lora.dropout:g}"}

@@ -1,4 +1,4 @@
-"""A tiny InternVL for the proof: its vocabulary is that of the rows, its weights are drawn at random."""
+"""A tiny InternVL for the proof, with the rows' words as its vocabulary and random weights."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ PATCH = 8
 WIDTH, HEADS, LAYERS = 128, 4, 3
 LANGUAGE_LAYERS = 2
 _PIECE = r"[^A-Za-z0-9\s]?[A-Za-z]+| ?[A-Za-z]+|\d| ?[^A-Za-z0-9\s]|\s"
-"""How text falls into tokens: a word with the space or sign before it, as in Qwen's vocabulary."""
+"""How text splits into tokens: a word with the space or punctuation before it, as in Qwen's vocabulary."""
 _SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|unknown|>", *INTERNVL_TOKENS.values())
 _AMPLITUDE, _SPREAD = 0.5, 0.05
 
 
-def pieces(texts: Iterable[str]) -> list[str]:
-    """The different tokens of some texts, sorted."""
+def split_tokens(texts: Iterable[str]) -> list[str]:
+    """The distinct tokens of some texts, sorted."""
     return sorted({piece for text in texts for piece in re.findall(_PIECE, text)})
 
 
-def tokenizer(texts: Iterable[str]) -> Any:
-    """A tokenizer that knows the words of `texts`, those of the chat template, and no other."""
+def make_tokenizer(texts: Iterable[str]) -> Any:
+    """A tokenizer that knows the words of `texts` and of the chat template, and no others."""
     import transformers
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
-    words = pieces([*texts, "user\n", "assistant\n", "system\n"])
+    words = split_tokens([*texts, "user\n", "assistant\n", "system\n"])
     vocabulary = {word: number for number, word in enumerate([*_SPECIAL, *words])}
     inner = Tokenizer(models.WordLevel(vocabulary, unk_token="<|unknown|>"))
     inner.pre_tokenizer = pre_tokenizers.Split(Regex(_PIECE), "isolated")
@@ -51,8 +51,8 @@ def tokenizer(texts: Iterable[str]) -> Any:
     )
 
 
-def processor(texts: Iterable[str], side: int) -> Any:
-    """Pictures of `side` pixels as they are, one tile each, and dialogues in the closed vocabulary."""
+def make_processor(texts: Iterable[str], side: int) -> Any:
+    """A processor for pictures of `side` pixels, one tile each, and dialogues in the closed vocabulary."""
     import transformers
     from transformers import GotOcr2ImageProcessor, InternVLVideoProcessor
 
@@ -62,19 +62,19 @@ def processor(texts: Iterable[str], side: int) -> Any:
     )
     return kind(
         image_processor=images,
-        tokenizer=tokenizer(texts),
+        tokenizer=make_tokenizer(texts),
         video_processor=InternVLVideoProcessor(),
         image_seq_length=(side // PATCH // 2) ** 2,
         chat_template=INTERNVL_TEMPLATE,
     )
 
 
-def new_model(reader: Any, pictures: Sequence[Picture], seed: int) -> Any:
+def make_model(reader: Any, pictures: Sequence[Picture], seed: int) -> Any:
     """An InternVL of about a million weights for the pictures and words that `reader`, a processor, reads.
 
-    Weights are normal with a standard deviation of .05. The position embeddings begin as a 2-D sine-cosine
-    grid of amplitude .5 and the patch embedding as the principal components of patches of `pictures`:
-    without them a transformer of this size takes far longer to see anything. Nothing here knows an answer.
+    Weights are normal with a standard deviation of .05. The position embeddings start as a 2-D sine-cosine
+    grid of amplitude .5 and the patch embedding as the principal components of patches of `pictures`; without
+    that, a transformer of this size takes far longer to learn to see. No answer is used here.
     """
     import torch
     from transformers import InternVLConfig, InternVLForConditionalGeneration
@@ -104,26 +104,26 @@ def new_model(reader: Any, pictures: Sequence[Picture], seed: int) -> Any:
     model.generation_config.eos_token_id = words.eos_token_id
     with torch.no_grad():
         found = model.model.vision_tower.embeddings
-        grid = sine_cosine(side // PATCH, WIDTH) * _AMPLITUDE
+        grid = sine_cosine_grid(side // PATCH, WIDTH) * _AMPLITUDE
         found.position_embeddings[0, 1:] = torch.from_numpy(grid)
-        filters, offset = components(_normalised(reader, pictures), WIDTH)
+        filters, offset = principal_components(_normalize(reader, pictures), WIDTH)
         projection = found.patch_embeddings.projection
         projection.weight.copy_(torch.from_numpy(filters))
         projection.bias.copy_(torch.from_numpy(offset))
     return model
 
 
-def _normalised(reader: Any, pictures: Sequence[Picture]) -> NDArray[np.float32]:
-    """(N, 3, H, W) as the model gets them."""
+def _normalize(reader: Any, pictures: Sequence[Picture]) -> NDArray[np.float32]:
+    """The pictures (N, 3, H, W) as the model gets them."""
     found = reader.image_processor(list(pictures), return_tensors="np")["pixel_values"]
     return np.asarray(found, dtype=np.float32)
 
 
-def sine_cosine(cells: int, width: int) -> NDArray[np.float32]:
+def sine_cosine_grid(cells: int, width: int) -> NDArray[np.float32]:
     """(cells * cells, width) position embeddings, row by row: sine and cosine of x, then of y.
 
-    The frequencies fall geometrically from one turn in four cells to a fraction of one over the grid
-    (Vaswani et al. 2017, in two dimensions as in MAE, He et al. 2022, with a base that fits a small grid).
+    The frequencies fall geometrically from one period in four cells to a fraction of one over the grid
+    (Vaswani et al. 2017, in two dimensions as in MAE, He et al. 2022, with a base that suits a small grid).
     """
     quarter = width // 4
     turns = 100.0 ** (-np.arange(quarter) / quarter)
@@ -132,9 +132,11 @@ def sine_cosine(cells: int, width: int) -> NDArray[np.float32]:
     return np.concatenate([np.sin(x), np.cos(x), np.sin(y), np.cos(y)], axis=1).astype(np.float32)
 
 
-def components(pixels: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(count, 3, PATCH, PATCH) principal components of the patches of (N, 3, H, W) pictures, and (count,)
-    offsets: together a convolution whose outputs have mean 0 and, capped, about equal variances.
+def principal_components(
+    pixels: NDArray[np.float32], count: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Principal components (count, 3, PATCH, PATCH) of the patches of (N, 3, H, W) pictures, and offsets
+    (count,): together a convolution whose outputs have mean 0 and, capped, roughly equal variances.
     """
     batch, channels, height, width = pixels.shape
     cut = pixels.reshape(batch, channels, height // PATCH, PATCH, width // PATCH, PATCH)
@@ -149,7 +151,7 @@ def components(pixels: NDArray[np.float32], count: int) -> tuple[NDArray[np.floa
     return filters.reshape(shape).astype(np.float32), offset.astype(np.float32)
 
 
-def save(model: Any, reader: Any, folder: Path) -> None:
-    """Model and processor, as `schemas.model_files` reads them."""
+def save_model(model: Any, reader: Any, folder: Path) -> None:
+    """Save model and processor as `schemas.model_files` reads them."""
     model.save_pretrained(folder)
     reader.save_pretrained(folder)

@@ -1,4 +1,4 @@
-"""What `train --check` says before a run: tokens by task, what trains, memory, hours, rows."""
+"""What `train --check` reports before a run: tokens by task, what trains, memory, hours, rows."""
 
 from __future__ import annotations
 
@@ -8,55 +8,58 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from schemas.errors import InputError
-from training.sft.check_page import Shown, page
-from training.sft.encode_rows import IGNORED, UnfitRow, encoded
+from training.sft.check_page import CheckedRow, render_page
+from training.sft.encode_rows import IGNORED, UnfitRow, encode_row
 from training.sft.fine_tune import Prepared, prepare
 from training.sft.train_config import TrainOptions
 
 if TYPE_CHECKING:
-    from training.sft.estimates import Size
+    from training.sft.estimates import RowSize
 
 SAMPLE = 64
 TIMED = 4
 PAGE = "check.html"
 
 
-def check(options: TrainOptions, sample: int = SAMPLE) -> list[str]:
-    """Encode a sample of rows, write `out/check.html`, return lines for people. Raises InputError.
+def check_run(options: TrainOptions, sample: int = SAMPLE) -> list[str]:
+    """Encode a sample of rows, write `out/check.html`, and return the report's lines. Raises InputError.
 
-    On the device the run is for (a GPU, or the CPU with `run.device: cpu`) some rows are timed forward and
-    backward. Elsewhere the model's weights aren't loaded: its configuration is enough for all estimates.
+    On a device that can run the training (a GPU, or the CPU with `run.device: cpu`) the forward and backward
+    passes of some rows are timed. Elsewhere the model's weights aren't loaded: its configuration is enough
+    for all estimates.
     """
-    from training.sft.feed import reader_of
+    from training.sft.feed import open_reader
 
     prepared = prepare(options)
-    reader = reader_of(options.data, options.data.split, options.seed, 0, 1)
-    fitting: list[Shown] = []
+    reader = open_reader(options.data, options.data.split, options.seed, 0, 1)
+    fitting: list[CheckedRow] = []
     unfit: Counter[str] = Counter()
     for number, row in enumerate(reader):
         if number == sample:
             break
         try:
-            found = encoded(row, prepared.processor, prepared.marks, options.run.max_tokens)
+            found = encode_row(row, prepared.processor, prepared.marks, options.run.max_tokens)
         except UnfitRow as error:
             unfit[error.reason] += 1
         else:
-            fitting.append(Shown(row, found))
+            fitting.append(CheckedRow(row, found))
     reasons = ", ".join(f"{count} {reason}" for reason, count in unfit.items())
     if not fitting:
-        raise InputError(f"{options.data.dataset}: none of the first rows can be trained on: {reasons}")
-    cells = _by_task(fitting)
-    lines = [f"left out: {reasons or 'none'}", *_of_model(options, prepared, fitting, reader.rows)]
+        raise InputError(
+            f"{options.data.dataset}: none of the first {sample} rows can be trained on: {reasons}"
+        )
+    cells = _task_table(fitting)
+    lines = [f"left out: {reasons or 'none'}", *_model_lines(options, prepared, fitting, reader.rows)]
     first = {shown.row["task"]: shown for shown in reversed(fitting)}
     options.out.mkdir(parents=True, exist_ok=True)
     place = options.out / PAGE
     shown = [first[task] for task in sorted(first)]
-    place.write_text(page(options.name, cells, lines, shown, prepared.processor), encoding="utf-8")
-    return [*_aligned(cells), *lines, str(place)]
+    place.write_text(render_page(options.name, cells, lines, shown, prepared.processor), encoding="utf-8")
+    return [*_align_columns(cells), *lines, str(place)]
 
 
-def _by_task(fitting: list[Shown]) -> list[list[str]]:
-    """A table with its head: by task its rows, mean tokens, longest row, mean of the tokens trained on."""
+def _task_table(fitting: list[CheckedRow]) -> list[list[str]]:
+    """A table with its header: rows, mean tokens, longest row and mean trained tokens of each task."""
     tasks: dict[str, list[tuple[int, int]]] = {}
     for shown in fitting:
         trained = int((shown.found["labels"] != IGNORED).sum())
@@ -69,16 +72,18 @@ def _by_task(fitting: list[Shown]) -> list[list[str]]:
     return table
 
 
-def _aligned(table: list[list[str]]) -> list[str]:
+def _align_columns(table: list[list[str]]) -> list[str]:
     return [f"{line[0]:<22} " + " ".join(f"{cell:>8}" for cell in line[1:]) for line in table]
 
 
-def _of_model(options: TrainOptions, prepared: Prepared, fitting: list[Shown], rows: int) -> list[str]:
-    """What trains, memory, and hours for the whole run on one device."""
+def _model_lines(
+    options: TrainOptions, prepared: Prepared, fitting: list[CheckedRow], rows: int
+) -> list[str]:
+    """What trains, memory, and hours of the entire run on one device."""
     import torch
 
-    from training.sft.estimates import hours_line, memory_line, size_of, timed_line
-    from training.sft.groups import adapted, layout_of, table
+    from training.sft.estimates import hours_line, measure_row, memory_line, timed_line
+    from training.sft.groups import add_adapters, find_layout, parameter_table
     from training.sft.saving import empty_base, load_base
 
     measures = options.run.device == "cpu" or torch.cuda.is_available()
@@ -86,13 +91,13 @@ def _of_model(options: TrainOptions, prepared: Prepared, fitting: list[Shown], r
     base = (
         load_base(options.model, name, options.model.dtype) if measures else empty_base(options.model, name)
     )
-    layout = layout_of(base)
-    model = adapted(base, options.lora, options.rates)
-    sizes: list[Size] = [size_of(shown.found, base.config) for shown in fitting]
+    layout = find_layout(base)
+    model = add_adapters(base, options.lora, options.rates)
+    sizes: list[RowSize] = [measure_row(shown.found, base.config) for shown in fitting]
     run = options.run
     all_rows = run.steps * run.batch * run.accumulation if run.steps else math.ceil(rows * (run.epochs or 0))
     lines = [
-        *table(model, layout, options.rates).splitlines(),
+        *parameter_table(model, layout, options.rates).splitlines(),
         memory_line(model, layout, sizes, options),
         hours_line(model, layout, sizes, options, all_rows),
     ]

@@ -1,4 +1,4 @@
-"""Pictures for training: encoded bytes to arrays or PIL images, each decoded once while it is needed."""
+"""Decodes pictures for training into arrays or PIL images, each once for as long as it is needed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KEPT_BYTES = 256_000_000
 _LIMITS = IngestConfig(max_side=16384, min_side=1)
 
 
-def decoded(data: bytes) -> NDArray[np.uint8]:
+def decode_picture(data: bytes) -> NDArray[np.uint8]:
     """(H, W, 3) uint8 RGB of a stored picture. Raises SampleError for one that can't be decoded."""
     try:
         return load_png(data)
@@ -29,10 +29,10 @@ def decoded(data: bytes) -> NDArray[np.uint8]:
     return decode(data, _LIMITS).rgb
 
 
-class Pictures:
-    """The pictures of a window in the form asked for; those that come again are kept, up to 256 MB.
+class PictureCache:
+    """The pictures of a window in the requested form; those needed again are cached, up to 256 MB.
 
-    `left` says how often each picture, named by piece and place, still comes.
+    `left` holds how many times each picture, keyed by (piece, index in the piece), is still to be taken.
     """
 
     def __init__(self, form: Form, left: dict[tuple[int, int], int]) -> None:
@@ -41,7 +41,7 @@ class Pictures:
         self._bytes = 0
 
     def take(self, name: tuple[int, int], encoded: Sequence[bytes]) -> Any:
-        """One picture of its piece's: bytes, a (H, W, 3) uint8 array of its own, or a PIL image.
+        """One of its piece's `encoded` pictures: bytes, an (H, W, 3) uint8 array of its own, or a PIL image.
 
         Raises SampleError for one that can't be decoded.
         """
@@ -49,7 +49,7 @@ class Pictures:
         found = self._kept.get(name)
         if found is None:
             data = encoded[name[1]]
-            found = data if self._form == "encoded" else decoded(data)
+            found = data if self._form == "encoded" else decode_picture(data)
             if self._left[name] and self._bytes + _size(found) <= _KEPT_BYTES:
                 self._kept[name] = found
                 self._bytes += _size(found)
