@@ -40,7 +40,7 @@ def run_proof(options: ProofOptions, progress: Progress = SILENT) -> dict[str, A
 
     Existing datasets are reused, trained seeds aren't. Raises InputError and BuildError.
     """
-    begun = time.perf_counter()
+    started = time.perf_counter()
     train, test = (_build_in_own_process(options, side, progress) for side in SIDES)
     built = time.perf_counter()
     stage_one = load_options(options.stage_one)
@@ -56,7 +56,7 @@ def run_proof(options: ProofOptions, progress: Progress = SILENT) -> dict[str, A
     result = {
         **summarize_seeds(seeds),
         "datasets": {"train": str(train), "test": str(test)},
-        "seconds": {"data": round(built - begun, 1), "training": round(time.perf_counter() - built, 1)},
+        "seconds": {"data": round(built - started, 1), "training": round(time.perf_counter() - built, 1)},
     }
     write_atomically(options.out / RESULT, (json.dumps(result, indent=2) + "\n").encode(), options.out)
     return result
@@ -126,7 +126,7 @@ def _train_and_judge(job: tuple[ProofOptions, TrainOptions, Path]) -> dict[str, 
     options, stage_one, test = job
     base = BaseSchedule(options.base.steps, options.base.batch, options.base.rate)
     trained = train_seed(stage_one, base)
-    begun = time.process_time()
+    started = time.process_time()
     rows = load_proof_rows(test, "test", options.test_rows)
     reader = load_processor(str(trained.base), None)
     named = stage_one.model.model_copy(update={"name": str(trained.base), "tiny": None})
@@ -134,7 +134,7 @@ def _train_and_judge(job: tuple[ProofOptions, TrainOptions, Path]) -> dict[str, 
         "untrained": answer_rows(load_base(named, str(trained.base), "float32").eval(), reader, rows),
         "trained": answer_rows(load_trained(trained.adapter).get_base_model(), reader, rows),
     }
-    note_seconds(trained.seconds, "answers", begun)
+    note_seconds(trained.seconds, "answers", started)
     vocabulary = Vocabulary.of(reader.tokenizer)
     points: dict[str, list[Point | None]] = {
         **{who: [find_point(answer, vocabulary) for answer in found] for who, found in answered.items()},

@@ -55,7 +55,7 @@ def train_seed(options: TrainOptions, base: BaseSchedule) -> TrainedSeed:
     torch.set_num_threads(1)
     seed, folder = options.seed, options.out / "base"
     seconds: dict[str, float] = {}
-    begun = time.process_time()
+    started = time.process_time()
     rows = load_proof_rows(options.data.dataset.resolve(), options.data.split)
     first = make_base_rows(rows, seed)
     reader = make_processor(
@@ -64,12 +64,12 @@ def train_seed(options: TrainOptions, base: BaseSchedule) -> TrainedSeed:
     model = make_model(reader, [np.asarray(row["images"][0]) for row in rows[:_PICTURES]], seed)
     formed = train_base(model, reader, first, base.steps, base.batch, base.rate, seed)
     save_model(model, reader, folder)
-    begun = note_seconds(seconds, "base", begun)
+    started = note_seconds(seconds, "base", started)
 
     named = options.model.model_copy(update={"name": str(folder), "tiny": None})
     done = train(options.model_copy(update={"model": named}), to_pointing_row)
     loss = [(int(entry["step"]), float(entry["loss"])) for entry in done.log if "loss" in entry]
-    note_seconds(seconds, "stage one", begun)
+    note_seconds(seconds, "stage one", started)
     return TrainedSeed(folder, done.adapter, seconds, formed.loss, loss)
 
 
@@ -82,8 +82,8 @@ def _picture_side(rows: Sequence[dict[str, Any]]) -> int:
     return int(side)
 
 
-def note_seconds(seconds: dict[str, float], part: str, begun: float) -> float:
-    """Record the processor seconds since `begun` under a part's name; returns the present time."""
+def note_seconds(seconds: dict[str, float], part: str, started: float) -> float:
+    """Record the processor seconds since `started` under a part's name; returns the present time."""
     now = time.process_time()
-    seconds[part] = round(now - begun, 1)
+    seconds[part] = round(now - started, 1)
     return now
