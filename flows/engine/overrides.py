@@ -8,7 +8,7 @@ from typing import Any
 
 from annotation.plugin_kinds import BACKENDS, LABELLERS, PROPOSERS, read_settings
 from flows.stages.given import GIVEN
-from flows.stages.importers import IMPORTERS
+from flows.stages.importers import IMPORTERS, importer
 from schemas.choices import RunnerName
 from schemas.config import BuildConfig, ImagesConfig, load_config
 from schemas.errors import InputError
@@ -62,8 +62,18 @@ class Overrides:
 
 
 def read_config(path: Path) -> BuildConfig:
-    """Read a build's configuration, names of plug-ins included. Raises InputError as `load_config` does."""
-    return load_config(path, CHECKS)
+    """Read a build's configuration and load the plug-ins it names.
+
+    Raises InputError as `load_config` does, and for a plug-in whose file is broken, which it names.
+    """
+    config = load_config(path, CHECKS)
+    proposer, labeller = config.regions.proposer, config.regions.labeller
+    (GIVEN if proposer in GIVEN.names() else PROPOSERS).load(proposer)
+    LABELLERS.load(labeller)
+    BACKENDS.load(config.annotate.backend)
+    for dataset in config.merge.external:
+        importer(dataset.kind)
+    return config
 
 
 def configure(path: Path, overrides: Overrides) -> BuildConfig:

@@ -88,7 +88,8 @@ def jobs_after(
     source = _source(config.regions)
     shared: dict[str, Any] = {"version": VERSION, "regions": shaping(config.regions, "regions")}
     if own := settings_of(config.regions):
-        shared["settings"] = {name: section.model_dump(mode="json") for name, section in own.items()}
+        settings = {name: section.model_dump(mode="json") for name, section in own.items()}
+        shared["regions"]["settings"] = settings
     if config.regions.clip is not None:
         shared["vocabulary"] = _vocabulary_hash(config.regions.clip.vocabulary)
     made = []
