@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,9 +17,8 @@ from schemas.shards import read_items
 from schemas.store import Store
 from tests.conftest import photograph, write_photographs, write_tiny_config
 from tests.flows.stages.external.published import write_png, write_rows
+from tests.package_copies import ROOT, Copy
 
-ROOT = Path(__file__).parents[2]
-PACKAGES = ("schemas", "distortions", "annotation", "flows", "training", "inference")
 PROPOSERS, LABELLERS = "annotation/regions/proposers", "annotation/regions/labellers"
 BACKENDS, IMPORTERS, GIVEN = "annotation/qa/backends", "flows/stages/importers", "flows/stages/given"
 
@@ -56,31 +52,19 @@ def example(page: str) -> str:
     return str(code)
 
 
-class House:
+class Place:
     """A copy of the packages, with a build of two small photographs beside it."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root / "house"
+        self.copy = Copy(root / "packages")
         self.dropped: list[Path] = []
-        for name in PACKAGES:
-            shutil.copytree(ROOT / name, self.root / name)
         write_photographs(root / "images", ["coffee", "chelsea"])
         self.work = root
 
     def drop(self, folder: str, name: str, text: str) -> Path:
-        path = self.root / folder / f"{name}.py"
-        assert not path.exists()
-        path.write_text(text, encoding="utf-8")
+        path = self.copy.write(f"{folder}/{name}.py", text)
         self.dropped.append(path)
         return path
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """`iqa-spider` of the copy."""
-        return subprocess.run(
-            [sys.executable, "-m", "flows.cli", *arguments],
-            cwd=self.root, env={**os.environ, "PYTHONPATH": str(self.root)}, capture_output=True, text=True,
-            timeout=600, check=False,
-        )  # fmt: skip
 
     def configured(self, sections: dict[str, Any]) -> str:
         """The tiny configuration with these sections."""
@@ -90,14 +74,14 @@ class House:
 
     def build(self, sections: dict[str, Any], *arguments: str) -> dict[str, Any]:
         """A build that succeeds; the summary it prints."""
-        done = self.run("build", self.configured(sections), *arguments, "--json")
+        done = self.copy.run("build", self.configured(sections), *arguments, "--json")
         assert done.returncode == 0, done.stderr
         summary: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return summary
 
     def refusal(self, sections: dict[str, Any], command: str = "plan") -> str:
         """The one line, without the program's name, of a command that is refused with exit code 2."""
-        done = self.run(command, self.configured(sections))
+        done = self.copy.run(command, self.configured(sections))
         assert done.returncode == 2, done.stderr
         assert "Traceback" not in done.stderr
         (line,) = done.stderr.splitlines()
@@ -111,12 +95,12 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def copied(tmp_path_factory: pytest.TempPathFactory) -> House:
-    return House(tmp_path_factory.mktemp("copy"))
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("copy"))
 
 
 @pytest.fixture
-def house(copied: House, prefect_url: str) -> Iterator[House]:
+def place(copied: Place, prefect_url: str) -> Iterator[Place]:
     """The copy as the packages are, without a store; what a test drops in goes afterwards."""
     yield copied
     while copied.dropped:
@@ -124,11 +108,11 @@ def house(copied: House, prefect_url: str) -> Iterator[House]:
     shutil.rmtree(copied.work / "out", ignore_errors=True)
 
 
-def test_a_region_proposer(house: House) -> None:
-    house.drop(PROPOSERS, "halves", example("adding-a-region-proposer.md"))
+def test_a_region_proposer(place: Place) -> None:
+    place.drop(PROPOSERS, "halves", example("adding-a-region-proposer.md"))
     regions = {"proposer": "halves", "max_area": 0.9, "settings": {"halves": {"share": 0.25}}}
-    house.build({"regions": regions}, "--until", "regions")
-    records = house.records("regions")
+    place.build({"regions": regions}, "--until", "regions")
+    records = place.records("regions")
     assert len(records) == 2
     for record in records:
         assert record["made_by"] == {"proposer": "halves", "labeller": "appearance"}
@@ -138,42 +122,42 @@ def test_a_region_proposer(house: House) -> None:
         assert sorted(box[2] for box in boxes) == [left, picture["width"] - left]
 
 
-def test_settings_of_a_dropped_in_proposer_are_checked_and_part_of_the_keys(house: House) -> None:
-    house.drop(PROPOSERS, "halves", example("adding-a-region-proposer.md"))
-    line = house.refusal({"regions": {"proposer": "halves", "settings": {"halves": {"share": 2.0}}}})
+def test_settings_of_a_dropped_in_proposer_are_checked_and_part_of_the_keys(place: Place) -> None:
+    place.drop(PROPOSERS, "halves", example("adding-a-region-proposer.md"))
+    line = place.refusal({"regions": {"proposer": "halves", "settings": {"halves": {"share": 2.0}}}})
     assert re.search(r"tiny\.yaml:\d+: 'regions\.settings': halves\.share: Input should be less than 1", line)
-    line = house.refusal({"regions": {"proposer": "halves", "settings": {"halves": {"part": 0.5}}}})
+    line = place.refusal({"regions": {"proposer": "halves", "settings": {"halves": {"part": 0.5}}}})
     assert "halves.part: Extra inputs are not permitted" in line
-    line = house.refusal({"regions": {"proposer": "graph", "settings": {"halves": {"share": 0.5}}}})
+    line = place.refusal({"regions": {"proposer": "graph", "settings": {"halves": {"share": 0.5}}}})
     assert "neither proposer nor labeller is 'halves'" in line
-    line = house.refusal({"regions": {"proposer": "graph", "settings": {"graph": {"share": 0.5}}}})
+    line = place.refusal({"regions": {"proposer": "graph", "settings": {"graph": {"share": 0.5}}}})
     assert "'graph' takes no settings" in line
     for share, new in ((0.5, 2), (0.25, 2), (0.5, 0)):
         regions = {"proposer": "halves", "max_area": 0.9, "settings": {"halves": {"share": share}}}
-        summary = house.build({"regions": regions}, "--until", "regions")
+        summary = place.build({"regions": regions}, "--until", "regions")
         assert summary["stages"]["regions"]["new"] == new
-    by_default = house.build({"regions": {"proposer": "halves", "max_area": 0.9}}, "--until", "regions")
+    by_default = place.build({"regions": {"proposer": "halves", "max_area": 0.9}}, "--until", "regions")
     assert by_default["stages"]["regions"]["new"] == 0
 
 
-def test_a_labeller(house: House) -> None:
-    house.drop(LABELLERS, "numbered", NUMBERED)
-    house.build({"regions": {"labeller": "numbered"}}, "--until", "regions")
-    labels = {region["label"] for record in house.records("regions") for region in record["regions"]}
+def test_a_labeller(place: Place) -> None:
+    place.drop(LABELLERS, "numbered", NUMBERED)
+    place.build({"regions": {"labeller": "numbered"}}, "--until", "regions")
+    labels = {region["label"] for record in place.records("regions") for region in record["regions"]}
     assert labels
     assert all(re.match(r"thing \d", label) for label in labels)
 
 
-def test_masks_made_elsewhere(house: House) -> None:
-    house.drop(GIVEN, "top_half", TOP_HALF)
-    house.build({"regions": {"proposer": "top-half", "labeller": "given"}}, "--until", "regions")
-    labels = [[region["label"] for region in record["regions"]] for record in house.records("regions")]
+def test_masks_made_elsewhere(place: Place) -> None:
+    place.drop(GIVEN, "top_half", TOP_HALF)
+    place.build({"regions": {"proposer": "top-half", "labeller": "given"}}, "--until", "regions")
+    labels = [[region["label"] for region in record["regions"]] for record in place.records("regions")]
     assert sorted(labels) == [["sky of chelsea"], ["sky of coffee"]]
 
 
-def test_a_back_end(house: House) -> None:
-    house.drop(BACKENDS, "terse", example("adding-a-qa-back-end.md"))
-    summary = house.build({"annotate": {"backend": "terse"}})
+def test_a_back_end(place: Place) -> None:
+    place.drop(BACKENDS, "terse", example("adding-a-qa-back-end.md"))
+    summary = place.build({"annotate": {"backend": "terse"}})
     assert summary["rows"] > 0
     folder = Path(summary["dataset"])
     rows = [values for path in data_files(folder) for values in raw_rows(path, pictures=False)]
@@ -181,23 +165,23 @@ def test_a_back_end(house: House) -> None:
     assert {len(row["messages"]) for row in rows} == {2}
 
 
-def test_an_importer(house: House) -> None:
-    house.drop(IMPORTERS, "photo_notes", example("adding-an-importer.md"))
-    write_png(house.work / "photographs" / "a.png", photograph("astronaut", 128))
+def test_an_importer(place: Place) -> None:
+    place.drop(IMPORTERS, "photo_notes", example("adding-an-importer.md"))
+    write_png(place.work / "photographs" / "a.png", photograph("astronaut", 128))
     rows = [
         {"file": "a.png", "question": "What stands out?", "note": "the face is sharp"},
         {"file": "a.png", "note": "nothing was asked"},
     ]
-    notes = write_rows(house.work / "notes.json", rows)
+    notes = write_rows(place.work / "notes.json", rows)
     external = {
-        "kind": "photo-notes", "annotations": [str(notes)], "images": str(house.work / "photographs"),
+        "kind": "photo-notes", "annotations": [str(notes)], "images": str(place.work / "photographs"),
     }  # fmt: skip
     merge = {"test_share": 0.34, "external": [external], "max_bad_share": 0.6}
-    summary = house.build({"merge": merge})
+    summary = place.build({"merge": merge})
     manifest = load_manifest(Path(summary["dataset"]))
     assert manifest.sources["photo-notes"] == 1
     assert manifest.licenses["CC-BY-4.0"] == 1
-    done = house.run("verify", summary["dataset"])
+    done = place.copy.run("verify", summary["dataset"])
     assert done.returncode == 0, done.stdout
 
 
@@ -226,14 +210,14 @@ def named(folder: str, name: str) -> dict[str, Any]:
         (
             IMPORTERS,
             "coco",
-            r"'merge\.external\.0\.kind': unknown importer 'coco'; there are dq-495k",
+            r"'merge\.external\.0\.kind': unknown importer 'coco'; available: dq-495k",
         ),
     ],
 )
 def test_an_unknown_name_is_one_line_with_the_nearest(
-    house: House, folder: str, wrong: str, told: str
+    place: Place, folder: str, wrong: str, told: str
 ) -> None:
-    assert re.search(rf"tiny\.yaml:\d+: {told}", house.refusal(named(folder, wrong)))
+    assert re.search(rf"tiny\.yaml:\d+: {told}", place.refusal(named(folder, wrong)))
 
 
 @pytest.mark.parametrize("folder", [PROPOSERS, LABELLERS, GIVEN, BACKENDS])
@@ -245,20 +229,20 @@ def test_an_unknown_name_is_one_line_with_the_nearest(
         ("VERSION = 1\n", "needs a function `"),
     ],
 )
-def test_a_broken_file_names_itself(house: House, folder: str, text: str, told: str) -> None:
-    path = house.drop(folder, "broken", text)
-    line = house.refusal(named(folder, "broken"), "build")
+def test_a_broken_file_names_itself(place: Place, folder: str, text: str, told: str) -> None:
+    path = place.drop(folder, "broken", text)
+    line = place.refusal(named(folder, "broken"), "build")
     assert line.startswith(f"{path}: ")
     assert told in line
 
 
-def test_a_broken_importer_names_itself(house: House) -> None:
-    path = house.drop(IMPORTERS, "broken", "def read(row, facts): ...\n")
-    line = house.refusal(named(IMPORTERS, "broken"), "build")
+def test_a_broken_importer_names_itself(place: Place) -> None:
+    path = place.drop(IMPORTERS, "broken", "def read(row, facts): ...\n")
+    line = place.refusal(named(IMPORTERS, "broken"), "build")
     assert line == f"{path}: this importer needs a text `LICENSE`; add it"
 
 
-def test_the_packaged_plug_ins_are_not_touched(house: House) -> None:
+def test_the_packaged_plug_ins_are_not_touched(place: Place) -> None:
     for folder in (PROPOSERS, LABELLERS, GIVEN, BACKENDS, IMPORTERS):
         names = {path.name for path in (ROOT / folder).glob("*.py")}
-        assert {path.name for path in (house.root / folder).glob("*.py")} == names
+        assert {path.name for path in (place.copy.folder / folder).glob("*.py")} == names
