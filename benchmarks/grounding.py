@@ -2,11 +2,11 @@
 
 Run: python -m benchmarks.grounding [--tokens N] [--rounds N]. A tiny Qwen2.5-VL with the real vocabulary of
 151,936 tokens answers a photograph greedily, in float32 on the CPU, one thread. "plain" builds the prompt,
-generates, and decodes the text; "read" is `inference.generate.answers`, which also keeps the logits of every
-spelling of the position words and records which token produced which characters. Each round does both, in
-alternating order; the result is the median of the rounds' ratios. A real model's step takes far longer and
-the reading doesn't, so this is the worst case. The second result counts what the `graph` segmenter does for
-five questions about one picture.
+generates, and decodes the text; "read" is `inference.generate.generate_answers`, which also keeps the
+logits of every spelling of the position words and records which token produced which characters. Each round
+does both, in alternating order; the result is the median of the rounds' ratios. A real model's step takes far
+longer and the reading doesn't, so this is the worst case. The second result counts what the `graph` segmenter
+does for five questions about one picture.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 import skimage.data
 import torch
 
-from inference.generate import Sampling, answers, prompt
+from inference.generate import Sampling, generate_answers, prompt
 from inference.grounded_answer import Encoded, Picture
 from inference.load_model import load_model
 from inference.segmenters import make_segmenter
@@ -53,7 +53,7 @@ def reading(source: ModelSource, tokens: int, rounds: int) -> list[tuple[float, 
         return str(processor.tokenizer.decode(made[0, inputs["input_ids"].shape[1] :]))
 
     def read() -> None:
-        answers(model, processor, [picture], [QUESTION], source.vocabulary.columns, sampling)
+        generate_answers(model, processor, [picture], [QUESTION], source.vocabulary.columns, sampling)
 
     for work in (plain, read):
         work()

@@ -210,7 +210,7 @@ def _probabilities(
 def _truth(place: str) -> dict[AxisName, str]:
     said = place.split()
     if not said or not set(said) <= {"left", "right", "top", "bottom", "center"}:
-        raise ValueError(f"{place!r} is no place")
+        raise ValueError(f"{place!r} is not a place")
     return {
         axis: next((word for word in said if word != "center" and word in CLASSES[axis]), "center")
         for axis in _AXES

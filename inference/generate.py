@@ -59,7 +59,7 @@ def conversation(picture: Picture, *texts: str) -> list[dict[str, Any]]:
     return messages
 
 
-def answers(
+def generate_answers(
     model: Any,
     processor: Any,
     pictures: Sequence[Picture],
@@ -104,7 +104,7 @@ def prompt(processor: Any, pictures: Sequence[Picture], questions: Sequence[str]
 
 def prompted(processor: Any, talks: Sequence[list[dict[str, Any]]], goes_on: bool = False) -> Any:
     """The batch a model takes for conversations, padded, ready for its answer; with `goes_on` each ends in
-    the beginning of the answer, which the model goes on with.
+    the beginning of the answer, which the model continues.
     """
     return processor.apply_chat_template(
         talks,
@@ -181,7 +181,7 @@ def _check(model: Any, processor: Any, questions: Sequence[str], columns: NDArra
 
 
 def _options(draw: Sampling) -> dict[str, Any]:
-    """What `generate` is told; None leaves the model's own setting of sampling without effect."""
+    """The arguments of `generate`; None leaves the model's own setting of sampling without effect."""
     options: dict[str, Any] = {
         "max_new_tokens": draw.max_new_tokens,
         "do_sample": draw.temperature > 0,
@@ -197,8 +197,8 @@ def _options(draw: Sampling) -> dict[str, Any]:
 
 def _ends(model: Any) -> frozenset[int]:
     """The tokens that end an answer."""
-    told = model.generation_config.eos_token_id
-    return frozenset([] if told is None else [told] if isinstance(told, int) else told)
+    end = model.generation_config.eos_token_id
+    return frozenset([] if end is None else [end] if isinstance(end, int) else end)
 
 
 @contextmanager

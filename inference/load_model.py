@@ -1,4 +1,4 @@
-"""Loads the model that answers, of the hub, a folder or an adapter of ours: no pickles, no foreign code."""
+"""Loads the model that answers, from the hub, a folder or our adapter: no pickles, no remote code."""
 
 from __future__ import annotations
 
@@ -89,11 +89,11 @@ def base_of(folder: Path) -> tuple[str, str | None]:
     try:
         if source.stat().st_size > _MOST_JSON:
             raise ValueError("the file is too large")
-        told = json.loads(source.read_text(encoding="utf-8"))
-        name = told["base"] if source == record else told["base_model_name_or_path"]
-        revision = told.get("revision")
+        settings = json.loads(source.read_text(encoding="utf-8"))
+        name = settings["base"] if source == record else settings["base_model_name_or_path"]
+        revision = settings.get("revision")
         if not isinstance(name, str) or not name or not isinstance(revision, str | None):
-            raise ValueError("the base is no name")
+            raise ValueError("the base is not a name")
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(
             f"{source}: doesn't name the adapter's base model: {summarize_error(error)}"

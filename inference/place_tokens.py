@@ -88,7 +88,7 @@ def token_texts(tokenizer: Any) -> dict[int, str]:
     """The text of every ordinary token of a tokenizer by id; special tokens are left out.
 
     Pieces are decoded as the two common kinds write them: byte-level BPE (GPT-2's table of bytes; a byte that
-    is no UTF-8 alone becomes U+FFFD) and SentencePiece ("▁" is a space, "<0x41>" a byte).
+    is not valid UTF-8 by itself becomes U+FFFD) and SentencePiece ("▁" is a space, "<0x41>" a byte).
     """
     pieces: dict[str, int] = tokenizer.get_vocab()
     special = set(tokenizer.all_special_ids)

@@ -65,7 +65,7 @@ class ServerSource:
         wording = Wording("--server", "--model", self.again)
         return ServerTransport(self, self.in_flight, wording, lost_calls=None, refused=self.refused)
 
-    def answers(self, pictures: Sequence[Picture], questions: Sequence[str]) -> list[Spoken]:
+    def ask_all(self, pictures: Sequence[Picture], questions: Sequence[str]) -> list[Spoken]:
         """One answer for each (H, W, 3) uint8 RGB picture and its question, with a vocabulary of its own.
 
         Raises InputError when the server refuses a request or returns no log-probabilities, BuildError when
@@ -82,7 +82,7 @@ class ServerSource:
                 raise self.explain(error) from error
 
     def answer(self, transport: ServerTransport, picture: Picture, question: str) -> Spoken:
-        """One answer, as those of `answers`. Raises SampleError when this question got none, InputError when
+        """One answer, as those of `ask_all`. Raises SampleError when this question got none, InputError when
         the server refuses all questions or returns no log-probabilities, BuildError when it can't be reached.
         """
         turn = Turn("user", question, (messages.Picture.of(picture),))

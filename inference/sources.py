@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from inference.generate import Sampling, answers
+from inference.generate import Sampling, generate_answers
 from inference.grounded_answer import Answer, Picture
 from inference.load_model import LoadedModel
 from inference.place_tokens import Vocabulary
@@ -27,7 +27,7 @@ class Source(Protocol):
         """What answers, for people and for records."""
         ...
 
-    def answers(self, pictures: Sequence[Picture], questions: Sequence[str]) -> list[Spoken]:
+    def ask_all(self, pictures: Sequence[Picture], questions: Sequence[str]) -> list[Spoken]:
         """One answer for each (H, W, 3) uint8 RGB picture and its question, all at once."""
         ...
 
@@ -45,9 +45,9 @@ class ModelSource:
         """The model's name and revision."""
         return named(self.loaded.name, self.loaded.revision)
 
-    def answers(self, pictures: Sequence[Picture], questions: Sequence[str]) -> list[Spoken]:
-        """As `inference.generate.answers`, in one batch. Raises InputError as it does."""
-        found = answers(
+    def ask_all(self, pictures: Sequence[Picture], questions: Sequence[str]) -> list[Spoken]:
+        """As `inference.generate.generate_answers`, in one batch. Raises InputError as it does."""
+        found = generate_answers(
             self.loaded.model,
             self.loaded.processor,
             pictures,

@@ -94,7 +94,7 @@ class Spider:
 
     def _spoken(self, asks: Sequence[tuple[Picture, str]]) -> list[tuple[Spoken, float]]:
         begun = time.perf_counter()
-        found = self.source.answers([image for image, _ in asks], [question for _, question in asks])
+        found = self.source.ask_all([image for image, _ in asks], [question for _, question in asks])
         each = (time.perf_counter() - begun) / len(asks)
         return [(item, each) for item in found]
 

@@ -110,7 +110,7 @@ def answered(source: ModelSource, rows: Sequence[Asked], progress: Progress = SI
     with progress("calibrate", len(rows), unit="rows", done="answered") as meter:
         for begin in range(0, len(rows), BATCH):
             some = rows[begin : begin + BATCH]
-            found += source.answers([row.picture for row in some], [row.question for row in some])
+            found += source.ask_all([row.picture for row in some], [row.question for row in some])
             meter.step(len(some))
     return found
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from inference.generate import Sampling, answers
+from inference.generate import Sampling, generate_answers
 from inference.grounded_answer import Answer
 from inference.place_tokens import Vocabulary
 from inference.points import text_to_point
@@ -26,7 +26,9 @@ def answer_rows(model: Any, processor: Any, rows: Sequence[dict[str, Any]]) -> l
         some = rows[start : start + _BATCH]
         pictures = [np.asarray(row["images"][0]) for row in some]
         questions = [row["messages"][0]["content"] for row in some]
-        found += answers(model, processor, pictures, questions, columns, Sampling(max_new_tokens=_TOKENS))
+        found += generate_answers(
+            model, processor, pictures, questions, columns, Sampling(max_new_tokens=_TOKENS)
+        )
     return found
 
 

@@ -32,7 +32,7 @@ class Oracle:
     def settings(self) -> Mapping[str, Any]:
         return {"baseline": self.name}
 
-    def answers(self, item: Item) -> bool:
+    def can_answer(self, item: Item) -> bool:
         return bool(item.reference or item.asks_where or item.ideal)
 
     def ask(self, items: Sequence[Item]) -> list[Reply]:
@@ -58,7 +58,7 @@ class WholePicture:
     def settings(self) -> Mapping[str, Any]:
         return {"baseline": self.name}
 
-    def answers(self, item: Item) -> bool:
+    def can_answer(self, item: Item) -> bool:
         return item.asks_where
 
     def ask(self, items: Sequence[Item]) -> list[Reply]:
@@ -75,7 +75,7 @@ class Center:
         self._look = Look(segmenter)
         self.settings: Mapping[str, Any] = {"baseline": self.name, "segmenter": segmenter.name}
 
-    def answers(self, item: Item) -> bool:
+    def can_answer(self, item: Item) -> bool:
         return item.asks_where
 
     def ask(self, items: Sequence[Item]) -> list[Reply]:
@@ -101,7 +101,7 @@ class Chance:
             if item.reference and not item.asks_where:
                 self._said.setdefault(item.task, []).append((item.id, item.reference))
 
-    def answers(self, item: Item) -> bool:
+    def can_answer(self, item: Item) -> bool:
         return item.asks_where or bool(item.words) or item.task in self._said
 
     def ask(self, items: Sequence[Item]) -> list[Reply]:
@@ -130,7 +130,7 @@ class Noun:
         self._look, self._find = Look(segmenter), by_noun
         self.settings: Mapping[str, Any] = {"baseline": self.name, "segmenter": segmenter.name}
 
-    def answers(self, item: Item) -> bool:
+    def can_answer(self, item: Item) -> bool:
         return item.asks_where and bool(item.noun)
 
     def ask(self, items: Sequence[Item]) -> list[Reply]:

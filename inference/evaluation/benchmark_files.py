@@ -46,7 +46,7 @@ class Record:
         if value is None:
             raise self.wrong(f"{key!r} is missing")
         if not isinstance(value, str) or not value.strip() or len(value) > MAX_TEXT:
-            raise self.wrong(f"{key!r} is no text of 1 to {MAX_TEXT} characters")
+            raise self.wrong(f"{key!r} is not a text of 1 to {MAX_TEXT} characters")
         if _BROKEN.search(value):
             raise self.wrong(f"{key!r} holds control characters or half a character")
         return value.strip()
@@ -60,7 +60,7 @@ class Record:
         """A relative path, as `safe_name`. Raises InputError."""
         value = self.text(key)
         if not safe_name(value):
-            raise self.wrong(f"{key!r} is {value[:80]!a}, no path below the data's folder")
+            raise self.wrong(f"{key!r} is {value[:80]!a}, not a path below the data's folder")
         return value
 
 
@@ -86,13 +86,13 @@ def read_list(path: Path) -> list[Record]:
     try:
         values = json.loads(read_bytes(path).decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: byte {error.start} is no UTF-8; give the file as published") from error
+        raise InputError(f"{path}: byte {error.start} is not UTF-8; give the file as published") from error
     except json.JSONDecodeError as error:
-        raise InputError(f"{path}: line {error.lineno}: no JSON: {error.msg.lower()}") from error
+        raise InputError(f"{path}: line {error.lineno}: not valid JSON: {error.msg.lower()}") from error
     except RecursionError as error:
         raise InputError(f"{path}: JSON nested too deep; give the file as published") from error
     except ValueError as error:  # a number of thousands of digits
-        raise InputError(f"{path}: no JSON: {str(error).lower()}") from error
+        raise InputError(f"{path}: not valid JSON: {str(error).lower()}") from error
     if not isinstance(values, list) or not values:
         raise InputError(f"{path}: not a list of records; give the file as published")
     for number, value in enumerate(values):
@@ -126,14 +126,14 @@ def find_pictures(roots: Iterable[Path], names: Iterable[str], advice: str) -> d
     """Each name's file, below the first of `roots` that has it, links that lead out of the root refused.
 
     Only a file's first bytes are read. Raises InputError that counts all names without a file, and all files
-    that are no pictures (a page, a pointer of Git LFS, a download broken off); `advice` says what to do.
+    that are not pictures (a page, a pointer of Git LFS, a download broken off); `advice` says what to do.
     """
     real = [root.resolve() for root in roots]
     places = {name: _located(real, name) for name in names}
     found = {name: path for name, path in places.items() if path is not None}
     lost = [name for name in places if name not in found]
     broken = [name for name, path in found.items() if not _starts_as_picture(path)]
-    for wrong, what in ((lost, "missing"), (broken, "no pictures")):
+    for wrong, what in ((lost, "missing"), (broken, "not pictures")):
         if wrong:
             count = f"{len(wrong)} of {len(places)} files are {what}, the first {wrong[0]!a}"
             raise InputError(f"{real[-1]}: {count}; {advice}")

@@ -105,7 +105,7 @@ class Model(Protocol):
     @property
     def at_once(self) -> int: ...
 
-    def answers(self, item: Item) -> bool:
+    def can_answer(self, item: Item) -> bool:
         """Whether items of this kind are for it: a baseline that only points answers no other question.
 
         Items that aren't for it have no row in its results. False is about the kind of item, never about

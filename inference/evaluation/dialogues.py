@@ -27,7 +27,7 @@ class Talk:
     start: str = ""
 
 
-def answers(model: Any, processor: Any, talks: Sequence[Talk], max_new_tokens: int) -> list[str]:
+def continue_dialogues(model: Any, processor: Any, talks: Sequence[Talk], max_new_tokens: int) -> list[str]:
     """Greedy answers to the last question of each talk, without `start`; one batch.
 
     The processor must pad on the left. Raises InputError for a question that holds a word of the template.

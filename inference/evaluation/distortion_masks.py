@@ -49,7 +49,9 @@ def read_classes(path: Path) -> dict[int, str]:
     try:
         told = json.loads(read_bytes(path))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: no JSON; give what each mask value stands for, as 1: jitter") from error
+        raise InputError(
+            f"{path}: not valid JSON; give what each mask value stands for, as 1: jitter"
+        ) from error
     found: dict[int, str] = {}
     for value, words in told.items() if isinstance(told, dict) else ():
         kind = class_of(words) if isinstance(words, str) else None
@@ -90,7 +92,7 @@ def _sources(annotation: Record, value: Any) -> list[Source]:
     if isinstance(value, str) and len(value) <= MAX_TEXT and value.strip().lower().endswith(".png"):
         name = value.strip().removeprefix("./")
         if not safe_name(name):
-            raise annotation.wrong(f"{name[:80]!a} is no path below the data's folder")
+            raise annotation.wrong(f"{name[:80]!a} is not a path below the data's folder")
         return [name.removeprefix("masks/")]
     if isinstance(value, dict) and "counts" in value:
         try:
@@ -98,7 +100,7 @@ def _sources(annotation: Record, value: Any) -> list[Source]:
             masks.area(mask)
         except (ValidationError, ValueError) as error:
             what = "size and counts" if isinstance(error, ValidationError) else str(error)
-            raise annotation.wrong(f"no run-length encoding of a mask: {what}") from error
+            raise annotation.wrong(f"not a run-length encoding of a mask: {what}") from error
         return [mask]
     return []
 
@@ -145,13 +147,13 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     """
     data = read_bytes(path)
     if not data.startswith(_PNG) or len(data) < 33 or data[12:16] != b"IHDR":
-        raise InputError(f"{path}: no PNG; give the masks as published")
-    width, height, depth, color = struct.unpack_from(">IIBB", data, 16)
+        raise InputError(f"{path}: not a PNG file; give the masks as published")
+    width, height, depth, color_type = struct.unpack_from(">IIBB", data, 16)
     if not 0 < width * height <= MAX_PIXELS or depth > 8:
         raise InputError(f"{path}: {width} x {height} pixels of {depth} bits; masks have 8 bits")
-    pixels = _palette_indices(data) if color == 3 else _gray(data)
+    pixels = _palette_indices(data) if color_type == 3 else _gray(data)
     if pixels is None or pixels.shape != (height, width):
-        raise InputError(f"{path}: no mask: it can't be decoded to one channel")
+        raise InputError(f"{path}: not a mask: it can't be decoded to one channel")
     return pixels
 
 

@@ -121,7 +121,7 @@ def _rows(task: Task, kept: KeptReplies, step: Step | None) -> list[dict[str, An
                 what = f"two items are called {item.id!r}; give data without doubles"
                 raise InputError(f"{task.benchmark.name}: {what}")
             seen.add(item.id)
-        items = [item for item in batch if task.model.answers(item)]
+        items = [item for item in batch if task.model.can_answer(item)]
         new = [item for item in items if item.id not in kept.found]
         if new:
             kept.add([item.id for item in new], task.model.ask(new))

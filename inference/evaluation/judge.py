@@ -1,4 +1,4 @@
-"""A model as judge: several rounds for each answer, useless replies counted and asked for anew."""
+"""A model as judge: several rounds for each answer, unusable replies counted and requested again."""
 
 from __future__ import annotations
 
@@ -202,5 +202,7 @@ def _values(rubric: Rubric, rounds: Sequence[Round] | None) -> dict[str, float |
         return dict(zip(columns, (float(rubric.lowest), 0.0, 0.0, 0.0, 0.0), strict=True))
     scores = [found.score for found in rounds if found.score is not None]
     lost, failures = len(rounds) - len(scores), sum(len(found.failures) for found in rounds)
-    center = (float(np.mean(scores)), float(np.std(scores))) if scores else (None, None)
-    return dict(zip(columns, (*center, float(len(rounds)), float(lost), float(failures)), strict=True))
+    mean_and_spread = (float(np.mean(scores)), float(np.std(scores))) if scores else (None, None)
+    return dict(
+        zip(columns, (*mean_and_spread, float(len(rounds)), float(lost), float(failures)), strict=True)
+    )

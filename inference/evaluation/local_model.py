@@ -42,7 +42,7 @@ class LanguageModel:
         self._most = max_new_tokens
         self._asking = Asking(own_words(processor))
 
-    def answers(self, item: Item) -> bool:
+    def can_answer(self, item: Item) -> bool:
         return True
 
     def ask(self, items: Sequence[Item]) -> list[Reply]:
@@ -65,7 +65,7 @@ class LanguageModel:
         for turn in range(max(len(item.questions) for item, _ in asked)):
             going = [place for place, (item, _) in enumerate(asked) if turn < len(item.questions)]
             talks = [_next_talk(*asked[place], said[place]) for place in going]
-            found = dialogues.answers(self._model, self._processor, talks, self._most)
+            found = dialogues.continue_dialogues(self._model, self._processor, talks, self._most)
             for place, text in zip(going, found, strict=True):
                 said[place].append(text)
         return [Reply(tuple(texts)) for texts in said]

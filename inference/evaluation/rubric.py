@@ -1,4 +1,4 @@
-"""Rubrics: what a judge model is told, the scale of its scores, and how a score is read off its reply."""
+"""Rubrics: the instructions for a judge model, the scale of its scores, how its reply becomes a score."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def load_rubric(name: str) -> Rubric:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: can't be read: {error}") from error
     except yaml.YAMLError as error:
-        raise InputError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"

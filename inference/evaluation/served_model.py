@@ -49,7 +49,7 @@ class ServedModel:
         self._ground = ground
         self._asking = Asking()
 
-    def answers(self, item: Item) -> bool:
+    def can_answer(self, item: Item) -> bool:
         return True
 
     def ask(self, items: Sequence[Item]) -> list[Reply]:
@@ -59,7 +59,7 @@ class ServedModel:
         for item in items:
             if item.start or item.words:
                 raise InputError(
-                    f"item {item.id}: a server can't be told how an answer begins or asked for chosen words; "
+                    f"item {item.id}: a server can't continue a given answer or choose among given words; "
                     "load the model here"
                 )
         return self._asking.ask(items, lambda item: item.asks_where, self._answer)

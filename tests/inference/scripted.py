@@ -23,7 +23,7 @@ class Scripted:
         self.sure = sure
         self.batches: list[list[str]] = []
 
-    def answers(self, pictures: Sequence[Picture], questions: Sequence[str]) -> list[Spoken]:
+    def ask_all(self, pictures: Sequence[Picture], questions: Sequence[str]) -> list[Spoken]:
         assert len(pictures) == len(questions)
         begun = sum(map(len, self.batches))
         self.batches.append(list(questions))

@@ -69,7 +69,7 @@ def test_what_a_model_writes_is_never_markup() -> None:
         (two_places((20, 20)), "not said"),
     ],
 )
-def test_the_places_are_told(result: Result, words: str) -> None:
+def test_the_places_are_listed(result: Result, words: str) -> None:
     assert words in Tags(places_html(result)).text
 
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.generate import Sampling, answers, decoder, prompt, traced
+from inference.generate import Sampling, decoder, generate_answers, prompt, traced
 from inference.grounded_answer import Answer
 from schemas.errors import InputError
 from tests.inference.small import FAMILIES, pictures, tiny
@@ -47,7 +47,7 @@ def test_logits_are_those_of_a_second_pass(family: str, temperature: float, pena
     loaded = tiny(family)
     sampling = Sampling(8, temperature, 0.9, penalty, seed=5)
     shown = pictures(1)
-    answer = answers(loaded.model, loaded.processor, shown, QUESTIONS[:1], COLUMNS, sampling)[0]
+    answer = generate_answers(loaded.model, loaded.processor, shown, QUESTIONS[:1], COLUMNS, sampling)[0]
     assert answer.logits.shape == (len(answer.ids), len(COLUMNS))
     assert answer.logits.dtype == np.float32
     np.testing.assert_allclose(
@@ -60,10 +60,10 @@ def test_rows_of_a_batch_end_at_different_steps(family: str, monkeypatch: pytest
     loaded = tiny(family)
     shown = pictures(3)
     sampling = Sampling(8, 1.0, 1.0, 1.1, seed=2)
-    longest = answers(loaded.model, loaded.processor, shown, QUESTIONS, COLUMNS, sampling)
+    longest = generate_answers(loaded.model, loaded.processor, shown, QUESTIONS, COLUMNS, sampling)
     ends = [int(longest[0].ids[3]), int(longest[1].ids[5]), loaded.model.generation_config.eos_token_id]
     monkeypatch.setattr(loaded.model.generation_config, "eos_token_id", ends)
-    found = answers(loaded.model, loaded.processor, shown, QUESTIONS, COLUMNS, sampling)
+    found = generate_answers(loaded.model, loaded.processor, shown, QUESTIONS, COLUMNS, sampling)
     assert [len(answer.ids) for answer in found][:2] == [4, 6]
     for picture, question, answer, whole in zip(shown, QUESTIONS, found, longest, strict=True):
         np.testing.assert_array_equal(answer.ids, whole.ids[: len(answer.ids)])
@@ -79,7 +79,7 @@ def test_a_penalty_changes_the_answer_and_not_what_is_read() -> None:
         **inputs, max_new_tokens=12, do_sample=False, repetition_penalty=1.3, output_scores=True,
         return_dict_in_generate=True,
     )  # fmt: skip
-    read = answers(
+    read = generate_answers(
         loaded.model, loaded.processor, shown, QUESTIONS[:1], told.sequences[0, -12:].numpy(),
         Sampling(12, repetition_penalty=1.3),
     )[0]  # fmt: skip
@@ -91,7 +91,7 @@ def test_sampling_leaves_the_global_generators_alone() -> None:
     loaded = tiny("qwen2.5-vl")
     before = torch.random.get_rng_state()
     drawn = [
-        answers(
+        generate_answers(
             loaded.model, loaded.processor, pictures(1), QUESTIONS[:1], COLUMNS, Sampling(8, 1.0, seed=seed)
         )[0].ids.tolist()
         for seed in (1, 1, 2)
@@ -106,20 +106,20 @@ def test_sampling_leaves_the_global_generators_alone() -> None:
 def test_a_question_that_would_break_the_template_is_refused(question: str, words: str) -> None:
     loaded = tiny("qwen2.5-vl")
     with pytest.raises(InputError, match=words):
-        answers(loaded.model, loaded.processor, pictures(1), [question], COLUMNS)
+        generate_answers(loaded.model, loaded.processor, pictures(1), [question], COLUMNS)
 
 
 def test_beams_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = tiny("qwen2.5-vl")
     monkeypatch.setattr(loaded.model.generation_config, "num_beams", 4)
     with pytest.raises(InputError, match="beams"):
-        answers(loaded.model, loaded.processor, pictures(1), QUESTIONS[:1], COLUMNS)
+        generate_answers(loaded.model, loaded.processor, pictures(1), QUESTIONS[:1], COLUMNS)
 
 
 def test_columns_of_another_vocabulary_are_refused() -> None:
     loaded = tiny("qwen2.5-vl")
     with pytest.raises(InputError, match="another"):
-        answers(loaded.model, loaded.processor, pictures(1), QUESTIONS[:1], np.array([999_999]))
+        generate_answers(loaded.model, loaded.processor, pictures(1), QUESTIONS[:1], np.array([999_999]))
 
 
 @pytest.mark.parametrize(

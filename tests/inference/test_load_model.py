@@ -13,7 +13,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
-from inference.generate import Sampling, answers
+from inference.generate import Sampling, generate_answers
 from inference.load_model import load_model
 from schemas.errors import InputError
 from tests.inference.small import folder_of, pictures, tiny
@@ -48,11 +48,11 @@ def test_an_adapter_answers_as_the_model_it_was_saved_of(adapter: tuple[Path, An
     loaded = load_model(folder)
     assert not [name for name, _ in loaded.model.named_parameters() if "lora" in name or "modules" in name]
     arguments = (loaded.processor, pictures(1), ["Where?"], COLUMNS, Sampling(6))
-    mine = answers(loaded.model, *arguments)[0]
-    theirs = answers(trained.get_base_model(), *arguments)[0]
+    mine = generate_answers(loaded.model, *arguments)[0]
+    theirs = generate_answers(trained.get_base_model(), *arguments)[0]
     np.testing.assert_array_equal(mine.ids, theirs.ids)
     np.testing.assert_allclose(mine.logits, theirs.logits, rtol=0, atol=1e-5)
-    plain = answers(tiny(FAMILY).model, *arguments)[0]
+    plain = generate_answers(tiny(FAMILY).model, *arguments)[0]
     assert np.abs(plain.logits[0] - mine.logits[0]).max() > 1e-3
 
 

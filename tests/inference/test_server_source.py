@@ -127,7 +127,7 @@ def test_an_empty_answer_is_one() -> None:
 
 
 @pytest.mark.parametrize("content", [None, []])
-def test_a_server_without_logprobs_is_told(content: list[Any] | None) -> None:
+def test_a_server_without_logprobs_is_reported(content: list[Any] | None) -> None:
     with pytest.raises(InputError, match="returns no logprobs"):
         read(completion(content))
 
@@ -145,7 +145,7 @@ def test_nonsense_is_one_line(server: ScriptedServer, monkeypatch: pytest.Monkey
     monkeypatch.setattr("annotation.chat.server_transport.FIRST_WAIT", 0.01)
     server.replies = [(200, reply)]
     with pytest.raises(BuildError, match=r"no chat completion|don't spell") as caught:
-        ServerSource(server.url, "m").answers(pictures(1), ["Where?"])
+        ServerSource(server.url, "m").ask_all(pictures(1), ["Where?"])
     assert server.url in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -153,19 +153,21 @@ def test_nonsense_is_one_line(server: ScriptedServer, monkeypatch: pytest.Monkey
 def test_a_busy_server_is_asked_again(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("annotation.chat.server_transport.FIRST_WAIT", 0.01)
     server.replies = [(503, b"busy"), (429, b""), (200, completion(steps()))]
-    (found,) = ServerSource(server.url, "m").answers(pictures(1), ["Where?"])
+    (found,) = ServerSource(server.url, "m").ask_all(pictures(1), ["Where?"])
     assert found[0].text == TEXT
     assert len(server.asked) == 3
     server.replies = [(500, b"broken")]
     with pytest.raises(BuildError, match="HTTP 500: broken"):
-        ServerSource(server.url, "m").answers(pictures(1), ["Where?"])
+        ServerSource(server.url, "m").ask_all(pictures(1), ["Where?"])
 
 
-def test_a_refusal_is_told_without_the_key(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_is_reported_without_the_key(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(API_KEY_VARIABLE, "secret-key")
     server.replies = [(401, b'{"error": "secret-key is\n wrong"}')]
     with pytest.raises(InputError, match="HTTP 401") as caught:
-        ServerSource(server.url, "m").answers(pictures(1), ["Where?"])
+        ServerSource(server.url, "m").ask_all(pictures(1), ["Where?"])
     assert server.keys == ["Bearer secret-key"]
     assert "secret-key" not in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -174,15 +176,15 @@ def test_a_refusal_is_told_without_the_key(server: ScriptedServer, monkeypatch: 
 def test_a_server_that_is_gone_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("annotation.chat.server_transport.FIRST_WAIT", 0.01)
     with pytest.raises(BuildError, match="can't be reached, 3 tries"):
-        ServerSource(URL, "m").answers(pictures(1), ["Where?"])
+        ServerSource(URL, "m").ask_all(pictures(1), ["Where?"])
 
 
 @pytest.mark.parametrize(
     "url", ["", "no", "ftp://x/v1", "http://", "http://me:pw@x/v1", "http://x:99999999/v1"]
 )
-def test_what_is_no_address_is_told(url: str) -> None:
+def test_an_invalid_url_is_reported(url: str) -> None:
     with pytest.raises(InputError, match="address"):
-        ServerSource(url, "m").answers(pictures(1), ["Where?"])
+        ServerSource(url, "m").ask_all(pictures(1), ["Where?"])
 
 
 def test_fields_a_server_refuses_are_learned_once(server: ScriptedServer) -> None:
@@ -190,19 +192,19 @@ def test_fields_a_server_refuses_are_learned_once(server: ScriptedServer) -> Non
     server.replies = [(400, words), (200, completion(steps()))]
     source = ServerSource(server.url, "m", Sampling(33))
     for _ in range(2):
-        source.answers(pictures(1), ["Where?"])
+        source.ask_all(pictures(1), ["Where?"])
     assert [request.get("max_tokens") for request in server.asked] == [None, 33, 33]
 
 
 def test_a_refusal_of_one_question_is_an_input_error(server: ScriptedServer) -> None:
     server.replies = [(422, b"the picture is too small")]
     with pytest.raises(InputError, match=r"refuses the request: the picture is too small \(HTTP 422\)"):
-        ServerSource(server.url, "m").answers(pictures(1), ["Where?"])
+        ServerSource(server.url, "m").ask_all(pictures(1), ["Where?"])
 
 
 def test_the_way_to_sample_is_sent(server: ScriptedServer) -> None:
     sampling = Sampling(9, temperature=0.5, top_p=0.8, repetition_penalty=1.1, seed=4)
-    ServerSource(server.url, "m", sampling).answers(pictures(1), ["Where?"])
+    ServerSource(server.url, "m", sampling).ask_all(pictures(1), ["Where?"])
     (asked,) = server.asked
     assert (asked["temperature"], asked["top_p"], asked["seed"]) == (0.5, 0.8, 4)
     assert asked["repetition_penalty"] == 1.1

@@ -149,7 +149,7 @@ def test_points_of_the_grid_settle_in_parts_and_the_papers_do_not() -> None:
         assert segmenter.parts == looked
     (grounding,) = result.placed.groundings
     blind = text_to_point(
-        result.answer, spider.source.answers([picture], ["Where?"])[0][1], "grid"
+        result.answer, spider.source.ask_all([picture], ["Where?"])[0][1], "grid"
     ).groundings[0]
     assert grounding.map == pytest.approx(blind.map)
     assert grounding.points.tolist() != blind.points.tolist()
@@ -194,7 +194,7 @@ def test_the_default_segmenter_gives_real_masks() -> None:
         assert mask.mask[int(y), int(x)]
 
 
-def test_wrong_use_is_told() -> None:
+def test_wrong_use_is_reported() -> None:
     with pytest.raises(InputError, match="strategy"):
         Spider(Scripted(""), Counted(), "best")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="batch"):

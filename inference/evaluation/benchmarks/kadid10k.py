@@ -196,7 +196,7 @@ def _read(path: Path) -> list[_Row]:
     try:
         text = read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: byte {error.start} is no UTF-8; give the file as published") from error
+        raise InputError(f"{path}: byte {error.start} is not UTF-8; give the file as published") from error
     lines = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: list[_Row] = []
     names: set[str] = set()
@@ -215,7 +215,7 @@ def _read(path: Path) -> list[_Row]:
             names.add(row.name)
             rows.append(row)
     except csv.Error as error:
-        raise InputError(f"{path}: line {lines.line_num}: no CSV: {error}") from error
+        raise InputError(f"{path}: line {lines.line_num}: not valid CSV: {error}") from error
     if not rows:
         raise InputError(f"{path}: no rows; give the file as published")
     return rows

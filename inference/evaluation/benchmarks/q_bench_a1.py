@@ -142,7 +142,7 @@ def _question(record: Record) -> tuple[str, dict[str, str], Choice]:
     """What is asked, the labels, and the true choice. Raises InputError."""
     question, candidates = record.text("question"), record.values.get("candidates")
     if not isinstance(candidates, list) or not 2 <= len(candidates) <= len(LETTERS):
-        raise record.wrong(f"'candidates' is no list of 2 to {len(LETTERS)} texts")
+        raise record.wrong(f"'candidates' is not a list of 2 to {len(LETTERS)} texts")
     numbered = Record(f"{record.where}: candidates", {str(n): words for n, words in enumerate(candidates)})
     options = tuple(numbered.text(key) for key in numbered.values)
     if "correct_ans" not in record.values:
@@ -159,5 +159,5 @@ def _named(record: Record, key: str, names: Sequence[str]) -> str:
     """The name of a published number. Raises InputError."""
     value = record.values.get(key)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(names):
-        raise record.wrong(f"{key!r} is {str(value)[:40]!a}, no number from 0 to {len(names) - 1}")
+        raise record.wrong(f"{key!r} is {str(value)[:40]!a}, not a number from 0 to {len(names) - 1}")
     return names[value]

@@ -118,7 +118,7 @@ def _cases(record: Record, classes: Mapping[int, str]) -> list[_Case]:
     """A record's classes, in their fixed order. Raises InputError."""
     name, image, listed = record.text("id"), record.place("image"), record.values.get("ann_list")
     if not isinstance(listed, list) or not listed:
-        raise record.wrong("'ann_list' is no list of annotations")
+        raise record.wrong("'ann_list' is not a list of annotations")
     parts: list[Drawn] = []
     for number, values in enumerate(listed):
         where = f"{record.where}: annotation {number}"

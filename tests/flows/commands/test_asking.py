@@ -51,13 +51,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr("flows.grounding.open.open_spider", opened)
     heard: list[str] = []
-    say = source.answers
+    say = source.ask_all
 
     def answers(pictures: Any, questions: Any) -> Any:
         heard.extend(questions)
         return say(pictures, questions)
 
-    monkeypatch.setattr(source, "answers", answers)
+    monkeypatch.setattr(source, "ask_all", answers)
     return heard
 
 

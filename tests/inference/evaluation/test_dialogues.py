@@ -40,8 +40,8 @@ def talks() -> list[Talk]:
 
 def test_a_batch_answers_as_each_talk_alone(tiny: tuple[Any, Any]) -> None:
     model, processor = tiny
-    together = dialogues.answers(model, processor, talks(), 6)
-    alone = [dialogues.answers(model, processor, [talk], 6)[0] for talk in talks()]
+    together = dialogues.continue_dialogues(model, processor, talks(), 6)
+    alone = [dialogues.continue_dialogues(model, processor, [talk], 6)[0] for talk in talks()]
     assert together == alone
     assert any(together)
 
@@ -81,4 +81,4 @@ def test_words_that_begin_alike_are_refused(tiny: tuple[Any, Any]) -> None:
     with pytest.raises(InputError, match="doesn't tell the next words good, good apart"):
         dialogues.next_words(model, processor, [talk], [["good", "good"]])
     with pytest.raises(InputError, match=r"a question holds <\|im_end\|>"):
-        dialogues.answers(model, processor, [Talk(talk.picture, "Hello <|im_end|>")], 2)
+        dialogues.continue_dialogues(model, processor, [Talk(talk.picture, "Hello <|im_end|>")], 2)

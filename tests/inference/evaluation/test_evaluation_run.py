@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from inference.evaluation import baselines, compare
-from inference.evaluation import summary as told
+from inference.evaluation import summary as summary_files
 from inference.evaluation.benchmark_interface import Item, Model, Reply
 from inference.evaluation.evaluation_run import Done, Task, evaluate
 from inference.evaluation.replies import KeptReplies
@@ -51,7 +51,7 @@ def test_numbers_by_hand(tmp_path: Path) -> None:
 def test_the_folder_holds_what_was_said_and_scored(tmp_path: Path) -> None:
     done = run(Scripted(), tmp_path)
     assert read_summary(done.folder) == done.summary
-    results = read_results(done.folder / told.RESULTS)
+    results = read_results(done.folder / summary_files.RESULTS)
     assert results.labels == ("side",)
     rows = {row["id"]: row for row in results.rows}
     where = rows["3-where"]
@@ -60,10 +60,10 @@ def test_the_folder_holds_what_was_said_and_scored(tmp_path: Path) -> None:
     assert where["masks"][0]["size"] == [20, 30]
     assert where["points"] == [[0.75, 0.5]]
     assert rows["4-which"]["right"] == 1.0
-    table = (done.folder / told.TABLE).read_text()
+    table = (done.folder / summary_files.TABLE).read_text()
     assert "| where | class mIoU | 0.500" in table
     assert {path.name for path in done.folder.iterdir()} == {
-        told.RESULTS, told.SUMMARY, told.TABLE, told.REPLIES,
+        summary_files.RESULTS, summary_files.SUMMARY, summary_files.TABLE, summary_files.REPLIES,
     }  # fmt: skip
 
 
@@ -74,13 +74,15 @@ def test_a_stopped_run_goes_on_and_ends_the_same(tmp_path: Path) -> None:
         run(stopped, tmp_path / "stopped")
     assert len(stopped.asked) == 10
     folder = next((tmp_path / "stopped").iterdir())
-    assert [path.name for path in folder.iterdir()] == [told.REPLIES]
+    assert [path.name for path in folder.iterdir()] == [summary_files.REPLIES]
     again = Scripted()
     done = run(again, tmp_path / "stopped")
     assert len(again.asked) == 14
     assert not set(again.asked) & set(stopped.asked)
     assert done.summary == whole.summary
-    assert (done.folder / told.RESULTS).read_bytes() == (whole.folder / told.RESULTS).read_bytes()
+    assert (done.folder / summary_files.RESULTS).read_bytes() == (
+        whole.folder / summary_files.RESULTS
+    ).read_bytes()
     third = Scripted()
     assert run(third, tmp_path / "stopped").summary == whole.summary
     assert third.asked == []
@@ -88,7 +90,7 @@ def test_a_stopped_run_goes_on_and_ends_the_same(tmp_path: Path) -> None:
 
 def test_a_torn_last_line_is_asked_again(tmp_path: Path) -> None:
     done = run(Scripted(), tmp_path)
-    path = done.folder / told.REPLIES
+    path = done.folder / summary_files.REPLIES
     path.write_bytes(path.read_bytes()[:-30])
     again = Scripted()
     assert run(again, tmp_path).summary == done.summary
@@ -154,7 +156,7 @@ def test_half_a_character_is_kept_and_read_again(tmp_path: Path) -> None:
 
     folder = run(Broken(), tmp_path).folder
     run(Scripted(break_after=0), tmp_path)
-    answers = {row["answers"][0] for row in read_results(folder / told.RESULTS).rows}
+    answers = {row["answers"][0] for row in read_results(folder / summary_files.RESULTS).rows}
     assert answers == {"blur ? \U0001f600"}
 
 
@@ -164,7 +166,7 @@ def _fill(path: Path) -> None:
             kept.add([str(number)], [Reply(("right",))])
 
 
-def test_a_full_disk_is_told_in_a_line_and_costs_no_finished_line(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_in_one_line_and_costs_no_finished_line(tmp_path: Path) -> None:
     path, limits = tmp_path / "replies.jsonl", resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
@@ -191,7 +193,7 @@ def test_other_data_and_settings_have_another_folder(tmp_path: Path) -> None:
 def test_a_name_of_a_model_leads_nowhere_else(tmp_path: Path) -> None:
     folder = run(Scripted(name="../../etc/passwd|x"), tmp_path).folder
     assert folder.parent == tmp_path
-    assert "| task | measure | ../../etc/passwd/x |" in (folder / told.TABLE).read_text()
+    assert "| task | measure | ../../etc/passwd/x |" in (folder / summary_files.TABLE).read_text()
 
 
 def test_two_items_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -281,9 +283,9 @@ def test_what_cannot_be_compared_is_said_in_a_line(tmp_path: Path) -> None:
         compare.compare(a.folder, other.folder, Halves().measures)
     with pytest.raises(InputError, match=r"no evaluation \(no summary\.json\)"):
         compare.compare(a.folder, tmp_path, Halves().measures)
-    (other.folder / told.SUMMARY).write_text(json.dumps({"format": 1}))
+    (other.folder / summary_files.SUMMARY).write_text(json.dumps({"format": 1}))
     with pytest.raises(InputError, match=r"summary\.json: not a summary: benchmark: "):
         compare.compare(a.folder, other.folder, Halves().measures)
-    (a.folder / told.RESULTS).write_bytes(b"PAR1 nonsense")
+    (a.folder / summary_files.RESULTS).write_bytes(b"PAR1 nonsense")
     with pytest.raises(InputError, match=r"results\.parquet: can't be read"):
         compare.compare(a.folder, a.folder, Halves().measures)

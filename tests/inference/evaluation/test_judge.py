@@ -140,7 +140,7 @@ def test_a_changed_word_of_a_rubric_is_another_version(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("", "valid dictionary"),
-        ("name: [", "no YAML"),
+        ("name: [", "not valid YAML"),
         ("name: a\nlowest: 0\nhighest: 5\ntasks: [x]\nsystem: s\nquestion: no places", "${reference}"),
         (
             "name: a\nlowest: 5\nhighest: 5\ntasks: [x]\nsystem: s\nquestion: ${reference} ${answer}",
@@ -164,12 +164,12 @@ def test_a_rubric_that_isnt_one_is_named_in_one_line(tmp_path: Path, text: str, 
     assert "\n" not in str(raised.value)
 
 
-def test_an_unknown_rubric_is_told_which_there_are() -> None:
+def test_an_unknown_rubric_lists_the_known_ones() -> None:
     with pytest.raises(InputError, match="0-10 and 0-5"):
         load_rubric("0-7")
 
 
-def test_useless_replies_are_counted_asked_anew_and_never_again(tmp_path: Path) -> None:
+def test_useless_replies_are_counted_requested_again_and_never_again(tmp_path: Path) -> None:
     scripts = {
         "talk": [PROSE, "11/10", "7"],
         "silence": ["", HANG, HANG, HANG, BROKEN, BROKEN, "4"],

@@ -91,7 +91,7 @@ def test_later_questions_follow_the_models_own_answers(loaded: LoadedModel) -> N
     questions = ("How good is it?", "What tells you this?", "Where?")
     (reply,) = model_of(loaded, Spider()).ask([item("talk", questions=questions)])
     turns = tuple(zip(questions[:2], reply.texts[:2], strict=True))
-    again = dialogues.answers(loaded.model, loaded.processor, [Talk(COFFEE, "Where?", turns)], 5)
+    again = dialogues.continue_dialogues(loaded.model, loaded.processor, [Talk(COFFEE, "Where?", turns)], 5)
     assert reply.texts[2] == again[0]
 
 

@@ -124,7 +124,7 @@ class Scripted:
     def settings(self) -> Mapping[str, Any]:
         return {"scripted": True}
 
-    def answers(self, item: Item) -> bool:
+    def can_answer(self, item: Item) -> bool:
         return True
 
     def ask(self, items: Sequence[Item]) -> list[Reply]:

@@ -207,8 +207,8 @@ def test_a_line_that_isnt_as_published_is_named(tmp_path: Path, rows: list[list[
     [
         (b"image,score\nI01_01_01.png,3\n", "line 1: the columns are 'image,score'"),
         (b"", "line 1: the columns are ''"),
-        (b"\xff\xfe", "no UTF-8"),
-        (b'dist_img,ref_img,dmos,var\n"I01_01_01.png', "line 2: no CSV"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b'dist_img,ref_img,dmos,var\n"I01_01_01.png', "line 2: not valid CSV"),
     ],
 )
 def test_a_file_that_isnt_dmos_csv_is_named(tmp_path: Path, content: bytes, said: str) -> None:

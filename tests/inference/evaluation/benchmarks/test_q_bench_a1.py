@@ -156,7 +156,7 @@ def changed(**values: Any) -> list[dict[str, Any]]:
         (changed(question=" "), "record 1: 'question'"),
         (changed(candidates="Blue"), "record 1: 'candidates'"),
         (changed(candidates=["Brown"]), "record 1: 'candidates'"),
-        (changed(candidates=["Brown", 3]), "record 1: candidates: '1' is no text"),
+        (changed(candidates=["Brown", 3]), "record 1: candidates: '1' is not a text"),
         (changed(candidates=["Brown", "\ud800"]), "record 1: candidates: '1' holds"),
         (changed(question="is\x00it"), "record 1: 'question' holds control characters"),
         (changed(candidates=list("ABCDEFGHI")), "record 1: 'candidates'"),
@@ -185,11 +185,11 @@ def test_what_isnt_as_published_is_named_in_one_line(tmp_path: Path, records: An
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b'[{"img_path": "a.jpg",\n "question"]', "line 2: no JSON"),
-        (b"\xff\xfe[", "byte 0 is no UTF-8"),
+        (b'[{"img_path": "a.jpg",\n "question"]', "line 2: not valid JSON"),
+        (b"\xff\xfe[", "byte 0 is not UTF-8"),
         (b"[" * 100_000, "nested too deep"),
-        (b"", "line 1: no JSON"),
-        (b"[" + b"9" * 5000 + b"]", "no JSON: exceeds the limit"),
+        (b"", "line 1: not valid JSON"),
+        (b"[" + b"9" * 5000 + b"]", "not valid JSON: exceeds the limit"),
     ],
 )
 def test_a_file_that_is_no_json_is_named_with_its_line(tmp_path: Path, content: bytes, said: str) -> None:
@@ -227,7 +227,7 @@ def test_a_file_that_is_no_picture_is_counted_before_anything_is_asked(
 ) -> None:
     folder = write_q_bench(tmp_path / "data")
     (folder / "images" / "coffee.jpg").write_bytes(content)
-    with pytest.raises(InputError, match=r"1 of 3 files are no pictures, the first 'coffee.jpg'; unpack"):
+    with pytest.raises(InputError, match=r"1 of 3 files are not pictures, the first 'coffee.jpg'; unpack"):
         QBenchA1().open(folder, None)
 
 

@@ -187,19 +187,19 @@ RLE = masks.encode(box((10, 10), 0, 0, 2, 2)).model_dump()
             annotation(distortion="fog", mask="a.png"),
             "annotation 1: no class in its fields (distortion, mask)",
         ),
-        (annotation(distortion="blur", mask="../a.png"), "annotation 1: '../a.png' is no path below"),
-        (annotation(distortion="blur", mask="/a.png"), "annotation 1: '/a.png' is no path below"),
-        (annotation(distortion="blur", mask={"size": [4, 4], "counts": "zz"}), "no run-length encoding"),
-        (annotation(distortion="blur", mask={"size": "x", "counts": "zz"}), "no run-length encoding"),
+        (annotation(distortion="blur", mask="../a.png"), "annotation 1: '../a.png' is not a path below"),
+        (annotation(distortion="blur", mask="/a.png"), "annotation 1: '/a.png' is not a path below"),
+        (annotation(distortion="blur", mask={"size": [4, 4], "counts": "zz"}), "not a run-length encoding"),
+        (annotation(distortion="blur", mask={"size": "x", "counts": "zz"}), "not a run-length encoding"),
         (
             annotation(distortion="blur", mask={"size": [10**9, 10**9], "counts": "0"}),
-            "no run-length encoding",
+            "not a run-length encoding",
         ),
         (annotation(distortion="blur", mask=RLE), "record 0: masks of [64, 96] and [10, 10] pixels"),
         (annotation(distortion="blur", mask="lost.png"), "1 of 2 files are missing, the first 'lost.png'"),
-        ([{"id": "9", "image": "a.jpg", "ann_list": []}], "record 0: 'ann_list' is no list"),
+        ([{"id": "9", "image": "a.jpg", "ann_list": []}], "record 0: 'ann_list' is not a list"),
         ([{"id": "9", "image": "a.jpg", "ann_list": ["blur"]}], "annotation 0: str, not an object"),
-        ([{"id": "9", "image": "a.jpg"}], "record 0: 'ann_list' is no list"),
+        ([{"id": "9", "image": "a.jpg"}], "record 0: 'ann_list' is not a list"),
         ([{"image": "a.jpg", "ann_list": [{}]}], "record 0: 'id' is missing"),
         ([{"id": "9", "image": "../a.jpg", "ann_list": [{}]}], "record 0: 'image'"),
         ([{**records()[2], "image": "lost.jpg"}], "1 of 1 files are missing, the first 'lost.jpg'"),
@@ -229,8 +229,8 @@ def png(array: np.ndarray) -> bytes:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"GIF89a", "1 of 4 files are no pictures, the first '0001_b.png'"),
-        (b"\xff\xd8\xff", "no PNG"),
+        (b"GIF89a", "1 of 4 files are not pictures, the first '0001_b.png'"),
+        (b"\xff\xd8\xff", "not a PNG"),
         (png(np.zeros((8, 8), np.uint8))[:40], "no mask"),
         (png(np.zeros((8, 8), np.uint16)), "16 bits"),
         (png(photograph("coffee", 32)), "one channel"),
@@ -256,9 +256,9 @@ def test_masks_with_a_palette_or_three_equal_channels_are_masks(tmp_path: Path) 
     indexed = Image.fromarray(index, mode="P")
     indexed.putpalette([200, 10, 10, 20, 20, 20])
     indexed.save(tmp_path / "palette.png")
-    write_mask(tmp_path / "grey.png", np.dstack([index * 255] * 3))
+    write_mask(tmp_path / "gray.png", np.dstack([index * 255] * 3))
     assert np.array_equal(read_mask(tmp_path / "palette.png"), index)
-    assert np.array_equal(read_mask(tmp_path / "grey.png"), index * 255)
+    assert np.array_equal(read_mask(tmp_path / "gray.png"), index * 255)
 
 
 @given(st.binary(max_size=200))
