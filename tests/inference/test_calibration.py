@@ -72,7 +72,7 @@ def test_examples_take_the_named_axes(vocabulary: Vocabulary) -> None:
         ("horizontal", "center"), ("vertical", "bottom"),
     ]  # fmt: skip
     assert examples(spoken(tokenizers.qwen(), vocabulary, "It is sharp."), vocabulary, "left") == []
-    with pytest.raises(ValueError, match="no place"):
+    with pytest.raises(ValueError, match="not a place"):
         examples(answer, vocabulary, "somewhere")
 
 

@@ -231,7 +231,7 @@ def png(array: np.ndarray) -> bytes:
     [
         (b"GIF89a", "1 of 4 files are not pictures, the first '0001_b.png'"),
         (b"\xff\xd8\xff", "not a PNG"),
-        (png(np.zeros((8, 8), np.uint8))[:40], "no mask"),
+        (png(np.zeros((8, 8), np.uint8))[:40], "not a mask"),
         (png(np.zeros((8, 8), np.uint16)), "16 bits"),
         (png(photograph("coffee", 32)), "one channel"),
         (png(np.arange(64, dtype=np.uint8).reshape(8, 8)), "values 0, 1, 2"),
