@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import pytest
+
 from tests.inference.labeled import Half, Judged, Labeled, half, judge, labeled, same_noun, shares
 
 UNREADABLE = ("contrast", "border")
