@@ -91,7 +91,7 @@ def add_local_model(parser: argparse.ArgumentParser, or_else: str = "") -> None:
         metavar="N",
         type=positive,
         default=256,
-        help="the most tokens of an answer (default: 256)",
+        help="maximum tokens per answer (default: 256)",
     )
     parser.add_argument(
         "--device",

@@ -176,10 +176,10 @@ def _default(field: FieldInfo) -> str:
         return "required"
     if field.default is PydanticUndefined:
         return f"`{field.default_factory()}`"  # type: ignore[misc, call-arg]
-    return _shown(field.default)
+    return _format_value(field.default)
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -190,7 +190,7 @@ def _shown(value: Any) -> str:
         name = getattr(value, "name", None)
         return f"`{name}`" if name is not None else "its defaults"
     if isinstance(value, list | tuple):
-        return ", ".join(_shown(part) for part in value) or "none"
+        return ", ".join(_format_value(part) for part in value) or "none"
     return f"`{value}`" if value else "empty"
 
 

@@ -39,9 +39,9 @@ def run(options: argparse.Namespace) -> int:
     progress = progress_for(options.quiet)
     evaluations = []
     if options.answers:
-        from flows.evaluation.ablation import answered
+        from flows.evaluation.ablation import evaluate_mixture
 
-        evaluations.append(answered(run, options.answers, progress=progress))
+        evaluations.append(evaluate_mixture(run, options.answers, progress=progress))
     found = run_ablation(run, evaluations, progress)
     if os.environ.get("RANK", "0") == "0":
         print(format_markdown(found))

@@ -29,7 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the strategy to fit them for (default: grid)",
     )
     parser.add_argument(
-        "--out", metavar="FILE", type=Path, required=True, help="write them to this file, for --calibration"
+        "--out",
+        metavar="FILE",
+        type=Path,
+        required=True,
+        help="write the temperatures to this file; pass it to --calibration",
     )
     add_quiet(parser)
 

@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     unknown = "" if all(entry.seconds is not None for entry in stages) else " and the model's time"
     print(f"total     about {duration(seconds)}{unknown} with {workers} workers")
     if requests is not None and config.annotate.vlm is not None:
-        print(f"model     {config.annotate.vlm.model} ({config.annotate.backend}): {_asked(requests)}")
+        print(f"model     {config.annotate.vlm.model} ({config.annotate.backend}): {_request_line(requests)}")
     if done is not None:
         print(f"nothing to do: {done.resolve()} already exists")
     if until is not None and not any(entry.new for entry in stages):
@@ -88,7 +88,7 @@ def _time(seconds: float | None) -> str:
     return "time unknown" if seconds is None else f"about {duration(seconds)}"
 
 
-def _asked(requests: RequestForecast) -> str:
+def _request_line(requests: RequestForecast) -> str:
     """Requests, tokens and time in a line; more than one attempt a row comes on top."""
     about = "" if requests.exact else "about "
     line = f"{about}{requests.requests} requests at least, {requests.cached} answered already"

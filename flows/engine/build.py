@@ -59,11 +59,11 @@ class Outcome:
             "rows": self.manifest.rows,
             "tasks": self.manifest.tasks,
             "splits": self.manifest.splits,
-            "shards": _told(_total(self.shards)),
+            "shards": _as_json(_total(self.shards)),
             "quarantined": self.manifest.quarantined,
             "seconds": self.seconds,
             "state": "built" if self.changed else "nothing changed",
-            "stages": {stage: _told(count) for stage, count in self.shards.items()},
+            "stages": {stage: _as_json(count) for stage, count in self.shards.items()},
         }
 
 
@@ -85,12 +85,12 @@ class Stopped:
         return {
             "dataset": None,
             "store": str(self.store),
-            "shards": _told(_total(self.shards)),
+            "shards": _as_json(_total(self.shards)),
             "counts": self.counts,
             "quarantined": self.quarantined,
             "seconds": self.seconds,
             "state": f"until {self.stage}",
-            "stages": {stage: _told(count) for stage, count in self.shards.items()},
+            "stages": {stage: _as_json(count) for stage, count in self.shards.items()},
         }
 
 
@@ -98,7 +98,7 @@ def _total(shards: Mapping[str, ShardCount]) -> ShardCount:
     return ShardCount(sum(c.new for c in shards.values()), sum(c.reused for c in shards.values()))
 
 
-def _told(count: ShardCount) -> dict[str, int]:
+def _as_json(count: ShardCount) -> dict[str, int]:
     return {"new": count.new, "reused": count.reused}
 
 

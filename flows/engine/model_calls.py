@@ -181,12 +181,12 @@ def _least(sample: Sample) -> _Count:
     """A sample's requests when every row passes at its first attempt and nothing is answered yet."""
     rows = drafts(sample)
     views = {view_of(draft) for draft in rows}
-    pictures = 1 + sum((OPENING_TURNS - 1) * _shown(view) for view in views)
-    pictures += sum(_shown(view_of(draft)) for draft in rows)
+    pictures = 1 + sum((OPENING_TURNS - 1) * _picture_count(view) for view in views)
+    pictures += sum(_picture_count(view_of(draft)) for draft in rows)
     return _Count(1, 1 + (OPENING_TURNS - 1) * len(views) + len(rows), 0, pictures)
 
 
-def _shown(view: str | None) -> int:
+def _picture_count(view: str | None) -> int:
     """Pictures that a request from the second turn on shows."""
     return 2 if view is None else 3
 
@@ -229,9 +229,9 @@ class _Walk:
         left = 1 + (OPENING_TURNS - 1) * len(views) - opening
         pictures = left * 2
         for draft in rows:
-            if view_of(draft) not in whole or not self._written(draft):
+            if view_of(draft) not in whole or not self._is_written(draft):
                 left += 1
-                pictures += _shown(view_of(draft))
+                pictures += _picture_count(view_of(draft))
         return _Count(1, left + len(self._answered), len(self._answered), pictures)
 
     def _opened(self, view: str | None) -> bool:
@@ -241,7 +241,7 @@ class _Walk:
             return False
         return True
 
-    def _written(self, draft: Draft) -> bool:
+    def _is_written(self, draft: Draft) -> bool:
         """Whether the cache leads to this row's end."""
         attempts = self._config.annotate.attempts
         writer = RowWriter(draft, self._sample, self._backend, attempts, self._config.seed, self._load)

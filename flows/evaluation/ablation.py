@@ -14,7 +14,7 @@ from training.sft.train_config import TrainOptions
 FOLDER = "evaluation"
 
 
-def answered(
+def evaluate_mixture(
     options: TrainOptions, rows: int, max_tokens: int = 256, progress: Progress = SILENT
 ) -> Callable[[Path], Mapping[str, float]]:
     """An evaluation for `training.sft.ablation_table`: a run's folder to the measures of its answers.

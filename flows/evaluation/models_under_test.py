@@ -24,8 +24,8 @@ _ENDS = 1 << 20
 
 @dataclass(frozen=True)
 class Setup:
-    """How models are run: the segmenter's name, from words to points, the most tokens of an answer, where and
-    in which precision, how many questions together, the seed of chance, the model's revision on the hub,
+    """How models are run: the segmenter's name, from words to points, the maximum tokens per answer, where
+    and in which precision, how many questions together, the seed of chance, the model's revision on the hub,
     the file of its temperatures, and the address of the server it is behind (None: it is loaded here).
     """
 

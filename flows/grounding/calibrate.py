@@ -39,7 +39,7 @@ class Asked:
 def grounding_rows(dataset: Path, split: str, limit: int | None) -> list[Asked]:
     """The first grounding rows of a split about one region. Raises InputError when there is none."""
     found = []
-    for asked in _asked(dataset, split):
+    for asked in _rows_to_ask(dataset, split):
         found.append(asked)
         if len(found) == limit:
             break
@@ -48,7 +48,7 @@ def grounding_rows(dataset: Path, split: str, limit: int | None) -> list[Asked]:
     return found
 
 
-def _asked(dataset: Path, split: str) -> Iterator[Asked]:
+def _rows_to_ask(dataset: Path, split: str) -> Iterator[Asked]:
     for path, _ in split_files(dataset, split):
         for row, pictures in rows_with_pictures(path):
             target = _target(row)
@@ -90,7 +90,7 @@ def fit_temperatures(
     from inference.sources import ModelSource
 
     source = ModelSource(load_model(model, revision, dtype, device), Sampling(max_new_tokens=max_tokens))
-    spoken = answered(source, rows, progress)
+    spoken = ask_rows(source, rows, progress)
     found = fitted(source, rows, spoken, strategy)
     before, after = shares_inside(rows, spoken, strategy, (ONE, found.temperatures))
     save(found, out)
@@ -104,7 +104,7 @@ def fit_temperatures(
     return lines
 
 
-def answered(source: ModelSource, rows: Sequence[Asked], progress: Progress = SILENT) -> list[Spoken]:
+def ask_rows(source: ModelSource, rows: Sequence[Asked], progress: Progress = SILENT) -> list[Spoken]:
     """A model's own answers to the rows, in their order."""
     found: list[Spoken] = []
     with progress("calibrate", len(rows), unit="rows", done="answered") as meter:

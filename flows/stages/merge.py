@@ -119,7 +119,9 @@ def _cut(job: Job, by_split: Mapping[Split, list[RowRef]], out: ShardWriter) -> 
     bounds = job.content["publish"]
     shards: list[ListedShard] = []
     for split, rows in by_split.items():
-        rows.sort(key=lambda ref: (content_key(job.content["seed"], "shuffle", _shown(ref)), ref.row_id))
+        rows.sort(
+            key=lambda ref: (content_key(job.content["seed"], "shuffle", _picture_key(ref)), ref.row_id)
+        )
         out.counts[f"rows: {split}"] = len(rows)
         runs = list(_runs(rows, bounds["shard_bytes"], bounds["min_shards"]))
         for number, run_of in enumerate(runs):
@@ -245,7 +247,7 @@ def _reference(row: Candidate, pictures: Mapping[str, Picture]) -> RowRef:
     )
 
 
-def _shown(ref: RowRef) -> str:
+def _picture_key(ref: RowRef) -> str:
     """What a row shows: rows of one value have the same pictures."""
     return content_key(ref.pictures) if ref.pictures else ref.row_id
 
@@ -256,7 +258,7 @@ def _runs(rows: Sequence[RowRef], shard_bytes: int, min_shards: int) -> Iterator
     """
     if not rows:
         return
-    total = sum({_shown(ref): ref.bytes for ref in rows}.values())
+    total = sum({_picture_key(ref): ref.bytes for ref in rows}.values())
     count = max(min_shards, -(-total // shard_bytes))
     count = min(len(rows), next((few for few in (1, 2, 4) if few >= count), -(-count // 8) * 8))
     for number in range(count):

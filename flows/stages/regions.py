@@ -132,7 +132,7 @@ def run(job: Job, store: Store, out: ShardWriter) -> None:
         raise InputError(f"{config.clip.vocabulary}: changed while the build ran; build again")
     with _on_gpu(config):
         load(config, given=_source(config) is not None)
-    origin = made_by(config)
+    origin = origin_of(config)
     for batch in _batches(job, config, store, out):
         for waiting, result in _results(batch, config, out):
             with out.guard(waiting.uri):
@@ -240,7 +240,7 @@ def _store(
     out.add(Item(item.id, record))
 
 
-def made_by(config: RegionsConfig) -> dict[str, Any]:
+def origin_of(config: RegionsConfig) -> dict[str, Any]:
     """The proposer, the labeller, their models and, with models, the versions of the libraries that ran
     them.
     """

@@ -135,7 +135,7 @@ def gallery_item(row: Row, encoded: bytes) -> GalleryItem:
     scale = min(1.0, THUMB_WIDTH / width, THUMB_HEIGHT / height)
     small = (max(1, round(width * scale)), max(1, round(height * scale)))
     thumb = cv2.resize(bgr, small, interpolation=cv2.INTER_AREA) if scale < 1 else bgr
-    shown, hidden = _shown_regions(row)
+    shown, hidden = _regions_to_show(row)
     targets = set(row.target_region_ids)
     regions = []
     for region in shown:
@@ -166,7 +166,7 @@ def _path(mask: BoolMask, scale: float) -> str:
     return path[: path.rfind("Z", 0, PATH_LETTERS) + 1]
 
 
-def _shown_regions(row: Row) -> tuple[list[Region], int]:
+def _regions_to_show(row: Row) -> tuple[list[Region], int]:
     """Target regions, then distorted ones by strength; what doesn't fit is counted."""
     targets = set(row.target_region_ids)
     asked = [region for region in row.regions if region.region_id in targets]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flows.engine.build import Outcome
-from flows.evaluation.ablation import answered
+from flows.evaluation.ablation import evaluate_mixture
 from inference.evaluation.local_model import LanguageModel
 from tests.inference.evaluation.toys import save_talkative
 from training.sft.train_config import TrainOptions
@@ -32,7 +32,7 @@ def test_a_runs_answers_are_scored_and_kept(
             "data": {"dataset": tiny.folder}, "run": {"steps": 1, "device": "cpu"},
         }
     )  # fmt: skip
-    scores = answered(options, 5, max_tokens=8)
+    scores = evaluate_mixture(options, 5, max_tokens=8)
     found = scores(tmp_path / "run")
     assert len(asked) == 5
     assert found["all: no answer"] < 1.0

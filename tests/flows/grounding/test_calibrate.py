@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from flows.cli import main
-from flows.grounding.calibrate import Asked, answered, fitted, grounding_rows, shares_inside
+from flows.grounding.calibrate import Asked, ask_rows, fitted, grounding_rows, shares_inside
 from flows.grounding.open import open_spider
 from inference.calibration import save
 from inference.points import ONE, Temperatures
@@ -75,7 +75,7 @@ def test_rows_about_one_region_are_asked(dataset: Path) -> None:
 def test_a_model_that_is_too_sure_is_cooled(dataset: Path) -> None:
     source: Any = Sure()
     rows = grounding_rows(dataset, "test", None)
-    found = fitted(source, rows, answered(source, rows), "grid")
+    found = fitted(source, rows, ask_rows(source, rows), "grid")
     assert found.model == "scripted"
     for fit in (found.horizontal, found.vertical):
         assert fit.temperature > 2
@@ -83,7 +83,7 @@ def test_a_model_that_is_too_sure_is_cooled(dataset: Path) -> None:
         assert fit.rows > 3
     silent: Any = Scripted("It is sharp.")
     with pytest.raises(InputError, match="names no place"):
-        fitted(silent, rows, answered(silent, rows), "grid")
+        fitted(silent, rows, ask_rows(silent, rows), "grid")
 
 
 @pytest.mark.parametrize("strategy", ["paper", "grid"])
@@ -97,7 +97,7 @@ def test_points_are_counted_at_each_temperature(strategy: Any) -> None:
     where[: where.shape[0] // 3, : where.shape[1] // 3] = True
     rows = [Asked(picture, "Where?", "top left", masks.encode(where))] * 2
     source: Any = Scripted("It is the top left.", "Nothing is wrong.", sure=12.0)
-    spoken = answered(source, rows)
+    spoken = ask_rows(source, rows)
     sure, unsure = shares_inside(rows, spoken, strategy, (ONE, Temperatures(1e6, 1e6)))
     assert sure == 0.5
     assert unsure == (0.0 if strategy == "paper" else 0.5)
@@ -108,7 +108,7 @@ def test_the_file_serves_its_model_alone(dataset: Path, tmp_path: Path) -> None:
     source: Any = Sure()
     source.name = folder
     rows = grounding_rows(dataset, "test", None)
-    found = fitted(source, rows, answered(source, rows), "grid")
+    found = fitted(source, rows, ask_rows(source, rows), "grid")
     path = tmp_path / "calibration.json"
     save(found, path)
     given: dict[str, Any] = {
