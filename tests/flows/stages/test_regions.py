@@ -36,6 +36,7 @@ from flows.engine.build import Outcome, build, build_until
 from flows.engine.overrides import Overrides, configure
 from flows.sources import SourceRef
 from flows.stages import regions
+from flows.stages.given import GIVEN
 from flows.stages.gpu_slots import gpu_name, gpu_slot, slots_folder
 from flows.stages.job import Job
 from flows.stages.ssa_files import SUFFIX, file_names, find
@@ -428,6 +429,15 @@ def test_a_published_configuration_names_no_place_of_this_machine() -> None:
     assert config_hash(moved) == config_hash(config)
 
 
+@pytest.mark.parametrize(
+    ("source", "told"), [("coco", r"needs images\.coco"), ("ssa-json", r"needs regions\.ssa_json")]
+)
+def test_masks_made_elsewhere_need_their_place(source: str, told: str) -> None:
+    config = BuildConfig.model_validate({"name": "a", "images": {"bundled": True}, "out": "out"})
+    with pytest.raises(InputError, match=told):
+        GIVEN.load(source).find(config, [], None)
+
+
 # A limit for a GPU
 
 HOLD = """
@@ -488,7 +498,7 @@ def test_the_locks_lie_in_a_folder_of_ones_own(tmp_path: Path, monkeypatch: pyte
     assert folder.stat().st_mode & 0o777 == 0o700
     folder.rmdir()
     folder.symlink_to(tmp_path)
-    with pytest.raises(InputError, match="not a folder of yours"):
+    with pytest.raises(InputError, match="belongs to another user"):
         slots_folder()
 
 
