@@ -103,7 +103,7 @@ def test_labels_lose_place_words_of_another_place() -> None:
     [
         ("  left:\n    all: left leftmost", "  left:\n    all: left upper", "a word has two classes"),
         ("    all: left leftmost", "    all: left left", "cells.left: a word is listed twice"),
-        ("never_bare: {all:", "never_bare: {judges:", "never_bare: nobody is called judges"),
+        ("never_bare: {all:", "never_bare: {judges:", "never_bare: unknown readers: judges"),
         ("never_bare: {all:", "never_bare: {checks:", "never_bare: the readers differ without a `why`"),
     ],
 )

@@ -239,7 +239,7 @@ def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
         other.execute("CREATE TABLE hashes (a, b)")
     other.close()
     before = path.read_bytes()
-    with pytest.raises(StoreError, match="is no reply cache; give another path"):
+    with pytest.raises(StoreError, match="is not a reply cache; give another path"):
         ReplyCache(path)
     assert path.read_bytes() == before
 
