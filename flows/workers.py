@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from schemas.config import RunConfig
 
 
 def default_workers() -> int:
@@ -11,6 +15,11 @@ def default_workers() -> int:
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def workers_of(run: RunConfig) -> int:
+    """How many shards a build makes at once."""
+    return 1 if run.runner == "serial" else run.workers or default_workers()
 
 
 def single_threaded_libraries() -> None:

@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     from flows.engine.forecast import forecast, forecast_requests, missing_inputs
     from flows.progress import duration
     from flows.stages.table import STAGES, needed
-    from flows.workers import default_workers
+    from flows.workers import default_workers, workers_of
     from schemas.store import Store
 
     missing = missing_inputs(config)
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     workers = config.run.workers or default_workers()
     wanted = needed(until) if until is not None else STAGES
     requests = forecast_requests(known)
-    whole = forecast(known, 1 if config.run.runner == "serial" else workers, requests)
+    whole = forecast(known, workers_of(config.run), requests)
     stages = [entry for entry in whole if entry.stage in wanted]
     done = survey.finished_dataset(known, config.out) if until is None else None
     scanned = known.scanned
@@ -104,11 +104,11 @@ def _print_expected(config: BuildConfig, missing: list[str], as_json: bool) -> N
     """What is missing, and what can be said without it."""
     from flows.engine.forecast import expected
     from flows.progress import duration
-    from flows.workers import default_workers
+    from flows.workers import workers_of
 
     for line in missing:
         print(line)
-    workers = 1 if config.run.runner == "serial" else config.run.workers or default_workers()
+    workers = workers_of(config.run)
     parts = expected(config)
     for part in parts:
         time = f"about {duration(part.seconds / workers)}" if part.seconds else ""

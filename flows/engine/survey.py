@@ -8,13 +8,12 @@ from flows.dataset import folder
 from flows.dataset.report import Duplicate
 from flows.sources import ScanResult, scan
 from flows.stages.keepout import evaluation_sets
-from flows.stages.known import Known
+from flows.stages.known import Known, file_hashes
 from flows.stages.stage import extend
 from flows.stages.survivors import survivors
 from flows.stages.table import STAGES, stage_of
 from schemas.config import BuildConfig
 from schemas.dataset import KeptOut
-from schemas.hash_cache import FileHashes
 from schemas.store import Store
 
 
@@ -22,11 +21,8 @@ def start(config: BuildConfig, store: Store, limit: int | None = None, remember:
     """A build of which only the photographs are known: listed and hashed, with `limit` only the first so
     many in order of their hashes. `remember` keeps hashes of files in the store, which must exist then.
     """
-    if remember:
-        with FileHashes(store.root / "hashes.sqlite") as hashes:
-            scanned = scan(config.images, config.ingest, hashes)
-    else:
-        scanned = scan(config.images, config.ingest, None)
+    with file_hashes(store, remember) as hashes:
+        scanned = scan(config.images, config.ingest, hashes)
     if limit is not None:
         scanned = ScanResult(scanned.refs[:limit], scanned.quarantined, scanned.duplicates, scanned.ignored)
     return Known(config, scanned, store, remember)

@@ -30,7 +30,7 @@ from flows.stages.failures import limited
 from flows.stages.job import Job
 from flows.stages.known import Known
 from flows.stages.stage import Stage, a_photograph
-from flows.workers import default_workers
+from flows.workers import default_workers, workers_of
 from schemas import __version__
 from schemas.config import AnnotateConfig, BuildConfig
 from schemas.errors import InputError
@@ -111,8 +111,7 @@ def _share(config: BuildConfig, shards: int) -> int:
     """How many requests one shard may have in flight, so that all workers keep to the build's bound."""
     if config.annotate.vlm is None:
         return 1
-    workers = 1 if config.run.runner == "serial" else config.run.workers or default_workers()
-    return max(1, config.annotate.vlm.in_flight // max(1, min(workers, shards)))
+    return max(1, config.annotate.vlm.in_flight // max(1, min(workers_of(config.run), shards)))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, TypedDict
 
 from distortions import catalog, catalog_digest
@@ -13,7 +13,7 @@ from flows.stages.job import Job
 from flows.stages.known import Known
 from flows.stages.regions import RegionsRecord
 from flows.stages.stage import Stage, a_photograph
-from schemas.config import BuildConfig, DistortConfig
+from schemas.config import DistortConfig
 from schemas.masks import PositionGrid
 from schemas.pictures import encode, load_png, pixel_hash
 from schemas.records import Quarantined, Region, SourceImage
@@ -34,12 +34,8 @@ class DistortedSample(TypedDict):
 
 
 def jobs(known: Known) -> list[Job]:
-    """One job a regions shard."""
-    return jobs_after(known.jobs["regions"], known.config)
-
-
-def jobs_after(regions: Sequence[Job], config: BuildConfig) -> list[Job]:
     """One job a regions job; the key holds the level tables of the distortions that may be drawn."""
+    config = known.config
     names = config.distort.names or [entry.name for entry in catalog()]
     digest, rules = catalog_digest(names), rules_digest()
     return [
@@ -56,7 +52,7 @@ def jobs_after(regions: Sequence[Job], config: BuildConfig) -> list[Job]:
                 "regions": job.key,
             },
         )
-        for job in regions
+        for job in known.jobs["regions"]
     ]
 
 

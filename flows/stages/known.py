@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -52,11 +52,11 @@ class Known:
         result: T = kept[1]
         return result
 
-    @contextmanager
-    def hashes(self) -> Iterator[HashCache | None]:
-        """The hashes of files that are remembered, written when the block ends; None where none are."""
-        if not self.remember:
-            yield None
-            return
-        with FileHashes(self.store.root / "hashes.sqlite") as hashes:
-            yield hashes
+    def hashes(self) -> AbstractContextManager[HashCache | None]:
+        """The hashes of files that are remembered; see `file_hashes`."""
+        return file_hashes(self.store, self.remember)
+
+
+def file_hashes(store: Store, remember: bool) -> AbstractContextManager[HashCache | None]:
+    """The hashes of files kept in a store, written when the block ends; None unless they are remembered."""
+    return FileHashes(store.root / "hashes.sqlite") if remember else nullcontext()

@@ -78,7 +78,7 @@ def extend(known: Known, stage: Stage, partial: bool = False) -> None:
         partial and not stage.whole and all(name in known.jobs for name in stage.after)
     ):
         known.jobs[stage.name] = stage.jobs(known)
-        for job in known.jobs[stage.name]:
+        for job in known.missing(stage.name):
             manifest = known.store.find(stage.name, job.key)
             if manifest is not None:
                 known.found[job.key] = manifest
